@@ -1,0 +1,196 @@
+"""What control and dataplane say to each other, and how it is framed.
+
+One request, one reply, in order, over a Unix stream socket: four bytes length (network order), then
+msgpack. Every request is bounded work for the dataplane, so that no question stops the packets:
+listings come in pages.
+"""
+
+from msgspec import Struct
+
+from dataplane.snapshot import Route, Snapshot
+
+MAX_MESSAGE_BYTES = 64 << 20
+
+
+class Flow(Struct, frozen=True):
+    """One direction of a session, as its packets arrive."""
+
+    source: str
+    destination: str
+    sport: int
+    dport: int
+    zone: str
+
+
+class Session(Struct, frozen=True):
+    """A session with names instead of numbers; times are nanoseconds since the epoch."""
+
+    id: int
+    vsys: str
+    state: str  # ACTIVE, DISCARD, ...
+    type: str  # FLOW, PRED
+    application: str
+    protocol: int
+    c2s: Flow
+    s2c: Flow
+    rule: str
+    action: str
+    start_ns: int
+    last_ns: int
+    end_ns: int  # expiry, or the end where it is over
+    now_ns: int  # when this was read
+    timeout_s: int
+    bytes_c2s: int
+    bytes_s2c: int
+    packets_c2s: int
+    packets_s2c: int
+    ingress: str  # port name
+    egress: str
+    in_ager: bool
+    log_start: bool
+    log_end: bool
+    tracker: str  # "" while none was recorded
+    end_reason: str
+
+
+class SessionFilter(Struct, frozen=True, omit_defaults=True):
+    """What to list or clear; None matches everything. Addresses are host addresses of the c2s flow."""
+
+    source: str | None = None
+    destination: str | None = None
+    source_port: int | None = None
+    destination_port: int | None = None
+    protocol: int | None = None
+    from_zone: str | None = None
+    to_zone: str | None = None
+    state: str | None = None  # initial opening active discard closing closed
+    type: str | None = None  # flow predict
+    rule: str | None = None
+    application: str | None = None
+
+
+class Counter(Struct, frozen=True):
+    name: str
+    value: int
+    severity: str
+    category: str
+    aspect: str
+    text: str
+
+
+# ---- requests ------------------------------------------------------------------------------------
+
+
+class Configure(Struct, frozen=True, tag=True):
+    """Swap the configuration. Answer: Done, or Failed with the old one still running."""
+
+    snapshot: Snapshot
+
+
+class SetRoutes(Struct, frozen=True, tag=True):
+    """Swap the mirrored FIB."""
+
+    routes: tuple[Route, ...]
+
+
+class GetStatus(Struct, frozen=True, tag=True):
+    pass
+
+
+class GetSessions(Struct, frozen=True, tag=True):
+    """A page of the session table. Start with cursor 0; the page's cursor is 0 at the end."""
+
+    cursor: int = 0
+    filter: SessionFilter = SessionFilter()
+
+
+class GetSession(Struct, frozen=True, tag=True):
+    id: int
+
+
+class ClearSession(Struct, frozen=True, tag=True):
+    id: int
+
+
+class ClearSessions(Struct, frozen=True, tag=True):
+    """Clear a page of matching sessions; go on with the answer's cursor until it is 0."""
+
+    cursor: int = 0
+    filter: SessionFilter = SessionFilter()
+
+
+class GetCounters(Struct, frozen=True, tag=True):
+    pass
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """End the dataplane after the answer."""
+
+
+Request = (
+    Configure
+    | SetRoutes
+    | GetStatus
+    | GetSessions
+    | GetSession
+    | ClearSession
+    | ClearSessions
+    | GetCounters
+    | Stop
+)
+
+# ---- replies -------------------------------------------------------------------------------------
+
+
+class Done(Struct, frozen=True, tag=True):
+    count: int = 0  # sessions cleared
+    cursor: int = 0
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """The request made no sense or could not be done; one line for the administrator."""
+
+    message: str
+
+
+class Status(Struct, frozen=True, tag=True):
+    """What `show session info` and the supervisor want to know."""
+
+    pid: int
+    io: str  # the edge: netfilterqueue, ...
+    configured: bool
+    uptime_s: float
+    max_sessions: int
+    allocated: int
+    tcp: int
+    udp: int
+    icmp: int
+    other: int
+    discard: int
+    installed: int  # since start
+    packets_per_s: int
+    kbps: int
+    sessions_per_s: int
+    log_lost: int  # traffic log entries that could not be written
+    timeouts_s: dict[str, int]
+    tcp_reject_non_syn: bool
+    ipv6_firewalling: bool
+
+
+class SessionPage(Struct, frozen=True, tag=True):
+    sessions: tuple[Session, ...]
+    cursor: int
+
+
+class SessionDetail(Struct, frozen=True, tag=True):
+    """None where the slot was never used."""
+
+    session: Session | None
+
+
+class Counters(Struct, frozen=True, tag=True):
+    counters: tuple[Counter, ...]  # every counter there is, zero or not
+    now_ns: int  # monotonic, for rates
+
+
+Reply = Done | Failed | Status | SessionPage | SessionDetail | Counters

@@ -1,0 +1,555 @@
+"""The typed face of the C engine; the only module that touches `ffi` and `lib`.
+
+Addresses are 16 bytes as in a flow key (IPv4 in the last four behind ::ffff:), times are integer
+nanoseconds of whatever clock the caller hands in, everything else is in host order. One thread at a
+time may use an Engine.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from native._engine import ffi, lib
+
+__all__ = [
+    "ACTIONS",
+    "COUNTERS",
+    "END_REASONS",
+    "MAX_BURST",
+    "SESSION_STATES",
+    "TIMERS",
+    "Capture",
+    "CaptureError",
+    "CaptureWriter",
+    "CounterInfo",
+    "DropReason",
+    "Engine",
+    "EngineConfig",
+    "Event",
+    "EventType",
+    "Filter",
+    "FlowKey",
+    "LinkType",
+    "Packet",
+    "PortConfig",
+    "SessionSpec",
+    "SessionView",
+    "Stats",
+    "TimerInfo",
+    "Undecided",
+    "Verdict",
+    "VerdictAction",
+]
+
+
+class CounterInfo(NamedTuple):
+    number: int
+    name: str
+    severity: str  # info, warn, error, drop
+    category: str
+    aspect: str
+    text: str
+
+
+class TimerInfo(NamedTuple):
+    name: str
+    knob: str  # the configuration element
+    default_s: int
+    min_s: int
+    max_s: int
+    text: str
+
+
+def _text(value: Any) -> str:
+    result: str = ffi.string(value).decode()
+    return result
+
+
+def _names(name: Any, count: int) -> tuple[str, ...]:
+    return tuple(_text(name(index)) for index in range(count))
+
+
+def _counters() -> Iterator[CounterInfo]:
+    for number in range(lib.COUNTER_LIMIT):
+        info = lib.counter_info(number)
+        if info:
+            texts = (info.name, info.severity, info.category, info.aspect, info.text)
+            yield CounterInfo(number, *map(_text, texts))
+
+
+def _timers() -> Iterator[TimerInfo]:
+    for number in range(lib.TIMER_COUNT):
+        info = lib.timer_info(number)
+        texts = _text(info.name), _text(info.knob)
+        yield TimerInfo(*texts, info.default_s, info.min_s, info.max_s, _text(info.text))
+
+
+COUNTERS = tuple(_counters())
+TIMERS = tuple(_timers())
+SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
+END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
+TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
+ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
+MAX_BURST: int = lib.MAX_BURST
+
+
+class DropReason(IntEnum):
+    """The drop reasons Python gives; C has the whole list (COUNTERS with severity drop)."""
+
+    flow_fwd_l3_noroute = lib.COUNTER_flow_fwd_l3_noroute
+    flow_fwd_l3_mcast_drop = lib.COUNTER_flow_fwd_l3_mcast_drop
+    flow_fwd_l3_bcast_drop = lib.COUNTER_flow_fwd_l3_bcast_drop
+    flow_host_service_deny = lib.COUNTER_flow_host_service_deny
+    flow_no_interface = lib.COUNTER_flow_no_interface
+    flow_policy_deny = lib.COUNTER_flow_policy_deny
+    flow_policy_nofwd = lib.COUNTER_flow_policy_nofwd
+    flow_slowpath_error = lib.COUNTER_flow_slowpath_error
+
+
+class VerdictAction(IntEnum):
+    FORWARD = lib.VERDICT_FORWARD
+    DROP = lib.VERDICT_DROP
+    HOST = lib.VERDICT_HOST
+    EMIT = lib.VERDICT_EMIT
+
+
+class EventType(IntEnum):
+    SESSION_START = lib.EVENT_SESSION_START
+    SESSION_END = lib.EVENT_SESSION_END
+
+
+class LinkType(IntEnum):
+    IP = lib.LINK_IP
+    ETHERNET = lib.LINK_ETHERNET
+    COOKED = lib.LINK_COOKED
+    COOKED2 = lib.LINK_COOKED2
+    NULL = lib.LINK_NULL
+
+
+class FlowKey(NamedTuple):
+    src: bytes  # 16 bytes
+    dst: bytes
+    sport: int
+    dport: int
+    zone: int
+    proto: int
+    family: int  # 4 or 6
+
+
+class Packet(NamedTuple):
+    """A packet as an edge has it. `tag` comes back in the verdict."""
+
+    data: bytes
+    port: int
+    now_ns: int
+    tag: int = 0
+    link: LinkType = LinkType.IP
+    checksum_trusted: bool = False
+
+
+class Verdict(NamedTuple):
+    action: VerdictAction
+    tag: int
+    reason: int  # counter number of a DROP, else 0
+    port: int  # egress port of FORWARD and EMIT, else 0
+    session: int  # 0 where none
+    data: bytes | None  # what to send, where it differs from what came in
+
+
+class Undecided(NamedTuple):
+    """The first packet of a session, parsed."""
+
+    handle: int
+    length: int  # bytes, of the IP packet
+    now_ns: int
+    key: FlowKey
+    port: int
+    ttl: int
+    dscp: int
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
+
+
+class SessionSpec(NamedTuple):
+    """A session to install; any action but allow makes a DISCARD session."""
+
+    s2c: FlowKey  # what the server's packets will look like: post-NAT, egress zone
+    egress_port: int
+    action: str
+    rule: int
+    application: int
+    log_start: bool
+    log_end: bool
+
+
+class SessionView(NamedTuple):
+    id: int
+    state: str
+    end_reason: str
+    tracker: str
+    action: str
+    c2s: FlowKey
+    s2c: FlowKey
+    packets_c2s: int
+    packets_s2c: int
+    bytes_c2s: int
+    bytes_s2c: int
+    start_ns: int
+    last_ns: int
+    end_ns: int
+    timeout_s: int
+    rule: int
+    application: int
+    ingress_port: int
+    egress_port: int
+    log_start: bool
+    log_end: bool
+    in_ager: bool
+
+
+class Event(NamedTuple):
+    type: EventType
+    session: SessionView
+
+
+class Filter(NamedTuple):
+    """None matches everything."""
+
+    source: bytes | None = None  # 16 bytes
+    destination: bytes | None = None
+    source_port: int | None = None
+    destination_port: int | None = None
+    protocol: int | None = None
+    from_zone: int | None = None
+    to_zone: int | None = None
+    state: int | None = None
+    rule: int | None = None
+    application: int | None = None
+
+
+class PortConfig(NamedTuple):
+    zone: int
+    ipv6: bool
+
+
+class EngineConfig(NamedTuple):
+    timeouts_s: dict[str, int]  # by knob
+    tcp_reject_non_syn: bool
+    ipv6_firewalling: bool
+    ports: Sequence[PortConfig]  # index is the port number; port 0 is nobody's
+    local: Iterable[bytes]  # the firewall's own addresses, 16 bytes each
+
+
+class Stats(NamedTuple):
+    max_sessions: int
+    allocated: int
+    tcp: int
+    udp: int
+    icmp: int
+    other: int
+    discard: int
+    undecided: int
+    held: int
+    installed: int
+    packets: int
+    bytes: int
+
+
+def _read_key(key: Any) -> FlowKey:
+    raw = bytes(ffi.buffer(key))
+    return FlowKey(raw[:16], raw[16:32], key.sport, key.dport, key.zone, key.proto, key.family)
+
+
+def _write_key(target: Any, key: FlowKey) -> None:
+    ffi.memmove(target.src, key.src, 16)
+    ffi.memmove(target.dst, key.dst, 16)
+    target.sport, target.dport, target.zone = key.sport, key.dport, key.zone
+    target.proto, target.family = key.proto, key.family
+
+
+def _read_view(view: Any) -> SessionView:
+    return SessionView(
+        id=view.id,
+        state=SESSION_STATES[view.state],
+        end_reason=END_REASONS[view.end_reason],
+        tracker=TRACKERS[view.end_reason],
+        action=ACTIONS[view.action],
+        c2s=_read_key(view.key[0]),
+        s2c=_read_key(view.key[1]),
+        packets_c2s=view.packets[0],
+        packets_s2c=view.packets[1],
+        bytes_c2s=view.bytes[0],
+        bytes_s2c=view.bytes[1],
+        start_ns=view.start_ns,
+        last_ns=view.last_ns,
+        end_ns=view.end_ns,
+        timeout_s=view.timeout_s,
+        rule=view.rule,
+        application=view.application,
+        ingress_port=view.port[0],
+        egress_port=view.port[1],
+        log_start=bool(view.flags & lib.SESSION_LOG_START),
+        log_end=bool(view.flags & lib.SESSION_LOG_END),
+        in_ager=view.in_ager,
+    )
+
+
+# name in Filter -> bit
+_FILTER_BITS = {
+    "source": lib.FILTER_SOURCE,
+    "destination": lib.FILTER_DESTINATION,
+    "source_port": lib.FILTER_SOURCE_PORT,
+    "destination_port": lib.FILTER_DESTINATION_PORT,
+    "protocol": lib.FILTER_PROTOCOL,
+    "from_zone": lib.FILTER_FROM,
+    "to_zone": lib.FILTER_TO,
+    "state": lib.FILTER_STATE,
+    "rule": lib.FILTER_RULE,
+    "application": lib.FILTER_APPLICATION,
+}
+_FILTER_FIELDS = {"from_zone": "from", "to_zone": "to"}
+
+_PAGE = 512  # events, undecided packets or sessions taken from C at once
+
+
+class Engine:
+    """One engine: sessions, timers and verdicts. See engine.h for what each call promises."""
+
+    def __init__(
+        self,
+        *,
+        hash_key: bytes,
+        now_ns: int,
+        max_sessions: int = 262_144,
+        max_undecided: int = 1024,
+        max_held: int = 2048,
+        max_events: int = 65_536,
+        answer_timeout_ms: int = 1000,
+    ) -> None:
+        """Raises ValueError for sizes that make no sense and OSError where memory is short."""
+        if len(hash_key) != 16:
+            raise ValueError(f"hash_key has {len(hash_key)} bytes, not 16")
+        params = ffi.new("struct engine_params *")
+        params.max_sessions, params.max_undecided = max_sessions, max_undecided
+        params.max_held, params.max_events = max_held, max_events
+        params.answer_timeout_ms, params.now_ns = answer_timeout_ms, now_ns
+        ffi.memmove(params.hash_key, hash_key, 16)
+        engine = lib.engine_new(params)
+        if not engine:
+            if ffi.errno == errno.EINVAL:
+                raise ValueError("engine sizes must be positive, max_events a power of two")
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self._engine = ffi.gc(engine, lib.engine_free)
+        self._inputs = ffi.new("struct input[]", MAX_BURST)
+        self._undecided = ffi.new("struct undecided[]", _PAGE)
+        self._events = ffi.new("struct event[]", _PAGE)
+        self._views = ffi.new("struct session_view[]", _PAGE)
+        self._spec = ffi.new("struct session_spec *")
+        self._count = ffi.new("uint32_t *")
+        self._counters = lib.engine_counters(self._engine)
+
+    def configure(self, config: EngineConfig) -> None:
+        """Raises ValueError where a count is over its limit; the old configuration stays."""
+        raw = ffi.new("struct engine_config *")
+        for number, timer in enumerate(TIMERS):
+            raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
+        raw.tcp_reject_non_syn = config.tcp_reject_non_syn
+        raw.ipv6_firewalling = config.ipv6_firewalling
+        ports = ffi.new("struct port_config[]", max(len(config.ports), 1))
+        for number, port in enumerate(config.ports):
+            ports[number].zone, ports[number].ipv6 = port.zone, port.ipv6
+        raw.port_count, raw.ports = len(config.ports), ports
+        addresses = sorted(set(config.local))
+        local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
+        raw.local_count, raw.local = len(addresses), local
+        if lib.engine_configure(self._engine, raw):
+            raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+
+    def input(self, burst: Sequence[Packet], *, stop_when_undecided: bool = False) -> int:
+        """Feeds at most MAX_BURST packets; returns how many were taken."""
+        if len(burst) > MAX_BURST:
+            burst = burst[:MAX_BURST]
+        keep = []
+        for raw, packet in zip(self._inputs, burst, strict=False):
+            data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
+            keep.append(data)
+            raw.tag, raw.data, raw.len = packet.tag, data, len(packet.data)
+            raw.port, raw.link, raw.now_ns = packet.port, packet.link, packet.now_ns
+            raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+        taken: int = lib.engine_input(self._engine, self._inputs, len(burst), stop_when_undecided)
+        return taken
+
+    def verdicts(self) -> list[Verdict]:
+        """Takes the verdicts reached since the last call, in order."""
+        raw = lib.engine_verdicts(self._engine, self._count)
+        result = [
+            Verdict(
+                VerdictAction(item.action),
+                item.tag,
+                item.reason,
+                item.port,
+                item.session,
+                ffi.buffer(item.data, item.len)[:] if item.changed else None,
+            )
+            for item in raw[0 : self._count[0]]
+        ]
+        lib.engine_verdicts_done(self._engine)
+        return result
+
+    def undecided(self) -> list[Undecided]:
+        """Takes the packets that wait for an answer and were not handed out yet."""
+        count = lib.engine_undecided(self._engine, self._undecided, _PAGE)
+        return [
+            Undecided(
+                item.handle,
+                item.len,
+                item.now_ns,
+                _read_key(item.key),
+                item.port,
+                item.ttl,
+                item.dscp,
+                item.tcp_flags,
+                item.icmp_type,
+                item.icmp_code,
+            )
+            for item in self._undecided[0:count]
+        ]
+
+    def install(self, handle: int, spec: SessionSpec) -> int:
+        """Answers a handle with a session: its id, or 0 where it could not be made.
+
+        Raises KeyError for a handle that is not outstanding (any more).
+        """
+        raw = self._spec
+        _write_key(raw.s2c, spec.s2c)
+        raw.rule, raw.application, raw.egress_port = spec.rule, spec.application, spec.egress_port
+        raw.action = ACTIONS.index(spec.action)
+        raw.flags = (lib.SESSION_LOG_START if spec.log_start else 0) | (
+            lib.SESSION_LOG_END if spec.log_end else 0
+        )
+        result: int = lib.engine_install(self._engine, handle, raw)
+        self._check(result, handle)
+        return result
+
+    def refuse(self, handle: int, reason: DropReason) -> None:
+        """Answers a handle with a drop. Raises KeyError like install."""
+        self._check(lib.engine_refuse(self._engine, handle, reason), handle)
+
+    @staticmethod
+    def _check(result: int, handle: int) -> None:
+        if result == -errno.ENOENT:
+            raise KeyError(f"handle {handle} is not outstanding")
+        if result < 0:
+            raise ValueError("the answer makes no sense")
+
+    def tick(self, now_ns: int) -> None:
+        lib.engine_tick(self._engine, now_ns)
+
+    def next_timer_ns(self) -> int | None:
+        """When tick has work at the earliest, None where there is none."""
+        due: int = lib.engine_next_timer_ns(self._engine)
+        return None if due == (1 << 63) - 1 else due
+
+    def events(self) -> list[Event]:
+        """Takes a page of events; an empty list says there are no more."""
+        count = lib.engine_events(self._engine, self._events, _PAGE)
+        return [
+            Event(EventType(item.type), _read_view(item.session)) for item in self._events[0:count]
+        ]
+
+    def sessions(
+        self, cursor: int = 0, *, matching: Filter | None = None, scan: int = 65_536
+    ) -> tuple[list[SessionView], int]:
+        """A page of live sessions and the cursor to go on with, 0 at the end."""
+        raw = ffi.new("struct session_filter *")
+        for name, value in (matching or Filter())._asdict().items():
+            if value is None:
+                continue
+            raw.fields |= _FILTER_BITS[name]
+            if isinstance(value, bytes):
+                ffi.memmove(getattr(raw, name), value, 16)
+            else:
+                setattr(raw, _FILTER_FIELDS.get(name, name), value)
+        self._count[0] = cursor
+        found = lib.engine_sessions(self._engine, self._count, scan, raw, self._views, _PAGE)
+        return [_read_view(view) for view in self._views[0:found]], self._count[0]
+
+    def session(self, session_id: int) -> SessionView | None:
+        """A session by id; a free slot shows its last one, None where it was never used."""
+        if lib.engine_session(self._engine, session_id, self._views):
+            return None
+        return _read_view(self._views[0])
+
+    def clear(self, session_id: int) -> bool:
+        """Ends a session; False where there is none of that id."""
+        cleared: bool = lib.engine_clear(self._engine, session_id) == 0
+        return cleared
+
+    def stats(self) -> Stats:
+        raw = ffi.new("struct engine_stats *")
+        lib.engine_stats(self._engine, raw)
+        return Stats(*(getattr(raw, name) for name in Stats._fields))
+
+    def counters(self) -> dict[str, int]:
+        """Every global counter by name."""
+        return {info.name: self._counters[info.number] for info in COUNTERS}
+
+
+class CaptureError(Exception):
+    """A capture file that cannot be read (on); the message says why."""
+
+
+class Capture:
+    """A pcap or pcapng file, read in bursts (libpcap)."""
+
+    def __init__(self, path: str) -> None:
+        error = ffi.new("char[256]")
+        capture = lib.capture_open(os.fsencode(path), error)
+        if not capture:
+            raise CaptureError(_text(error))
+        self._capture = ffi.gc(capture, lib.capture_close)
+        self._inputs = ffi.new("struct input[]", MAX_BURST)
+
+    def read(self) -> list[Packet]:
+        """The next packets, port 0; an empty list at the end.
+
+        Raises CaptureError at the place where a damaged file stops being readable.
+        """
+        count = lib.capture_read(self._capture, self._inputs, MAX_BURST)
+        if count < 0:
+            raise CaptureError(_text(lib.capture_error(self._capture)))
+        return [
+            Packet(ffi.buffer(raw.data, raw.len)[:], 0, raw.now_ns, 0, LinkType(raw.link))
+            for raw in self._inputs[0:count]
+        ]
+
+
+class CaptureWriter:
+    """Writes IP packets to a pcap file with nanosecond times."""
+
+    def __init__(self, path: str) -> None:
+        error = ffi.new("char[256]")
+        self._writer = lib.capture_writer_open(os.fsencode(path), error)
+        if not self._writer:
+            raise CaptureError(_text(error))
+
+    def write(self, data: bytes, now_ns: int) -> None:
+        lib.capture_writer_write(self._writer, data, len(data), now_ns)
+
+    def close(self) -> None:
+        """Raises CaptureError where not everything could be written."""
+        if self._writer:
+            failed, self._writer = lib.capture_writer_close(self._writer), None
+            if failed:
+                raise CaptureError("the capture could not be written whole")
+
+    def __enter__(self) -> CaptureWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

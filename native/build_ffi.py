@@ -1,0 +1,32 @@
+"""Builds `native._engine` from engine.h and the C sources: cffi API mode, one header for both sides."""
+
+import subprocess
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+SOURCES = sorted((HERE / "src").glob("*.c"))
+HEADERS = sorted([*(HERE / "include").glob("*.h"), *(HERE / "src").glob("*.h")])
+
+
+def declarations() -> str:
+    """engine.h as cffi can read it: macros expanded, system headers left out."""
+    command = ["cc", "-E", "-P", "-DCDEF", str(HERE / "include" / "engine.h")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "native._engine",
+    '#include "engine.h"',
+    sources=[str(path.relative_to(HERE.parent)) for path in SOURCES],
+    include_dirs=["native/include"],
+    depends=[str(path.relative_to(HERE.parent)) for path in HEADERS],
+    libraries=["pcap"],
+    extra_compile_args=["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=True)

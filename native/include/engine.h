@@ -1,0 +1,396 @@
+/*
+ * engine.h - the only description of the C interface; the C sources and cffi read this same file.
+ *
+ * The engine parses packets, finds their session, keeps the session's state and timers and answers
+ * with a verdict. What it cannot decide - the first packet of a session - it hands out once, parsed,
+ * behind a handle; the answer to the handle installs a session or refuses the packet.
+ *
+ *     engine_input(burst) ----> verdicts                        known sessions, malformed packets
+ *            |
+ *            +--> engine_undecided() --> slowpath --> engine_install() or engine_refuse()
+ *                                                            |
+ *                                                            +----> verdicts
+ *     engine_tick(now)    ----> events (session ended), verdicts (handles that were not answered)
+ *
+ * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
+ * argument, the hash key is a parameter, and any number of engines live side by side. One thread at a
+ * time may be inside one engine.
+ *
+ * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
+ * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
+ * caller; a *zone* likewise, 0 meaning none. `_be` values do not leave packet.c: everything here is
+ * in host order except addresses, which are bytes as on the wire (IPv4 in the last four, the first
+ * twelve as in an IPv4-mapped address).
+ */
+#ifndef SIXTUPLE_ENGINE_H
+#define SIXTUPLE_ENGINE_H
+
+#ifndef CDEF
+#include <stdbool.h>
+#include <stdint.h>
+#endif
+
+/* ---- global counters and drop reasons ------------------------------------------------------------
+ * X(number, name, severity, category, aspect, text). Every drop reason is a counter of severity
+ * `drop`; a verdict's reason is that number. Numbers are never reused and never renumbered.
+ * Vendor names where one is known (fact sheet 4.15). */
+#define COUNTER_LIST(X)                                                                                    \
+    X(1, pkt_recv, info, packet, pktproc, "Packets received")                                              \
+    X(2, pkt_sent, info, packet, pktproc, "Packets transmitted")                                           \
+    X(3, session_allocated, info, session, resource, "Sessions allocated")                                 \
+    X(4, session_installed, info, session, resource, "Sessions installed")                                 \
+    X(5, session_freed, info, session, resource, "Sessions freed")                                         \
+    X(6, session_discard, info, session, resource, "Sessions set to discard by policy")                    \
+    X(7, flow_tcp_non_syn, info, flow, session, "Non-SYN TCP packets without session match")               \
+    X(8, flow_undecided, info, flow, session, "Packets handed to the slowpath")                            \
+    X(9, flow_parked, info, flow, session, "Packets parked behind an undecided packet")                    \
+    X(10, flow_host_pass, info, flow, session, "Neighbour discovery packets passed to the host")           \
+    X(11, flow_action_close, info, flow, pktproc, "TCP sessions closed via injecting RST")                 \
+    X(12, flow_icmp_err_pass, info, flow, session, "ICMP errors passed with the session they speak about") \
+    X(13, log_event_lost, warn, log, resource, "Events lost: event ring full")                             \
+    X(14, flow_emit_fail, warn, flow, resource, "Packets not generated: no buffer")                        \
+    X(32, flow_no_interface, drop, flow, parse, "Packets dropped: invalid interface")                      \
+    X(33, flow_rcv_dot1q_tag_err, drop, flow, parse, "Packets dropped: 802.1q tag not configured")         \
+    X(34, flow_parse_l2_hdr, drop, flow, parse, "Packets dropped: link-layer header truncated")            \
+    X(35, flow_parse_ethertype, drop, flow, parse, "Packets dropped: not IP")                              \
+    X(36, flow_parse_ip_version, drop, flow, parse, "Packets dropped: Ethernet type and IP version differ") \
+    X(37, flow_parse_ip_hdr, drop, flow, parse, "Packets dropped: IP header truncated or malformed")       \
+    X(38, flow_parse_ip_len, drop, flow, parse, "Packets dropped: IP packet truncated")                    \
+    X(39, flow_parse_ip_cksm, drop, flow, parse, "Packets dropped: IP checksum failure")                   \
+    X(40, flow_parse_ip_proto, drop, flow, parse, "Packets dropped: IP protocol zero")                     \
+    X(41, flow_parse_ip_ttl, drop, flow, parse, "Packets dropped: IP TTL is zero on arrival")              \
+    X(42, flow_parse_land, drop, flow, parse, "Packets dropped: land attack")                              \
+    X(43, flow_parse_martian, drop, flow, parse, "Packets dropped: martian address")                       \
+    X(44, flow_parse_ping_of_death, drop, flow, parse, "Packets dropped: ping of death")                   \
+    X(45, flow_parse_ip6_jumbo, drop, flow, parse, "Packets dropped: IPv6 jumbogram")                      \
+    X(46, flow_parse_ip6_ext_hdr, drop, flow, parse, "Packets dropped: IPv6 extension header malformed")   \
+    X(47, flow_parse_l4_hdr, drop, flow, parse, "Packets dropped: layer 4 header truncated")               \
+    X(48, flow_parse_l4_cksm, drop, flow, parse, "Packets dropped: layer 4 checksum failure")              \
+    X(49, flow_parse_tcp_offset, drop, flow, parse, "Packets dropped: TCP data offset invalid")            \
+    X(50, flow_parse_tcp_port, drop, flow, parse, "Packets dropped: TCP port zero")                        \
+    X(51, flow_parse_tcp_flags, drop, flow, parse, "Packets dropped: invalid TCP flag combination")        \
+    X(52, tcp_flag_zero, drop, tcp, pktproc, "Packets dropped: TCP without flags")                         \
+    X(53, flow_parse_udp_len, drop, flow, parse, "Packets dropped: UDP payload truncated")                 \
+    X(54, flow_ipfrag_drop, drop, flow, ipfrag, "Packets dropped: IP fragment, defragmentation not available") \
+    X(55, flow_ipv6_disabled, drop, flow, parse, "Packets dropped: IPv6 disabled on interface")            \
+    X(56, flow_tcp_non_syn_drop, drop, flow, session, "Packets dropped: non-SYN TCP without session match") \
+    X(57, flow_icmp_no_session, drop, flow, session, "Packets dropped: ICMP reply or error without session match") \
+    X(58, flow_discard_drop, drop, flow, session, "Packets dropped: session in discard state")             \
+    X(59, flow_undecided_full, drop, flow, resource, "Packets dropped: too many undecided packets")        \
+    X(60, flow_parked_full, drop, flow, resource, "Packets dropped: too many packets parked behind one")   \
+    X(61, flow_undecided_timeout, drop, flow, resource, "Packets dropped: slowpath did not answer in time") \
+    X(62, session_alloc_fail, drop, session, resource, "Packets dropped: session table full")              \
+    X(63, session_install_error, drop, session, session, "Packets dropped: session with the same flow exists") \
+    X(64, flow_fwd_l3_noroute, drop, flow, forward, "Packets dropped: no route")                           \
+    X(65, flow_fwd_l3_mcast_drop, drop, flow, forward, "Packets dropped: no route for IP multicast")       \
+    X(66, flow_fwd_l3_bcast_drop, drop, flow, forward, "Packets dropped: unhandled IP broadcast")          \
+    X(67, flow_policy_nofwd, drop, flow, session, "Session setup: no destination zone from forwarding")    \
+    X(68, flow_policy_deny, drop, flow, session, "Session setup: denied by policy")                        \
+    X(69, flow_host_service_deny, drop, flow, session, "Device management session denied")                 \
+    X(70, flow_slowpath_error, drop, flow, resource, "Packets dropped: the slowpath failed on them")
+
+#define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
+enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
+
+struct counter_info {
+    uint32_t number;
+    const char *name, *severity, *category, *aspect, *text;
+};
+/* NULL where the number names no counter. */
+const struct counter_info *counter_info(uint32_t number);
+
+/* ---- timers --------------------------------------------------------------------------------------
+ * X(name, knob, default s, min s, max s, text): the session timers an administrator sets with
+ * `set deviceconfig setting session <knob> <seconds>` (fact sheet 2.1). */
+#define TIMER_LIST(X)                                                                                      \
+    X(default, "timeout-default", 30, 1, 15999999, "other IP protocols")                                   \
+    X(icmp, "timeout-icmp", 6, 1, 15999999, "ICMP")                                                        \
+    X(udp, "timeout-udp", 30, 1, 15999999, "UDP")                                                          \
+    X(tcp, "timeout-tcp", 3600, 1, 15999999, "established TCP")                                            \
+    X(tcp_init, "timeout-tcpinit", 5, 1, 60, "TCP before SYN-ACK received")                                \
+    X(tcp_handshake, "timeout-tcphandshake", 10, 1, 60, "TCP before 3-way handshaking")                    \
+    X(tcp_half_closed, "timeout-tcp-half-closed", 120, 1, 604800, "TCP after the first FIN")               \
+    X(tcp_time_wait, "timeout-tcp-time-wait", 15, 1, 600, "TCP after the second FIN or a RST")             \
+    X(discard_default, "timeout-discard-default", 60, 1, 15999999, "other IP protocols in discard state")  \
+    X(discard_tcp, "timeout-discard-tcp", 90, 1, 15999999, "TCP in discard state")                         \
+    X(discard_udp, "timeout-discard-udp", 60, 1, 15999999, "UDP in discard state")
+
+#define TIMER_ENUM(name, knob, default_s, min_s, max_s, text) TIMER_##name,
+enum timer { TIMER_LIST(TIMER_ENUM) TIMER_COUNT };
+
+struct timer_info {
+    const char *name, *knob, *text;
+    uint32_t default_s, min_s, max_s;
+};
+/* NULL where there is no such timer. */
+const struct timer_info *timer_info(uint32_t timer);
+
+/* ---- flows and sessions ------------------------------------------------------------------------ */
+
+/* Hashed and compared as 40 bytes, so there is no padding. Ports stand in for other things where the
+ * protocol has none (fact sheet 1.2): an ICMP echo request has identifier and sequence number, its
+ * reply the two swapped; protocols without layer 4 have 0. */
+struct flow_key {
+    uint8_t src[16], dst[16];
+    uint16_t sport, dport;
+    uint16_t zone;   /* of the ingress port */
+    uint8_t proto;   /* IP protocol of layer 4 */
+    uint8_t family;  /* 4 or 6 */
+};
+
+enum direction { C2S, S2C };
+
+/* As the vendor prints them (fact sheet 1.5). INIT is a free slot. */
+#define SESSION_STATE_LIST(X) X(INIT) X(OPENING) X(ACTIVE) X(DISCARD) X(CLOSING) X(CLOSED) X(FREE)
+#define SESSION_STATE_ENUM(name) SESSION_##name,
+enum session_state { SESSION_STATE_LIST(SESSION_STATE_ENUM) SESSION_STATE_COUNT };
+
+/* TCP connection tracking within an ACTIVE session; NONE for every other protocol. */
+#define TCP_STATE_LIST(X) X(NONE) X(INIT) X(HANDSHAKE) X(ESTABLISHED) X(HALF_CLOSED_C2S) X(HALF_CLOSED_S2C) X(TIME_WAIT)
+#define TCP_STATE_ENUM(name) TCP_STATE_##name,
+enum tcp_state { TCP_STATE_LIST(TCP_STATE_ENUM) TCP_STATE_COUNT };
+
+/* X(name, log text, tracker stage text), highest priority first (fact sheet 6). `unknown` is also
+ * what a live session has. */
+#define END_REASON_LIST(X)                                       \
+    X(policy_deny, "policy-deny", "appid policy lookup deny")    \
+    X(tcp_rst_from_client, "tcp-rst-from-client", "TCP RST - client") \
+    X(tcp_rst_from_server, "tcp-rst-from-server", "TCP RST - server") \
+    X(resources_unavailable, "resources-unavailable", "resource limit") \
+    X(tcp_fin, "tcp-fin", "TCP FIN")                             \
+    X(tcp_reuse, "tcp-reuse", "tcp reuse")                       \
+    X(aged_out, "aged-out", "Aged out")                          \
+    X(unknown, "unknown", "")
+#define END_REASON_ENUM(name, text, tracker) END_REASON_##name,
+enum end_reason { END_REASON_LIST(END_REASON_ENUM) END_REASON_COUNT };
+
+/* X(name, text as in configuration and log). */
+#define ACTION_LIST(X)              \
+    X(allow, "allow")               \
+    X(deny, "deny")                 \
+    X(drop, "drop")                 \
+    X(reset_client, "reset-client") \
+    X(reset_server, "reset-server") \
+    X(reset_both, "reset-both")
+#define ACTION_ENUM(name, text) ACTION_##name,
+enum action { ACTION_LIST(ACTION_ENUM) ACTION_COUNT };
+
+/* Names of the four lists above by number; NULL past the end. */
+const char *session_state_name(uint32_t state);
+const char *tcp_state_name(uint32_t state);
+const char *end_reason_name(uint32_t reason);
+const char *end_reason_tracker(uint32_t reason);
+const char *action_name(uint32_t action);
+
+enum session_flag {
+    SESSION_LOG_START = 1, /* an event when it is installed */
+    SESSION_LOG_END = 2,   /* the end is to be logged (the event comes in any case) */
+};
+
+/* A session as the outside sees it: in events, in listings, in the answer to "show session id". */
+struct session_view {
+    uint32_t id;
+    uint8_t state, tcp_state, end_reason, action;
+    struct flow_key key[2];         /* s2c as the server's answer arrives: post-NAT */
+    uint64_t packets[2], bytes[2];
+    int64_t start_ns;
+    int64_t last_ns;                /* of the last packet */
+    int64_t end_ns;                 /* when it expires, or ended */
+    uint32_t timeout_s;             /* the timer in force */
+    uint32_t rule, application;     /* the caller's numbers */
+    uint16_t port[2];               /* ingress of c2s, ingress of s2c */
+    uint8_t flags;
+    bool in_ager;
+};
+
+/* ---- packets in, verdicts out ------------------------------------------------------------------ */
+
+enum link_type { LINK_IP, LINK_ETHERNET, LINK_COOKED, LINK_COOKED2, LINK_NULL };
+
+enum input_flag {
+    INPUT_CHECKSUM_TRUSTED = 1, /* whoever delivered it verified layer 4, or left it unfinished on purpose */
+};
+
+struct input {
+    uint64_t tag;   /* the edge's name for the packet; comes back in its verdict */
+    uint8_t *data;  /* valid until the verdict, or until engine_input returns if it is held */
+    uint32_t len;
+    uint16_t port;
+    uint8_t link;   /* enum link_type of data[0] */
+    uint8_t flags;
+    int64_t now_ns; /* not before the previous packet's; an earlier time counts as that one */
+};
+
+enum verdict_action {
+    VERDICT_FORWARD, /* on its way; data is what to send if `changed` */
+    VERDICT_DROP,    /* reason says why */
+    VERDICT_HOST,    /* for the machine itself (neighbour discovery) */
+    VERDICT_EMIT,    /* a packet of the engine's own, an IP packet in data; no tag */
+};
+
+struct verdict {
+    uint64_t tag;
+    const uint8_t *data; /* valid until engine_verdicts_done */
+    uint32_t len;
+    uint32_t session;    /* 0 where none */
+    uint16_t reason;     /* COUNTER_... for VERDICT_DROP, else 0 */
+    uint16_t port;       /* egress port of VERDICT_FORWARD and VERDICT_EMIT, else 0 */
+    uint8_t action;
+    bool changed;
+};
+
+/* What the slowpath is told of the first packet of a session. */
+struct undecided {
+    uint32_t handle;
+    uint32_t len;        /* of the IP packet */
+    int64_t now_ns;
+    struct flow_key key;
+    uint16_t port;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+};
+
+/* The complete description of a session to install. */
+struct session_spec {
+    struct flow_key s2c;        /* the key the server's packets will have: post-NAT, egress zone */
+    uint32_t rule, application; /* the caller's numbers, given back in every view */
+    uint16_t egress_port;
+    uint8_t action;             /* enum action; anything but allow makes a DISCARD session */
+    uint8_t flags;              /* enum session_flag */
+};
+
+/* ---- configuration -----------------------------------------------------------------------------
+ * One immutable table, swapped whole between two packets. */
+enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
+
+struct port_config {
+    uint16_t zone; /* 0: packets of this port are dropped as flow_no_interface */
+    bool ipv6;
+};
+
+struct engine_config {
+    uint32_t timeout_s[TIMER_COUNT];
+    bool tcp_reject_non_syn;
+    bool ipv6_firewalling;
+    uint32_t port_count;          /* at most MAX_PORTS; port 0 is nobody's */
+    const struct port_config *ports;
+    uint32_t local_count;         /* the firewall's own addresses, sorted as bytes */
+    const uint8_t *local;         /* local_count * 16 bytes */
+};
+
+struct engine_params {
+    uint32_t max_sessions;        /* slots 1..max_sessions */
+    uint32_t max_undecided;       /* handles outstanding at once */
+    uint32_t max_held;            /* packets held for undecided handles, parked ones included */
+    uint32_t max_events;          /* a power of two */
+    uint32_t answer_timeout_ms;   /* how long the slowpath may take */
+    uint8_t hash_key[16];         /* secret and random: outsiders choose what is hashed */
+    int64_t now_ns;
+};
+
+struct engine;
+
+/* NULL with errno set (EINVAL, ENOMEM). All memory is taken here. */
+struct engine *engine_new(const struct engine_params *params);
+void engine_free(struct engine *engine);
+
+/* -EINVAL where a count is over its limit; the old configuration stays then. */
+int engine_configure(struct engine *engine, const struct engine_config *config);
+
+/* ---- the packet path --------------------------------------------------------------------------- */
+
+/* Takes packets of a burst (at most MAX_BURST at once) in order and returns how many it took: fewer than
+ * `count` when the verdict list has no room for more, or, with stop_when_undecided, right after the
+ * first packet that needs the slowpath - so that virtual time does not run past a decision. */
+uint32_t engine_input(struct engine *engine, const struct input *burst, uint32_t count, bool stop_when_undecided);
+
+/* Verdicts of every call since the last engine_verdicts_done, in the order they were reached. */
+const struct verdict *engine_verdicts(const struct engine *engine, uint32_t *count);
+void engine_verdicts_done(struct engine *engine);
+
+/* Takes the undecided packets not handed out yet, oldest first. */
+uint32_t engine_undecided(struct engine *engine, struct undecided *out, uint32_t max);
+
+/* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
+ * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
+ * with session_alloc_fail or session_install_error), -ENOENT where the handle is not outstanding and
+ * -EINVAL where the spec makes no sense. refuse counts and drops: -ENOENT, -EINVAL (not a drop reason) or 0. */
+int64_t engine_install(struct engine *engine, uint32_t handle, const struct session_spec *spec);
+int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);
+
+/* Runs the timers up to now. */
+void engine_tick(struct engine *engine, int64_t now_ns);
+
+/* When engine_tick has work to do at the earliest; INT64_MAX where there is no session. */
+int64_t engine_next_timer_ns(const struct engine *engine);
+
+/* ---- events ------------------------------------------------------------------------------------ */
+
+enum event_type { EVENT_SESSION_START = 1, EVENT_SESSION_END };
+
+struct event {
+    uint32_t type;
+    struct session_view session;
+};
+/* Takes events, oldest first. A full ring loses new events and counts them (log_event_lost). */
+uint32_t engine_events(struct engine *engine, struct event *out, uint32_t max);
+
+/* ---- looking and clearing ---------------------------------------------------------------------- */
+
+/* A zero or NULL-like field matches everything; `fields` says which are set. */
+enum filter_field {
+    FILTER_SOURCE = 1, FILTER_DESTINATION = 2, FILTER_SOURCE_PORT = 4, FILTER_DESTINATION_PORT = 8,
+    FILTER_PROTOCOL = 16, FILTER_FROM = 32, FILTER_TO = 64, FILTER_STATE = 128, FILTER_RULE = 256,
+    FILTER_APPLICATION = 512,
+};
+struct session_filter {
+    uint32_t fields;
+    uint8_t source[16], destination[16]; /* of the c2s flow */
+    uint16_t source_port, destination_port, from, to;
+    uint8_t protocol, state;
+    uint32_t rule, application;
+};
+
+/* Fills `out` with live sessions of slots >= *cursor that match, looking at no more than `scan` slots;
+ * moves *cursor on, to 0 at the end. */
+uint32_t engine_sessions(const struct engine *engine, uint32_t *cursor, uint32_t scan,
+                         const struct session_filter *filter, struct session_view *out, uint32_t max);
+
+/* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
+int engine_session(const struct engine *engine, uint32_t id, struct session_view *out);
+
+/* Ends a session with end reason unknown: 0 or -ENOENT. */
+int engine_clear(struct engine *engine, uint32_t id);
+
+struct engine_stats {
+    uint32_t max_sessions, allocated, tcp, udp, icmp, other, discard;
+    uint32_t undecided, held;
+    uint64_t installed;              /* since the engine was made */
+    uint64_t packets, bytes;         /* forwarded */
+};
+void engine_stats(const struct engine *engine, struct engine_stats *out);
+
+/* COUNTER_LIMIT values, indexed by counter number. */
+const uint64_t *engine_counters(const struct engine *engine);
+void engine_count(struct engine *engine, uint32_t counter, uint64_t by);
+
+/* ---- capture files (libpcap) -------------------------------------------------------------------- */
+
+struct capture;
+/* Opens a pcap or pcapng file; NULL with a message in error (256 bytes). */
+struct capture *capture_open(const char *path, char *error);
+/* Up to max packets, valid until the next call. 0 at the end; -1 on a damaged file, with the message in
+ * capture_error; packets before the damage have been given. Ports are not set. */
+int32_t capture_read(struct capture *capture, struct input *out, uint32_t max);
+const char *capture_error(const struct capture *capture);
+void capture_close(struct capture *capture);
+
+struct capture_writer;
+/* Raw IP packets with nanosecond times. */
+struct capture_writer *capture_writer_open(const char *path, char *error);
+void capture_writer_write(struct capture_writer *writer, const uint8_t *data, uint32_t len, int64_t now_ns);
+/* 0, or -1 where something could not be written. */
+int capture_writer_close(struct capture_writer *writer);
+
+#endif
