@@ -1,0 +1,164 @@
+"""Process 1 of a lab: makes hosts and links, starts the servers, then keeps all of it alive.
+
+It runs in its own network, mount and PID namespaces with a private /run, so nothing it makes is seen
+outside and everything is gone when it is: the kernel ends every process of a PID namespace with its
+process 1, and the named network namespaces are mounts of a mount namespace that nobody is left in.
+
+Started by namespaces.py. Standard output speaks to the one who started it: a line for each step, then
+`ready`, or `error: ` and one line on why not.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from vm.topology import FIREWALL, HOSTS, LINKS, SERVER, SERVER6, WEB_NAME
+from vm.waiting import wait_until
+
+STATE = Path("/run/lab")
+READY = "ready"
+ERROR = "error: "
+DOWNLOAD_BYTES = 1 << 20
+
+
+class HolderError(Exception):
+    """Why there is no lab, in one line."""
+
+
+def _succeeds(command: list[str]) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=5, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def _do(command: list[str], text: str | None = None) -> None:
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=30, check=False
+    )
+    if done.returncode:
+        why = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise HolderError(f"`{' '.join(command)}` failed: {why}")
+
+
+def _ip(lines: list[str]) -> None:
+    _do(["ip", "-batch", "-"], "\n".join(lines) + "\n")
+
+
+def make_network() -> None:
+    _ip([f"netns add {host}" for host in HOSTS])
+    for link in LINKS:
+        _ip(
+            [
+                f"link add eth0 netns {link.host} type veth peer name {link.port} netns {FIREWALL}",
+            ]
+        )
+    for host in HOSTS:
+        _do(["ip", "-n", host, "link", "set", "lo", "up"])
+    for link in LINKS:
+        _do(["ip", "-n", FIREWALL, "link", "set", link.port, "up"])
+        _do(
+            ["ip", "-n", link.host, "-batch", "-"],
+            "\n".join(
+                [
+                    "link set eth0 up",
+                    # nothing else is on the link: an address is good at once
+                    *(f"address add {address} dev eth0 nodad" for address in link.addresses),
+                    *(f"route add default via {gateway}" for gateway in link.gateways),
+                ]
+            )
+            + "\n",
+        )
+
+
+def start_servers() -> list[subprocess.Popen[bytes]]:
+    web = STATE / "web"
+    for directory in (web, STATE / "tmp"):
+        directory.mkdir()
+    (web / "index.html").write_text(f"This is {WEB_NAME}, behind the firewall.\n")
+    (web / "download").write_bytes(bytes(range(256)) * (DOWNLOAD_BYTES // 256))
+    config = Path(__file__).with_name("nginx.conf")
+    nginx = ["nginx", "-p", str(STATE), "-e", str(STATE / "nginx.log"), "-c", str(config)]
+    dnsmasq = [
+        "dnsmasq",
+        "--conf-file=/dev/null",
+        "--no-daemon",
+        "--no-resolv",
+        "--no-hosts",
+        "--pid-file",
+        f"--host-record={WEB_NAME},{SERVER},{SERVER6}",
+    ]
+    servers = []
+    for command in (nginx, dnsmasq):
+        with (STATE / f"{command[0]}.out").open("wb") as out:
+            servers.append(
+                subprocess.Popen(
+                    ["ip", "netns", "exec", "server", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+    return servers
+
+
+def await_servers(servers: list[subprocess.Popen[bytes]]) -> None:
+    inside = ["ip", "netns", "exec", "server"]
+    curl = ["curl", "--silent", "--fail", "--max-time", "2", "--output", "/dev/null"]
+    dig = ["dig", "+time=1", "+tries=1", WEB_NAME]
+
+    def answers() -> bool:
+        for server in servers:
+            if server.poll() is not None:
+                name = str(list(server.args)[4])
+                said = " ".join((STATE / f"{name}.out").read_text(errors="replace").split())
+                raise HolderError(f"{name} does not run: {said}")
+        return all(
+            _succeeds([*inside, *curl, f"http://{address}/"])
+            for address in (SERVER, f"[{SERVER6}]")
+        ) and all(_succeeds([*inside, *dig, f"@{address}"]) for address in (SERVER, SERVER6))
+
+    wait_until(answers, "nginx and dnsmasq answer", seconds=20)
+
+
+def build() -> None:
+    _do(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"])
+    STATE.mkdir()
+    print(f"hosts and links: {', '.join(HOSTS)}", flush=True)
+    make_network()
+    print("servers: nginx, dnsmasq", flush=True)
+    await_servers(start_servers())
+
+
+def reap_for_ever() -> None:
+    """The duty of process 1: whoever lost its parent in here ends up with us."""
+    # after the last child was started, because they would inherit the blocked signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            pass
+        signal.sigwait([signal.SIGCHLD])
+
+
+def main() -> int:
+    try:
+        build()
+    except (HolderError, OSError, subprocess.SubprocessError) as error:
+        print(f"{ERROR}{error}", flush=True)
+        return 1
+    print(READY, flush=True)
+    silent = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(silent, descriptor)
+    reap_for_ever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

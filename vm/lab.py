@@ -1,0 +1,153 @@
+"""`sixtuple lab`: the network-namespace lab from the command line."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from vm import registry, traffic
+from vm.namespaces import Lab, LabError, environment
+from vm.topology import HOSTS
+
+CONFIG = Path(__file__).with_name("lab.set")
+
+
+class _AddressInfo(msgspec.Struct):
+    scope: str
+    local: str = ""
+    prefixlen: int = 0
+
+
+class _LinkInfo(msgspec.Struct):
+    """An interface as `ip -json address` describes it."""
+
+    ifname: str
+    addr_info: list[_AddressInfo]
+
+
+def _running(name: str) -> Lab:
+    lab = registry.find(name)
+    if lab is None:
+        raise LabError(f"lab {name} is not up; start it with: sixtuple lab up --name {name}")
+    return lab
+
+
+def up(name: str) -> int:
+    with registry.locked(name):
+        if registry.find(name):
+            print(f"lab {name} is up already")
+            return 0
+        lab = Lab.start(lambda line: print(line, flush=True), tied=False)
+        try:
+            registry.add(name, lab)
+        except BaseException:
+            lab.stop()
+            raise
+    option = "" if name == "default" else f"--name {name} "
+    print(
+        f"lab {name} is up. In it, run\n"
+        f"  the firewall:   sixtuple lab exec {option}firewall sixtuple run --config {CONFIG}\n"
+        f"  its CLI:        sixtuple lab exec {option}firewall sixtuple cli\n"
+        f"  traffic:        sixtuple lab traffic {option}".rstrip()
+    )
+    return 0
+
+
+def status(name: str) -> int:
+    lab = registry.find(name)
+    if lab is None:
+        print(f"lab {name} is not up")
+        return 1
+    print(f"lab {name} is up, holder process {lab.holder}\n")
+    print(f"{'host':<10} {'interface':<10} addresses")
+    for host in HOSTS:
+        said = lab.run(host, ["ip", "-json", "address"]).stdout
+        for link in msgspec.json.decode(said, type=list[_LinkInfo]):
+            texts = [
+                f"{address.local}/{address.prefixlen}"
+                for address in link.addr_info
+                if address.scope == "global"
+            ]
+            if link.ifname != "lo":
+                print(f"{host:<10} {link.ifname:<10} {' '.join(texts) or '-'}")
+    print(f"\n{'host':<10} {'process':<10} command")
+    for host, pid, command in lab.processes():
+        print(f"{host:<10} {pid:<10} {command}")
+    return 0
+
+
+def execute(name: str, host: str, argv: list[str]) -> int:
+    lab = _running(name)
+    here = Path.cwd()
+    # a directory the lab does not show (below its private /run) cannot be stood in
+    cwd = str(here) if lab.path(here).is_dir() else "/"
+    command = lab.command(host, argv, cwd=cwd)
+    sys.stdout.flush()
+    os.execvpe(command[0], command, environment())
+
+
+def drive(name: str) -> int:
+    lab = _running(name)
+    as_expected = traffic.report(traffic.attempts(lab), lambda row: print(row, flush=True))
+    return 0 if as_expected else 1
+
+
+def down(name: str) -> int:
+    with registry.locked(name):
+        lab = registry.find(name)
+        if lab:
+            lab.stop()
+        registry.remove(name)
+    print(f"lab {name} is down" if lab else f"lab {name} was not up")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sixtuple lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--name", default="default", help="which lab (default: %(default)s)")
+        return command
+
+    add("up", "start a lab in the background")
+    add("status", "its hosts, addresses and processes; status 1 where it is not up")
+    command = add("exec", f"run a command on a host ({', '.join(HOSTS)})")
+    command.add_argument("host", metavar="HOST")
+    command.add_argument("argv", metavar="CMD", nargs=argparse.REMAINDER)
+    add("traffic", "drive the demonstration traffic; status 1 where it did not go as expected")
+    add("down", "end a lab and everything in it")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    name: str = arguments.name
+    try:
+        match arguments.command:
+            case "up":
+                return up(name)
+            case "status":
+                return status(name)
+            case "exec":
+                command: list[str] = arguments.argv
+                if command[:1] == ["--"]:
+                    del command[0]
+                if not command:
+                    raise LabError("lab exec: which command? sixtuple lab exec HOST CMD...")
+                return execute(name, arguments.host, command)
+            case "traffic":
+                return drive(name)
+            case _:
+                return down(name)
+    except LabError as error:
+        print(f"sixtuple lab: {error}", file=sys.stderr)
+    except subprocess.TimeoutExpired as error:
+        print(f"sixtuple lab: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2
