@@ -209,6 +209,7 @@ class SessionView(NamedTuple):
     egress_port: int
     log_start: bool
     log_end: bool
+    seen_data: bool  # a packet had a payload
     in_ager: bool
 
 
@@ -295,6 +296,7 @@ def _read_view(view: Any) -> SessionView:
         egress_port=view.port[1],
         log_start=bool(view.flags & lib.SESSION_LOG_START),
         log_end=bool(view.flags & lib.SESSION_LOG_END),
+        seen_data=bool(view.flags & lib.SESSION_SEEN_DATA),
         in_ager=view.in_ager,
     )
 

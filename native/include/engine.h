@@ -44,7 +44,7 @@
     X(7, flow_tcp_non_syn, info, flow, session, "Non-SYN TCP packets without session match")               \
     X(8, flow_undecided, info, flow, session, "Packets handed to the slowpath")                            \
     X(9, flow_parked, info, flow, session, "Packets parked behind an undecided packet")                    \
-    X(10, flow_host_pass, info, flow, session, "Neighbour discovery packets passed to the host")           \
+    X(10, flow_host_pass, info, flow, session, "Neighbour and listener discovery passed to the host")           \
     X(11, flow_action_close, info, flow, pktproc, "TCP sessions closed via injecting RST")                 \
     X(12, flow_icmp_err_pass, info, flow, session, "ICMP errors passed with the session they speak about") \
     X(13, log_event_lost, warn, log, resource, "Events lost: event ring full")                             \
@@ -185,6 +185,7 @@ const char *action_name(uint32_t action);
 enum session_flag {
     SESSION_LOG_START = 1, /* an event when it is installed */
     SESSION_LOG_END = 2,   /* the end is to be logged (the event comes in any case) */
+    SESSION_SEEN_DATA = 4, /* set by the engine: a packet had a payload */
 };
 
 /* A session as the outside sees it: in events, in listings, in the answer to "show session id". */

@@ -1,0 +1,32 @@
+"""Addresses as the engine has them: 16 bytes, IPv4 behind ::ffff:."""
+
+from ipaddress import ip_address
+
+V4_PREFIX = bytes(10) + b"\xff\xff"
+
+
+def packed(address: str) -> bytes:
+    """16 bytes of an address's text; ValueError where it is none."""
+    raw = ip_address(address).packed
+    return V4_PREFIX + raw if len(raw) == 4 else raw
+
+
+def widened(raw: bytes) -> bytes:
+    """16 bytes of a 4 or 16 byte address."""
+    return V4_PREFIX + raw if len(raw) == 4 else raw
+
+
+def text(address: bytes) -> str:
+    """An address of 16 bytes as people write it."""
+    return str(ip_address(address[12:] if address.startswith(V4_PREFIX) else address))
+
+
+def is_multicast(address: bytes) -> bool:
+    if address.startswith(V4_PREFIX):
+        return 224 <= address[12] <= 239
+    return address[0] == 0xFF
+
+
+def is_link_local(address: bytes) -> bool:
+    """IPv6 only: 169.254.0.0/16 is routed like any other."""
+    return address[0] == 0xFE and address[1] & 0xC0 == 0x80

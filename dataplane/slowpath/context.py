@@ -1,0 +1,34 @@
+"""What the stages pass on: the packet, what is known of it so far, and the tables they look things up in."""
+
+from typing import NamedTuple
+
+from dataplane.fib import Fib
+from dataplane.names import Names
+from dataplane.policy import Policy
+from dataplane.snapshot import Port, Route, SecurityRule
+from native import SessionSpec, Undecided
+
+
+class Tables(NamedTuple):
+    """One version of everything; a packet sees the same one from start to end."""
+
+    ports: dict[int, Port]  # by number
+    port_numbers: dict[str, int]
+    zones: Names
+    rules: Names
+    applications: Names
+    fib: Fib
+    policy: Policy
+    discard_denied: bool
+
+
+class Context(NamedTuple):
+    """Each stage returns it with its own fields filled in."""
+
+    packet: Undecided
+    from_zone: str = ""  # zone
+    route: Route | None = None  # forwarding
+    egress: Port | None = None
+    to_zone: str = ""
+    rule: SecurityRule | None = None  # security policy
+    spec: SessionSpec | None = None  # allocation

@@ -1,0 +1,145 @@
+/* capture.c - capture files, read and written through libpcap. */
+#include <errno.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+struct capture {
+    pcap_t *pcap;
+    enum link_type link;
+    bool damaged;
+    char error[PCAP_ERRBUF_SIZE];
+    uint8_t data[MAX_BURST][MAX_PACKET_BYTES];
+};
+
+static int link_of(int datalink)
+{
+    switch (datalink) {
+    case DLT_EN10MB:
+        return LINK_ETHERNET;
+    case DLT_RAW:
+    case DLT_IPV4:
+    case DLT_IPV6:
+        return LINK_IP;
+    case DLT_LINUX_SLL:
+        return LINK_COOKED;
+    case DLT_LINUX_SLL2:
+        return LINK_COOKED2;
+    case DLT_NULL:
+    case DLT_LOOP:
+        return LINK_NULL;
+    default:
+        return -1;
+    }
+}
+
+struct capture *capture_open(const char *path, char *error)
+{
+    struct capture *c = malloc(sizeof *c);
+    if (!c) {
+        snprintf(error, PCAP_ERRBUF_SIZE, "%s", strerror(ENOMEM));
+        return NULL;
+    }
+    c->damaged = false;
+    c->pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, error);
+    if (!c->pcap) {
+        free(c);
+        return NULL;
+    }
+    int link = link_of(pcap_datalink(c->pcap));
+    if (link < 0) {
+        const char *name = pcap_datalink_val_to_name(pcap_datalink(c->pcap));
+        snprintf(error, PCAP_ERRBUF_SIZE, "link type %s is not supported: Ethernet, raw IP, Linux cooked or null is",
+                 name ? name : "unknown");
+        capture_close(c);
+        return NULL;
+    }
+    c->link = link;
+    return c;
+}
+
+int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
+{
+    struct pcap_pkthdr *header;
+    const u_char *bytes;
+    uint32_t n = 0;
+    if (max > MAX_BURST)
+        max = MAX_BURST;
+    while (n < max && !c->damaged) {
+        int got = pcap_next_ex(c->pcap, &header, &bytes);
+        if (got == PCAP_ERROR_BREAK)
+            break;
+        if (got != 1) {
+            snprintf(c->error, sizeof c->error, "%s", pcap_geterr(c->pcap));
+            c->damaged = true; /* what was read so far is given first */
+            break;
+        }
+        uint32_t len = header->caplen < MAX_PACKET_BYTES ? header->caplen : MAX_PACKET_BYTES;
+        memcpy(c->data[n], bytes, len);
+        out[n] = (struct input){
+            .data = c->data[n],
+            .len = len,
+            .link = (uint8_t)c->link,
+            .now_ns = header->ts.tv_sec * 1000000000ll + header->ts.tv_usec, /* nanoseconds: asked for above */
+        };
+        n++;
+    }
+    return n || !c->damaged ? (int32_t)n : -1;
+}
+
+const char *capture_error(const struct capture *c)
+{
+    return c->error;
+}
+
+void capture_close(struct capture *c)
+{
+    if (!c)
+        return;
+    pcap_close(c->pcap);
+    free(c);
+}
+
+struct capture_writer {
+    pcap_t *pcap;
+    pcap_dumper_t *dumper;
+};
+
+struct capture_writer *capture_writer_open(const char *path, char *error)
+{
+    struct capture_writer *w = calloc(1, sizeof *w);
+    if (!w || !(w->pcap = pcap_open_dead_with_tstamp_precision(DLT_RAW, MAX_PACKET_BYTES, PCAP_TSTAMP_PRECISION_NANO))) {
+        snprintf(error, PCAP_ERRBUF_SIZE, "%s", strerror(ENOMEM));
+        free(w);
+        return NULL;
+    }
+    if (!(w->dumper = pcap_dump_open(w->pcap, path))) {
+        snprintf(error, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(w->pcap));
+        pcap_close(w->pcap);
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void capture_writer_write(struct capture_writer *w, const uint8_t *data, uint32_t len, int64_t now_ns)
+{
+    struct pcap_pkthdr header = {
+        .ts = {.tv_sec = now_ns / 1000000000, .tv_usec = now_ns % 1000000000},
+        .caplen = len,
+        .len = len,
+    };
+    pcap_dump((u_char *)w->dumper, &header, data);
+}
+
+int capture_writer_close(struct capture_writer *w)
+{
+    int failed = pcap_dump_flush(w->dumper) || ferror(pcap_dump_file(w->dumper)) ? -1 : 0;
+    pcap_dump_close(w->dumper);
+    pcap_close(w->pcap);
+    free(w);
+    return failed;
+}

@@ -1,0 +1,219 @@
+/* engine.c - an engine's memory, configuration and clock, and the ways to look at it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "state.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hashes and ports assume a little-endian host");
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+static uint64_t reserve(uint64_t *total, uint64_t bytes)
+{
+    uint64_t at = *total;
+    *total = (at + bytes + 63) & ~63ull; /* cache lines */
+    return at;
+}
+
+static bool params_are_sane(const struct engine_params *p)
+{
+    return p->max_sessions && p->max_sessions < 1u << 30 && p->max_undecided && p->max_undecided <= 65535 &&
+           p->max_held && p->max_held <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
+           p->now_ns >= 0;
+}
+
+struct engine *engine_new(const struct engine_params *params)
+{
+    if (!params_are_sane(params)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    uint64_t total = 0, buckets = flow_table_buckets(params);
+    reserve(&total, sizeof(struct engine));
+    uint64_t bucket_at = reserve(&total, buckets * sizeof(struct bucket));
+    uint64_t session_at = reserve(&total, (params->max_sessions + 1ull) * sizeof(struct session));
+    uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
+    uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
+    uint64_t verdict_at = reserve(&total, (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict));
+    uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
+    uint64_t data_at = reserve(&total, (uint64_t)params->max_held * MAX_PACKET_BYTES);
+
+    /* pages are taken from the kernel when they are first touched */
+    uint8_t *region = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (region == MAP_FAILED)
+        return NULL;
+    struct engine *e = (struct engine *)region;
+    e->params = *params;
+    e->region_bytes = total;
+    e->now_ns = params->now_ns;
+    memcpy(e->hash_key, params->hash_key, sizeof e->hash_key);
+    e->buckets = (struct bucket *)(region + bucket_at);
+    e->bucket_mask = buckets - 1;
+    e->sessions = (struct session *)(region + session_at);
+    e->ager.now_tick = (uint64_t)params->now_ns >> TICK_SHIFT;
+    e->undecided = (struct undecided_slot *)(region + undecided_at);
+    for (uint32_t i = params->max_undecided; i; i--) {
+        e->undecided[i - 1].next = e->undecided_free;
+        e->undecided_free = i;
+    }
+    e->held = (struct held *)(region + held_at);
+    for (uint32_t i = params->max_held; i; i--) {
+        e->held[i - 1].next = e->held_free;
+        e->held_free = i;
+    }
+    e->held_data = region + data_at;
+    e->verdicts = (struct verdict *)(region + verdict_at);
+    e->verdict_limit = MAX_BURST + params->max_held;
+    e->events = (struct event *)(region + event_at);
+    for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
+        e->config.timeout_s[timer] = timer_info(timer)->default_s;
+    e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
+    return e;
+}
+
+void engine_free(struct engine *e)
+{
+    if (!e)
+        return;
+    free(e->tables);
+    munmap(e, e->region_bytes);
+}
+
+/* ---- configuration -------------------------------------------------------------------------------- */
+
+int engine_configure(struct engine *e, const struct engine_config *config)
+{
+    if (config->port_count > MAX_PORTS)
+        return -EINVAL;
+    uint64_t port_bytes = config->port_count * sizeof *config->ports, local_bytes = config->local_count * 16ull;
+    uint8_t *tables = malloc(port_bytes + local_bytes + 1);
+    if (!tables)
+        return -ENOMEM;
+    if (port_bytes)
+        memcpy(tables, config->ports, port_bytes);
+    if (local_bytes)
+        memcpy(tables + port_bytes, config->local, local_bytes);
+    free(e->tables);
+    e->tables = tables;
+    e->config = *config;
+    e->config.ports = (struct port_config *)tables;
+    e->config.local = tables + port_bytes;
+    return 0;
+}
+
+/* ---- clock ----------------------------------------------------------------------------------------- */
+
+void engine_tick(struct engine *e, int64_t now_ns)
+{
+    if (now_ns > e->now_ns)
+        e->now_ns = now_ns;
+    ager_run(e);
+    undecided_expire(e);
+}
+
+int64_t engine_next_timer_ns(const struct engine *e)
+{
+    int64_t session = ager_next_ns(e), handle = undecided_next_ns(e);
+    return session < handle ? session : handle;
+}
+
+/* ---- what came out --------------------------------------------------------------------------------- */
+
+const struct verdict *engine_verdicts(const struct engine *e, uint32_t *count)
+{
+    *count = e->verdict_count;
+    return e->verdicts;
+}
+
+void engine_verdicts_done(struct engine *e)
+{
+    e->verdict_count = 0;
+    while (e->held_done) {
+        uint32_t at = e->held_done;
+        struct held *h = &e->held[at - 1];
+        e->held_done = h->next;
+        h->next = e->held_free;
+        e->held_free = at;
+        e->held_count--;
+    }
+}
+
+uint32_t engine_events(struct engine *e, struct event *out, uint32_t max)
+{
+    uint32_t n = 0;
+    while (n < max && e->event_tail != e->event_head)
+        out[n++] = e->events[e->event_tail++ & (e->params.max_events - 1)];
+    return n;
+}
+
+/* ---- looking and clearing -------------------------------------------------------------------------- */
+
+static bool is_live(const struct engine *e, uint32_t id)
+{
+    return id && id <= e->params.max_sessions && e->sessions[id].state != SESSION_INIT;
+}
+
+static bool matches(const struct session *s, const struct session_filter *f)
+{
+    const struct flow_key *c2s = &s->key[C2S], *s2c = &s->key[S2C];
+    return (!(f->fields & FILTER_SOURCE) || !memcmp(c2s->src, f->source, 16)) &&
+           (!(f->fields & FILTER_DESTINATION) || !memcmp(c2s->dst, f->destination, 16)) &&
+           (!(f->fields & FILTER_SOURCE_PORT) || c2s->sport == f->source_port) &&
+           (!(f->fields & FILTER_DESTINATION_PORT) || c2s->dport == f->destination_port) &&
+           (!(f->fields & FILTER_PROTOCOL) || c2s->proto == f->protocol) &&
+           (!(f->fields & FILTER_FROM) || c2s->zone == f->from) &&
+           (!(f->fields & FILTER_TO) || s2c->zone == f->to) &&
+           (!(f->fields & FILTER_STATE) || s->state == f->state) &&
+           (!(f->fields & FILTER_RULE) || s->rule == f->rule) &&
+           (!(f->fields & FILTER_APPLICATION) || s->application == f->application);
+}
+
+uint32_t engine_sessions(const struct engine *e, uint32_t *cursor, uint32_t scan, const struct session_filter *filter,
+                         struct session_view *out, uint32_t max)
+{
+    uint32_t n = 0, id = *cursor ? *cursor : 1;
+    for (; scan && n < max && id <= e->fresh; id++, scan--) {
+        const struct session *s = &e->sessions[id];
+        if (s->state != SESSION_INIT && s->expires_ns > e->now_ns && matches(s, filter))
+            session_view(e, id, &out[n++]);
+    }
+    *cursor = id <= e->fresh ? id : 0;
+    return n;
+}
+
+int engine_session(const struct engine *e, uint32_t id, struct session_view *out)
+{
+    if (!id || id > e->fresh)
+        return -ENOENT;
+    session_view(e, id, out);
+    return 0;
+}
+
+int engine_clear(struct engine *e, uint32_t id)
+{
+    if (!is_live(e, id))
+        return -ENOENT;
+    session_end(e, id, e->now_ns, END_REASON_unknown);
+    return 0;
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *out)
+{
+    *out = e->stats;
+    out->max_sessions = e->params.max_sessions;
+    out->undecided = e->undecided_count;
+    out->held = e->held_count;
+}
+
+const uint64_t *engine_counters(const struct engine *e)
+{
+    return e->counters;
+}
+
+void engine_count(struct engine *e, uint32_t counter, uint64_t by)
+{
+    if (counter < COUNTER_LIMIT)
+        e->counters[counter] += by;
+}

@@ -1,0 +1,218 @@
+/*
+ * fastpath.c - a packet's way: parse, find its session, follow it; or hand it to the slowpath.
+ *
+ * Everything that needs no policy is decided here. A packet of a session in DISCARD is dropped, one of an
+ * ACTIVE session moves its state and timer and is forwarded. A packet without a session goes to the
+ * slowpath only if it may open one.
+ */
+#include <string.h>
+
+#include "state.h"
+
+/* ---- verdicts ------------------------------------------------------------------------------------ */
+
+static struct verdict *verdict_add(struct engine *e, enum verdict_action action, uint64_t tag, uint32_t slot)
+{
+    struct verdict *v = &e->verdicts[e->verdict_count++];
+    *v = (struct verdict){.action = (uint8_t)action, .tag = tag, .session = slot};
+    return v;
+}
+
+void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason)
+{
+    count(e, reason);
+    verdict_add(e, VERDICT_DROP, tag, slot)->reason = (uint16_t)reason;
+}
+
+void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port)
+{
+    struct verdict *v = verdict_add(e, VERDICT_FORWARD, tag, slot);
+    v->port = port;
+    v->data = p->data;
+    v->len = p->len;
+    e->stats.packets++;
+    e->stats.bytes += p->len;
+    count(e, COUNTER_pkt_sent);
+}
+
+/* ---- a packet of a session ------------------------------------------------------------------------ */
+
+static bool opens_connection(const struct packet *p)
+{
+    return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN;
+}
+
+static void follow_tcp(struct session *s, enum direction direction, uint8_t flags)
+{
+    s->tcp_state = (uint8_t)tcp_next_state(s->tcp_state, direction, flags);
+    if (flags & TCP_RST)
+        session_note_end(s, direction == C2S ? END_REASON_tcp_rst_from_client : END_REASON_tcp_rst_from_server);
+    else if (flags & TCP_FIN)
+        session_note_end(s, END_REASON_tcp_fin);
+}
+
+static void session_packet(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag)
+{
+    uint32_t slot = ref / 2;
+    enum direction direction = ref & 1;
+    struct session *s = &e->sessions[slot];
+    s->packets[direction]++;
+    s->bytes[direction] += p->len;
+    s->last_ns = e->now_ns;
+    if (p->len > p->payload_offset)
+        s->flags |= SESSION_SEEN_DATA;
+    if (s->state == SESSION_DISCARD) {
+        session_refresh(e, slot);
+        verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
+        return;
+    }
+    bool was_over = s->tcp_state == TCP_STATE_TIME_WAIT;
+    if (p->key.proto == PROTO_TCP)
+        follow_tcp(s, direction, p->tcp_flags);
+    if (!was_over) /* time-wait is started once: nothing prolongs a connection that is over */
+        session_refresh(e, slot);
+    verdict_forward(e, p, tag, slot, s->port[!direction]);
+}
+
+/* The live session of a reference, or NONE after ending one that is over. */
+static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet *p)
+{
+    uint32_t slot = ref / 2;
+    const struct session *s = &e->sessions[slot];
+    if (s->expires_ns <= e->now_ns) { /* the wheel has not come by yet */
+        session_end(e, slot, s->expires_ns, END_REASON_aged_out);
+        return NONE;
+    }
+    if (s->tcp_state == TCP_STATE_TIME_WAIT && opens_connection(p)) {
+        session_end(e, slot, e->now_ns, END_REASON_tcp_reuse);
+        return NONE;
+    }
+    return ref;
+}
+
+/* ---- packets that are not about a session of their own --------------------------------------------- */
+
+static bool is_local(const struct engine *e, const uint8_t address[16])
+{
+    uint32_t low = 0, high = e->config.local_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int order = memcmp(address, e->config.local + middle * 16ull, 16);
+        if (!order)
+            return true;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return false;
+}
+
+static void discovery_packet(struct engine *e, const struct packet *p, uint64_t tag)
+{
+    bool link_local_multicast = p->key.dst[0] == 0xff && (p->key.dst[1] & 15) == 2;
+    if (!link_local_multicast && !is_local(e, p->key.dst)) { /* else the kernel would forward it unseen */
+        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+        return;
+    }
+    count(e, COUNTER_flow_host_pass);
+    verdict_add(e, VERDICT_HOST, tag, 0);
+}
+
+/* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
+static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
+{
+    uint32_t ref = flow_table_lookup(e, &p->about), slot = ref / 2;
+    if (!slot || slot > e->params.max_sessions || e->sessions[slot].state != SESSION_ACTIVE ||
+        e->sessions[slot].expires_ns <= e->now_ns) {
+        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+        return;
+    }
+    count(e, COUNTER_flow_icmp_err_pass);
+    verdict_forward(e, p, tag, slot, e->sessions[slot].port[!(ref & 1)]);
+}
+
+/* ---- the decision --------------------------------------------------------------------------------- */
+
+bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref)
+{
+    p->key.zone = p->about.zone = e->config.ports[port].zone;
+    *ref = NONE;
+    if (p->icmp_kind == ICMP_DISCOVERY) {
+        discovery_packet(e, p, tag);
+        return true;
+    }
+    if (p->icmp_kind == ICMP_ERROR) {
+        icmp_error_packet(e, p, tag);
+        return true;
+    }
+    *ref = flow_table_lookup(e, &p->key);
+    if (*ref / 2 > e->params.max_sessions)
+        return false; /* behind the packet that is being decided */
+    if (*ref)
+        *ref = live_session(e, *ref, p);
+    if (*ref) {
+        session_packet(e, *ref, p, tag);
+        return true;
+    }
+    if (p->key.proto == PROTO_TCP && !opens_connection(p)) {
+        count(e, COUNTER_flow_tcp_non_syn);
+        if (e->config.tcp_reject_non_syn) {
+            verdict_drop(e, tag, 0, COUNTER_flow_tcp_non_syn_drop);
+            return true;
+        }
+    }
+    if (p->icmp_kind == ICMP_REPLY || p->icmp_kind == ICMP_OTHER) {
+        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+        return true;
+    }
+    return false;
+}
+
+static bool port_takes(const struct engine *e, uint16_t port)
+{
+    return port < e->config.port_count && e->config.ports[port].zone;
+}
+
+/* Returns true where the packet now waits for the slowpath as the first of its flow. */
+static bool input_one(struct engine *e, const struct input *in)
+{
+    struct packet p;
+    uint32_t reason, ref;
+    count(e, COUNTER_pkt_recv);
+    if (!port_takes(e, in->port))
+        reason = COUNTER_flow_no_interface;
+    else
+        reason = packet_parse(in->data, in->len, in->link, in->flags & INPUT_CHECKSUM_TRUSTED, &p);
+    if (!reason && p.key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
+        reason = COUNTER_flow_ipv6_disabled;
+    if (reason) {
+        verdict_drop(e, in->tag, 0, reason);
+        return false;
+    }
+    if (fastpath_decide(e, &p, in->tag, in->port, &ref))
+        return false;
+    if (ref)
+        reason = undecided_park(e, ref / 2 - e->params.max_sessions - 1, &p, in->tag, in->port);
+    else
+        reason = undecided_open(e, &p, in->tag, in->port);
+    if (reason)
+        verdict_drop(e, in->tag, 0, reason);
+    return !reason && !ref;
+}
+
+uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, bool stop_when_undecided)
+{
+    if (n > MAX_BURST)
+        n = MAX_BURST;
+    for (uint32_t i = 0; i < n; i++) {
+        /* every held packet will want a verdict too */
+        if (e->verdict_count + e->held_count >= e->verdict_limit)
+            return i;
+        if (burst[i].now_ns > e->now_ns)
+            engine_tick(e, burst[i].now_ns);
+        if (input_one(e, &burst[i]) && stop_when_undecided)
+            return i + 1;
+    }
+    return n;
+}

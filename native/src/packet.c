@@ -1,0 +1,422 @@
+/*
+ * packet.c - the one parser: link layer, IPv4, IPv6 with extension headers, TCP, UDP, ICMP, ICMPv6.
+ *
+ * A parse either gives a packet every field of which may be used without another length check, or the
+ * one reason why not. Nothing is guessed: what cannot be verified is refused. Fragments are refused
+ * here until the defragmenter exists.
+ */
+#include "packet.h"
+
+#include <string.h>
+
+#include "checksum.h"
+
+enum {
+    ETHERTYPE_IPV4 = 0x0800,
+    ETHERTYPE_IPV6 = 0x86dd,
+    ETHERTYPE_VLAN = 0x8100,
+    ETHERTYPE_QINQ = 0x88a8,
+    IPV4_HEADER = 20,
+    IPV6_HEADER = 40,
+    TCP_HEADER = 20,
+    L4_MINIMUM = 8, /* of UDP, ICMP, ICMPv6, an extension header, and of what an ICMP error quotes */
+    MAX_EXTENSION_HEADERS = 8, /* RFC 8200 names six that may follow each other; each once, one of them twice */
+};
+
+enum { NEXT_HOP_BY_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_DESTINATION = 60 };
+
+enum { IPV4_MORE_FRAGMENTS = 0x2000, IPV4_OFFSET = 0x1fff };
+
+static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+static uint16_t be16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t be32(const uint8_t *p)
+{
+    return (uint32_t)be16(p) << 16 | be16(p + 2);
+}
+
+static void map_v4(uint8_t out[16], const uint8_t *address)
+{
+    memcpy(out, v4_mapped, 12);
+    memcpy(out + 12, address, 4);
+}
+
+/* ---- link layer: find the IP header ------------------------------------------------------------- */
+
+/* `family` becomes what the link layer claims, 0 where it claims nothing. */
+static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, int *family)
+{
+    static const struct {
+        uint32_t header, ethertype;
+    } links[] = {
+        [LINK_ETHERNET] = {14, 12},
+        [LINK_COOKED] = {16, 14},
+        [LINK_COOKED2] = {20, 0},
+    };
+    *family = 0;
+    if (link == LINK_IP)
+        return 0;
+    if (link == LINK_NULL) {
+        /* four bytes of the capturing machine's AF_ value, in its byte order: the version nibble says it better */
+        if (*len < 4)
+            return COUNTER_flow_parse_l2_hdr;
+        *data += 4, *len -= 4;
+        return 0;
+    }
+    if (link > LINK_NULL || *len < links[link].header)
+        return COUNTER_flow_parse_l2_hdr;
+    uint16_t ethertype = be16(*data + links[link].ethertype);
+    *data += links[link].header, *len -= links[link].header;
+    if (ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ)
+        return COUNTER_flow_rcv_dot1q_tag_err; /* no sub-interfaces yet: no tag is configured */
+    if (ethertype != ETHERTYPE_IPV4 && ethertype != ETHERTYPE_IPV6)
+        return COUNTER_flow_parse_ethertype;
+    *family = ethertype == ETHERTYPE_IPV4 ? 4 : 6;
+    return 0;
+}
+
+/* ---- layer 3 ------------------------------------------------------------------------------------ */
+
+static bool is_martian_v4(const uint8_t *src, const uint8_t *dst)
+{
+    /* the minimal set (fact sheet 4.1): what can never be a host's address on a wire */
+    return src[0] == 0 || src[0] == 127 || src[0] >= 224 || dst[0] == 0 || dst[0] == 127;
+}
+
+static bool is_unspecified(const uint8_t *address)
+{
+    static const uint8_t unspecified[16];
+    return !memcmp(address, unspecified, 16);
+}
+
+static bool is_martian_v6(const uint8_t *src, const uint8_t *dst)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    return src[0] == 0xff || !memcmp(src, loopback, 16) || !memcmp(dst, loopback, 16) || is_unspecified(dst) ||
+           !memcmp(src, v4_mapped, 12) || !memcmp(dst, v4_mapped, 12);
+}
+
+static uint32_t parse_ipv4(struct packet *p, uint32_t available)
+{
+    const uint8_t *ip = p->data;
+    if (available < IPV4_HEADER)
+        return COUNTER_flow_parse_ip_hdr;
+    uint32_t header = (ip[0] & 15) * 4u, total = be16(ip + 2), fragment = be16(ip + 6);
+    if (header < IPV4_HEADER || header > available || total < header)
+        return COUNTER_flow_parse_ip_hdr;
+    if (checksum_finish(checksum_add(0, ip, header)))
+        return COUNTER_flow_parse_ip_cksm;
+    if (!ip[9])
+        return COUNTER_flow_parse_ip_proto;
+    if (!ip[8])
+        return COUNTER_flow_parse_ip_ttl;
+    if (!memcmp(ip + 12, ip + 16, 4))
+        return COUNTER_flow_parse_land;
+    if ((fragment & IPV4_OFFSET) * 8u + (total - header) > 65535)
+        return COUNTER_flow_parse_ping_of_death;
+    if (is_martian_v4(ip + 12, ip + 16))
+        return COUNTER_flow_parse_martian;
+    if (total > available)
+        return COUNTER_flow_parse_ip_len;
+    if (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET))
+        return COUNTER_flow_ipfrag_drop;
+    p->len = total;
+    p->l4_offset = (uint16_t)header;
+    p->ttl = ip[8];
+    p->dscp = ip[1] >> 2;
+    map_v4(p->key.src, ip + 12);
+    map_v4(p->key.dst, ip + 16);
+    p->key.proto = ip[9];
+    p->key.family = 4;
+    return 0;
+}
+
+static bool has_jumbo_option(const uint8_t *header, uint32_t len)
+{
+    for (uint32_t i = 2; i < len;) {
+        if (header[i] == 0xc2)
+            return true;
+        if (header[i] == 0) /* Pad1 has no length */
+            i += 1;
+        else if (i + 1 < len)
+            i += 2u + header[i + 1];
+        else
+            return false;
+    }
+    return false;
+}
+
+/* Walks the extension headers of the IPv6 packet of `len` bytes at ip. On 0, *offset is the layer 4
+ * header and *proto its protocol. */
+static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, uint32_t *offset, uint8_t *proto)
+{
+    uint8_t next = ip[6];
+    uint32_t at = IPV6_HEADER;
+    for (int n = 0;; n++) {
+        if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_FRAGMENT && next != NEXT_DESTINATION)
+            break;
+        if (n == MAX_EXTENSION_HEADERS || (next == NEXT_HOP_BY_HOP && n) || len - at < L4_MINIMUM)
+            return COUNTER_flow_parse_ip6_ext_hdr;
+        uint32_t size = next == NEXT_FRAGMENT ? 8 : 8u + ip[at + 1] * 8u;
+        if (size > len - at)
+            return COUNTER_flow_parse_ip6_ext_hdr;
+        if (next == NEXT_FRAGMENT) {
+            uint32_t fragment = be16(ip + at + 2);
+            if ((fragment & 0xfff8) + (len - at - size) > 65535)
+                return COUNTER_flow_parse_ping_of_death;
+            if (fragment & 0xfff9) /* an atomic fragment (RFC 6946) is a whole packet */
+                return COUNTER_flow_ipfrag_drop;
+        }
+        if (next == NEXT_HOP_BY_HOP && has_jumbo_option(ip + at, size))
+            return COUNTER_flow_parse_ip6_jumbo;
+        next = ip[at];
+        at += size;
+    }
+    *offset = at;
+    *proto = next;
+    return 0;
+}
+
+static uint32_t parse_ipv6(struct packet *p, uint32_t available)
+{
+    const uint8_t *ip = p->data;
+    if (available < IPV6_HEADER)
+        return COUNTER_flow_parse_ip_hdr;
+    uint32_t total = IPV6_HEADER + be16(ip + 4), offset;
+    if (!ip[7])
+        return COUNTER_flow_parse_ip_ttl;
+    if (!memcmp(ip + 8, ip + 24, 16))
+        return COUNTER_flow_parse_land;
+    if (is_martian_v6(ip + 8, ip + 24))
+        return COUNTER_flow_parse_martian;
+    if (total > available)
+        return COUNTER_flow_parse_ip_len;
+    if (!be16(ip + 4) && ip[6] == NEXT_HOP_BY_HOP)
+        return COUNTER_flow_parse_ip6_jumbo;
+    uint32_t reason = skip_extensions(ip, total, &offset, &p->key.proto);
+    if (reason)
+        return reason;
+    p->len = total;
+    p->l4_offset = (uint16_t)offset;
+    p->ttl = ip[7];
+    p->dscp = (uint8_t)((ip[0] << 4 | ip[1] >> 4) >> 2 & 63);
+    memcpy(p->key.src, ip + 8, 16);
+    memcpy(p->key.dst, ip + 24, 16);
+    p->key.family = 6;
+    return 0;
+}
+
+/* ---- layer 4 ------------------------------------------------------------------------------------ */
+
+static bool checksum_is_wrong(const struct packet *p, uint32_t len, bool pseudo)
+{
+    uint64_t sum = 0;
+    if (pseudo) {
+        uint32_t skip = p->key.family == 4 ? 12 : 0;
+        sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, p->key.proto, len);
+    }
+    return checksum_finish(checksum_add(sum, p->data + p->l4_offset, len)) != 0;
+}
+
+static bool tcp_flags_are_valid(uint8_t flags)
+{
+    switch (flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG)) { /* PSH and ECN go with anything */
+    case TCP_SYN:
+    case TCP_SYN | TCP_URG:
+    case TCP_SYN | TCP_ACK:
+    case TCP_RST:
+    case TCP_RST | TCP_ACK:
+    case TCP_FIN | TCP_ACK:
+    case TCP_FIN | TCP_ACK | TCP_URG:
+    case TCP_ACK:
+    case TCP_ACK | TCP_URG:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static uint32_t parse_tcp(struct packet *p, uint32_t len, bool trusted)
+{
+    const uint8_t *tcp = p->data + p->l4_offset;
+    if (len < TCP_HEADER)
+        return COUNTER_flow_parse_l4_hdr;
+    uint32_t header = (tcp[12] >> 4) * 4u;
+    if (header < TCP_HEADER || header > len)
+        return COUNTER_flow_parse_tcp_offset;
+    if (!trusted && checksum_is_wrong(p, len, true))
+        return COUNTER_flow_parse_l4_cksm;
+    p->key.sport = be16(tcp);
+    p->key.dport = be16(tcp + 2);
+    if (!p->key.sport || !p->key.dport)
+        return COUNTER_flow_parse_tcp_port;
+    p->tcp_flags = tcp[13];
+    if (!(p->tcp_flags & 63))
+        return COUNTER_tcp_flag_zero;
+    if (!tcp_flags_are_valid(p->tcp_flags))
+        return COUNTER_flow_parse_tcp_flags;
+    p->tcp_seq = be32(tcp + 4);
+    p->tcp_ack = be32(tcp + 8);
+    p->tcp_window = be16(tcp + 14);
+    p->payload_offset = (uint16_t)(p->l4_offset + header);
+    return 0;
+}
+
+static uint32_t parse_udp(struct packet *p, uint32_t len, bool trusted)
+{
+    const uint8_t *udp = p->data + p->l4_offset;
+    if (len < L4_MINIMUM)
+        return COUNTER_flow_parse_l4_hdr;
+    uint32_t udp_len = be16(udp + 4);
+    if (udp_len < L4_MINIMUM || udp_len > len)
+        return COUNTER_flow_parse_udp_len;
+    bool unsummed = !udp[6] && !udp[7];
+    if (unsummed ? p->key.family == 6 : !trusted && checksum_is_wrong(p, udp_len, true))
+        return COUNTER_flow_parse_l4_cksm; /* RFC 8200 8.1: IPv6 hosts discard a zero UDP checksum */
+    p->key.sport = be16(udp);
+    p->key.dport = be16(udp + 2);
+    p->payload_offset = (uint16_t)(p->l4_offset + L4_MINIMUM);
+    return 0;
+}
+
+static enum icmp_kind kind_of_icmp(uint8_t type)
+{
+    switch (type) {
+    case 8: case 13: case 15: case 17: /* echo, timestamp, information, address mask */
+        return ICMP_REQUEST;
+    case 0: case 14: case 16: case 18:
+        return ICMP_REPLY;
+    case 3: case 11: case 12: /* unreachable, time exceeded, parameter problem */
+        return ICMP_ERROR;
+    default:
+        return ICMP_OTHER;
+    }
+}
+
+static enum icmp_kind kind_of_icmpv6(const struct packet *p)
+{
+    switch (p->icmp_type) {
+    case 128:
+        return ICMP_REQUEST;
+    case 129:
+        return ICMP_REPLY;
+    case 1: case 2: case 3: case 4:
+        return ICMP_ERROR;
+    case 130: case 131: case 132: case 143: /* multicast listener discovery, RFC 3810 */
+        return p->ttl == 1 ? ICMP_DISCOVERY : ICMP_OTHER;
+    case 133: case 134: case 135: case 136: /* neighbour discovery, RFC 4861: 255 proves it comes from the link */
+        return p->ttl == 255 ? ICMP_DISCOVERY : ICMP_OTHER;
+    default:
+        return ICMP_OTHER;
+    }
+}
+
+/* Ports of an ICMP message with identifier and sequence number, seen from its sender. */
+static void icmp_ports(struct flow_key *key, const uint8_t *icmp, enum icmp_kind kind)
+{
+    uint16_t id = be16(icmp + 4), sequence = be16(icmp + 6);
+    key->sport = kind == ICMP_REQUEST ? id : sequence;
+    key->dport = kind == ICMP_REQUEST ? sequence : id;
+}
+
+/* Reads the packet an ICMP error quotes (at least its IP header and eight bytes more) into `about`: the key
+ * of the flow in the other direction, which is the one that arrives where the error does. The quoted
+ * packet's addresses must fit the error's receiver. */
+static bool parse_quoted(struct packet *p, const uint8_t *ip, uint32_t len)
+{
+    struct packet quoted = {.data = (uint8_t *)ip};
+    struct flow_key *key = &quoted.key;
+    uint32_t offset;
+    if (p->key.family == 4) {
+        if (len < IPV4_HEADER || ip[0] >> 4 != 4)
+            return false;
+        offset = (ip[0] & 15) * 4u;
+        if (offset < IPV4_HEADER || be16(ip + 6) & IPV4_OFFSET)
+            return false;
+        map_v4(key->src, ip + 12);
+        map_v4(key->dst, ip + 16);
+        key->proto = ip[9];
+    } else {
+        if (len < IPV6_HEADER || ip[0] >> 4 != 6 || skip_extensions(ip, len, &offset, &key->proto))
+            return false;
+        memcpy(key->src, ip + 8, 16);
+        memcpy(key->dst, ip + 24, 16);
+    }
+    if (len < offset || len - offset < L4_MINIMUM || memcmp(key->src, p->key.dst, 16))
+        return false;
+    const uint8_t *l4 = ip + offset;
+    if (key->proto == PROTO_TCP || key->proto == PROTO_UDP) {
+        key->sport = be16(l4);
+        key->dport = be16(l4 + 2);
+    } else if (key->proto == PROTO_ICMP || key->proto == PROTO_ICMPV6) {
+        quoted.icmp_type = l4[0];
+        enum icmp_kind kind = key->proto == PROTO_ICMP ? kind_of_icmp(l4[0]) : kind_of_icmpv6(&quoted);
+        if (kind != ICMP_REQUEST && kind != ICMP_REPLY)
+            return false; /* no errors about errors */
+        icmp_ports(key, l4, kind);
+    }
+    memcpy(p->about.src, key->dst, 16);
+    memcpy(p->about.dst, key->src, 16);
+    p->about.sport = key->dport;
+    p->about.dport = key->sport;
+    p->about.proto = key->proto;
+    p->about.family = p->key.family;
+    return true;
+}
+
+static uint32_t parse_icmp(struct packet *p, uint32_t len, bool trusted)
+{
+    const uint8_t *icmp = p->data + p->l4_offset;
+    bool is_v6 = p->key.proto == PROTO_ICMPV6;
+    if (len < L4_MINIMUM)
+        return COUNTER_flow_parse_l4_hdr;
+    if (!trusted && checksum_is_wrong(p, len, is_v6))
+        return COUNTER_flow_parse_l4_cksm;
+    p->icmp_type = icmp[0];
+    p->icmp_code = icmp[1];
+    p->payload_offset = (uint16_t)(p->l4_offset + L4_MINIMUM);
+    p->icmp_kind = is_v6 ? kind_of_icmpv6(p) : kind_of_icmp(icmp[0]);
+    if (p->icmp_kind == ICMP_REQUEST || p->icmp_kind == ICMP_REPLY)
+        icmp_ports(&p->key, icmp, p->icmp_kind);
+    else if (p->icmp_kind == ICMP_ERROR && !parse_quoted(p, icmp + L4_MINIMUM, len - L4_MINIMUM))
+        p->icmp_kind = ICMP_OTHER;
+    return 0;
+}
+
+uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out)
+{
+    int family;
+    uint32_t reason = skip_link(link, &data, &len, &family);
+    if (reason)
+        return reason;
+    if (!len)
+        return COUNTER_flow_parse_ip_hdr;
+    uint8_t version = data[0] >> 4;
+    if ((version != 4 && version != 6) || (family && version != family))
+        return COUNTER_flow_parse_ip_version;
+
+    memset(out, 0, sizeof *out);
+    out->data = data;
+    reason = version == 4 ? parse_ipv4(out, len) : parse_ipv6(out, len);
+    if (reason)
+        return reason;
+
+    uint32_t l4_len = out->len - out->l4_offset;
+    out->payload_offset = out->l4_offset;
+    bool icmp_fits = out->key.proto == (version == 4 ? PROTO_ICMP : PROTO_ICMPV6);
+    if (out->key.proto == PROTO_TCP)
+        reason = parse_tcp(out, l4_len, checksum_trusted);
+    else if (out->key.proto == PROTO_UDP)
+        reason = parse_udp(out, l4_len, checksum_trusted);
+    else if (icmp_fits)
+        reason = parse_icmp(out, l4_len, checksum_trusted);
+    if (reason)
+        return reason;
+    if (version == 6 && is_unspecified(out->key.src) && out->icmp_kind != ICMP_DISCOVERY)
+        return COUNTER_flow_parse_martian; /* :: asks for an address, nothing else */
+    return 0;
+}

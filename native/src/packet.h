@@ -1,0 +1,44 @@
+/* packet.h - a parsed packet; what packet.c promises the rest of the engine. */
+#ifndef SIXTUPLE_PACKET_H
+#define SIXTUPLE_PACKET_H
+
+#include "engine.h"
+
+enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+
+enum {
+    PROTO_ICMP = 1,
+    PROTO_TCP = 6,
+    PROTO_UDP = 17,
+    PROTO_ICMPV6 = 58,
+};
+
+/* What an ICMP or ICMPv6 message is to a session firewall. */
+enum icmp_kind {
+    ICMP_NONE,      /* not ICMP */
+    ICMP_REQUEST,   /* may open a session */
+    ICMP_REPLY,     /* belongs to one */
+    ICMP_ERROR,     /* speaks about one: `about` is its key */
+    ICMP_DISCOVERY, /* neighbour or multicast listener discovery: for the host's own stack */
+    ICMP_OTHER,
+};
+
+struct packet {
+    uint8_t *data; /* the IP header */
+    uint32_t len;  /* by the IP header, so without link-layer padding */
+    struct flow_key key; /* zone still 0 */
+    struct flow_key about; /* ICMP_ERROR: key of the flow against which the quoted packet went */
+    uint32_t tcp_seq, tcp_ack;
+    uint16_t l4_offset, payload_offset;
+    uint16_t tcp_window;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code, icmp_kind;
+};
+
+/* Parses the packet of `link` type at data. 0, or the drop reason; `out` is valid only after 0. Every
+ * offset in it lies within len, and the whole layer 4 header is there.
+ * Order and reasons: packet flow sequence, section 2.1. */
+uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out);
+
+#endif

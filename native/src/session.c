@@ -1,0 +1,185 @@
+/*
+ * session.c - the session slab: slots, their life and their end. A slot's number is the session's id.
+ *
+ *     INIT --install--> OPENING --both keys in the table--> ACTIVE or DISCARD --end--> CLOSING, CLOSED, FREE, INIT
+ *
+ * OPENING, CLOSING, CLOSED and FREE last no longer than the call they happen in (fact sheet 1.5), so a
+ * slot that is over reads INIT and still shows its last session until it is used again.
+ */
+#include <string.h>
+
+#include "state.h"
+
+/* Freed slots rest until this many others were freed, so that an administrator can still look at them. */
+enum { FREE_SLOTS_KEPT = 1024 };
+
+static uint32_t *stat_of(struct engine *e, uint8_t proto)
+{
+    switch (proto) {
+    case PROTO_TCP:
+        return &e->stats.tcp;
+    case PROTO_UDP:
+        return &e->stats.udp;
+    case PROTO_ICMP:
+    case PROTO_ICMPV6:
+        return &e->stats.icmp;
+    default:
+        return &e->stats.other;
+    }
+}
+
+static uint32_t slot_take(struct engine *e)
+{
+    bool has_fresh = e->fresh < e->params.max_sessions;
+    if (!e->free_count && !has_fresh)
+        return NONE;
+    if (has_fresh && e->free_count < FREE_SLOTS_KEPT)
+        return ++e->fresh;
+    uint32_t slot = e->free_head;
+    e->free_head = e->sessions[slot].ager_next;
+    e->free_count--;
+    return slot;
+}
+
+static void slot_free(struct engine *e, uint32_t slot)
+{
+    e->sessions[slot].ager_next = NONE;
+    if (e->free_count++)
+        e->sessions[e->free_tail].ager_next = slot;
+    else
+        e->free_head = slot;
+    e->free_tail = slot;
+}
+
+static void push_event(struct engine *e, enum event_type type, uint32_t slot)
+{
+    if (e->event_head - e->event_tail == e->params.max_events) {
+        count(e, COUNTER_log_event_lost);
+        return;
+    }
+    struct event *event = &e->events[e->event_head++ & (e->params.max_events - 1)];
+    event->type = type;
+    session_view(e, slot, &event->session);
+}
+
+static enum timer timer_of(const struct session *s)
+{
+    uint8_t proto = s->key[C2S].proto;
+    bool discard = s->state == SESSION_DISCARD;
+    switch (proto) {
+    case PROTO_TCP:
+        return discard ? TIMER_discard_tcp : tcp_timer(s->tcp_state);
+    case PROTO_UDP:
+        return discard ? TIMER_discard_udp : TIMER_udp;
+    case PROTO_ICMP:
+    case PROTO_ICMPV6:
+        return discard ? TIMER_discard_default : TIMER_icmp;
+    default:
+        return discard ? TIMER_discard_default : TIMER_default;
+    }
+}
+
+void session_refresh(struct engine *e, uint32_t slot)
+{
+    struct session *s = &e->sessions[slot];
+    s->timeout_s = e->config.timeout_s[timer_of(s)];
+    ager_set(e, slot, e->now_ns + s->timeout_s * 1000000000ll);
+}
+
+void session_note_end(struct session *s, enum end_reason reason)
+{
+    if (reason < s->end_reason)
+        s->end_reason = (uint8_t)reason;
+}
+
+uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t ingress_port,
+                         const struct session_spec *spec, uint32_t *reason)
+{
+    uint32_t slot = slot_take(e);
+    if (!slot) {
+        *reason = COUNTER_session_alloc_fail;
+        return NONE;
+    }
+    count(e, COUNTER_session_allocated);
+    struct session *s = &e->sessions[slot];
+    memset(s, 0, sizeof *s);
+    s->state = SESSION_OPENING;
+    s->key[C2S] = *c2s;
+    s->key[S2C] = spec->s2c;
+    s->port[C2S] = ingress_port;
+    s->port[S2C] = spec->egress_port;
+    s->rule = spec->rule;
+    s->application = spec->application;
+    s->action = spec->action;
+    s->flags = spec->flags;
+    s->end_reason = END_REASON_unknown;
+    s->start_ns = s->last_ns = s->expires_ns = e->now_ns;
+    flow_table_insert(e, slot * 2 + C2S);
+    if (flow_table_lookup(e, &s->key[S2C])) { /* packet flow sequence 3.9: the new instance is discarded */
+        flow_table_remove(e, slot * 2 + C2S);
+        s->state = SESSION_INIT;
+        slot_free(e, slot);
+        count(e, COUNTER_session_freed);
+        *reason = COUNTER_session_install_error;
+        return NONE;
+    }
+    flow_table_insert(e, slot * 2 + S2C);
+    s->state = spec->action == ACTION_allow ? SESSION_ACTIVE : SESSION_DISCARD;
+    if (s->state == SESSION_DISCARD) {
+        session_note_end(s, END_REASON_policy_deny);
+        count(e, COUNTER_session_discard);
+        e->stats.discard++;
+    }
+    e->stats.allocated++;
+    ++*stat_of(e, c2s->proto);
+    e->stats.installed++;
+    count(e, COUNTER_session_installed);
+    session_refresh(e, slot);
+    if (s->flags & SESSION_LOG_START)
+        push_event(e, EVENT_SESSION_START, slot);
+    return slot;
+}
+
+void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason)
+{
+    struct session *s = &e->sessions[slot];
+    session_note_end(s, reason);
+    if (s->in_ager)
+        ager_remove(e, slot);
+    s->expires_ns = end_ns;
+    flow_table_remove(e, slot * 2 + C2S);
+    flow_table_remove(e, slot * 2 + S2C);
+    if (s->state == SESSION_DISCARD)
+        e->stats.discard--;
+    e->stats.allocated--;
+    --*stat_of(e, s->key[C2S].proto);
+    s->state = SESSION_CLOSED;
+    push_event(e, EVENT_SESSION_END, slot);
+    s->state = SESSION_INIT;
+    slot_free(e, slot);
+    count(e, COUNTER_session_freed);
+}
+
+void session_view(const struct engine *e, uint32_t slot, struct session_view *out)
+{
+    const struct session *s = &e->sessions[slot];
+    *out = (struct session_view){
+        .id = slot,
+        .state = s->state,
+        .tcp_state = s->tcp_state,
+        .end_reason = s->end_reason,
+        .action = s->action,
+        .key = {s->key[0], s->key[1]},
+        .packets = {s->packets[0], s->packets[1]},
+        .bytes = {s->bytes[0], s->bytes[1]},
+        .start_ns = s->start_ns,
+        .last_ns = s->last_ns,
+        .end_ns = s->expires_ns,
+        .timeout_s = s->timeout_s,
+        .rule = s->rule,
+        .application = s->application,
+        .port = {s->port[0], s->port[1]},
+        .flags = s->flags,
+        .in_ager = s->in_ager,
+    };
+}

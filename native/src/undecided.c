@@ -1,0 +1,263 @@
+/*
+ * undecided.c - packets that wait for the slowpath: handles, and the packets held behind them.
+ *
+ * The first packet of a flow opens a handle; its key goes into the flow table, so that the packets that
+ * follow it find the handle and park there instead of asking again. Everything is bounded: handles,
+ * packets held in all, packets behind one handle, and the time the slowpath may take.
+ *
+ * A handle is its slot's generation and index, so an answer that comes too late finds nothing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "state.h"
+
+static uint32_t ref_of(const struct engine *e, uint32_t index)
+{
+    return (e->params.max_sessions + 1 + index) * 2;
+}
+
+static uint32_t handle_of(const struct engine *e, uint32_t index)
+{
+    return (uint32_t)e->undecided[index].generation << 16 | index;
+}
+
+/* The index behind a handle, max_undecided where it is not outstanding. */
+static uint32_t index_of(const struct engine *e, uint32_t handle)
+{
+    uint32_t index = handle & 0xffff;
+    if (index < e->params.max_undecided && e->undecided[index].outstanding && handle_of(e, index) == handle)
+        return index;
+    return e->params.max_undecided;
+}
+
+/* ---- held packets -------------------------------------------------------------------------------- */
+
+struct held *held_take(struct engine *e)
+{
+    uint32_t at = e->held_free;
+    if (!at)
+        return NULL;
+    struct held *h = &e->held[at - 1];
+    e->held_free = h->next;
+    e->held_count++;
+    h->next = NONE;
+    h->packet.data = e->held_data + (uint64_t)(at - 1) * MAX_PACKET_BYTES;
+    return h;
+}
+
+void held_finish(struct engine *e, struct held *h)
+{
+    h->next = e->held_done;
+    e->held_done = (uint32_t)(h - e->held) + 1;
+}
+
+static struct held *hold(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+{
+    struct held *h = held_take(e);
+    if (!h)
+        return NULL;
+    uint8_t *buffer = h->packet.data;
+    h->packet = *p;
+    h->packet.data = memcpy(buffer, p->data, p->len);
+    h->tag = tag;
+    h->port = port;
+    return h;
+}
+
+/* ---- handles ------------------------------------------------------------------------------------- */
+
+static void append(struct engine *e, struct undecided_slot *u, struct held *h)
+{
+    uint32_t at = (uint32_t)(h - e->held) + 1;
+    if (u->last)
+        e->held[u->last - 1].next = at;
+    else
+        u->first = at;
+    u->last = at;
+    u->held_count++;
+}
+
+uint32_t undecided_park(struct engine *e, uint32_t index, const struct packet *p, uint64_t tag, uint16_t port)
+{
+    struct undecided_slot *u = &e->undecided[index];
+    if (u->held_count > MAX_PARKED)
+        return COUNTER_flow_parked_full;
+    struct held *h = hold(e, p, tag, port);
+    if (!h)
+        return COUNTER_flow_undecided_full;
+    append(e, u, h);
+    count(e, COUNTER_flow_parked);
+    return 0;
+}
+
+uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+{
+    uint32_t at = e->undecided_free;
+    struct held *h = at ? hold(e, p, tag, port) : NULL;
+    if (!h)
+        return COUNTER_flow_undecided_full;
+    struct undecided_slot *u = &e->undecided[at - 1];
+    e->undecided_free = u->next;
+    u->outstanding = true;
+    u->key = p->key;
+    u->first = u->last = NONE;
+    u->held_count = 0;
+    u->deadline_ns = e->now_ns + e->params.answer_timeout_ms * 1000000ll;
+    append(e, u, h);
+    u->next = NONE;
+    u->prev = e->undecided_last;
+    if (u->prev)
+        e->undecided[u->prev - 1].next = at;
+    else
+        e->undecided_first = at;
+    e->undecided_last = at;
+    if (!e->undecided_unseen)
+        e->undecided_unseen = at;
+    e->undecided_count++;
+    flow_table_insert(e, ref_of(e, at - 1));
+    count(e, COUNTER_flow_undecided);
+    return 0;
+}
+
+/* Closes the handle and returns its packets, oldest first (index + 1, linked by next). */
+static uint32_t close_handle(struct engine *e, uint32_t index)
+{
+    struct undecided_slot *u = &e->undecided[index];
+    uint32_t at = index + 1, packets = u->first;
+    if (flow_table_lookup(e, &u->key) == ref_of(e, index))
+        flow_table_remove(e, ref_of(e, index));
+    if (e->undecided_unseen == at)
+        e->undecided_unseen = u->next;
+    *(u->prev ? &e->undecided[u->prev - 1].next : &e->undecided_first) = u->next;
+    *(u->next ? &e->undecided[u->next - 1].prev : &e->undecided_last) = u->prev;
+    u->outstanding = false;
+    u->generation++;
+    u->next = e->undecided_free;
+    e->undecided_free = at;
+    e->undecided_count--;
+    return packets;
+}
+
+static uint32_t release_dropped(struct engine *e, uint32_t at, uint32_t slot, enum counter reason)
+{
+    struct held *h = &e->held[at - 1];
+    uint32_t next = h->next;
+    verdict_drop(e, h->tag, slot, reason);
+    held_finish(e, h);
+    return next;
+}
+
+/* Sends a held packet through the fastpath again, which now knows its session. */
+static uint32_t release(struct engine *e, uint32_t at)
+{
+    struct held *h = &e->held[at - 1];
+    uint32_t next = h->next, ref, reason = 0;
+    if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref)) {
+        /* its session ended in the meantime (a reset among the parked ones): it opens the next one */
+        if (ref)
+            reason = undecided_park(e, ref / 2 - e->params.max_sessions - 1, &h->packet, h->tag, h->port);
+        else
+            reason = undecided_open(e, &h->packet, h->tag, h->port);
+        if (reason)
+            verdict_drop(e, h->tag, 0, reason);
+    }
+    held_finish(e, h);
+    return next;
+}
+
+void undecided_expire(struct engine *e)
+{
+    while (e->undecided_first && e->undecided[e->undecided_first - 1].deadline_ns <= e->now_ns)
+        for (uint32_t at = close_handle(e, e->undecided_first - 1); at;)
+            at = release_dropped(e, at, 0, COUNTER_flow_undecided_timeout);
+}
+
+int64_t undecided_next_ns(const struct engine *e)
+{
+    return e->undecided_first ? e->undecided[e->undecided_first - 1].deadline_ns : INT64_MAX;
+}
+
+/* ---- the answers --------------------------------------------------------------------------------- */
+
+uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
+{
+    uint32_t n = 0;
+    for (; n < max && e->undecided_unseen; n++) {
+        const struct undecided_slot *u = &e->undecided[e->undecided_unseen - 1];
+        const struct held *h = &e->held[u->first - 1];
+        out[n] = (struct undecided){
+            .handle = handle_of(e, e->undecided_unseen - 1),
+            .len = h->packet.len,
+            .now_ns = e->now_ns,
+            .key = u->key,
+            .port = h->port,
+            .ttl = h->packet.ttl,
+            .dscp = h->packet.dscp,
+            .tcp_flags = h->packet.tcp_flags,
+            .icmp_type = h->packet.icmp_type,
+            .icmp_code = h->packet.icmp_code,
+        };
+        e->undecided_unseen = u->next;
+    }
+    return n;
+}
+
+/* The server's key may belong to a packet that waits too: both ends spoke first. That packet then finds
+ * this session when its own answer comes. */
+static void give_way(struct engine *e, const struct flow_key *s2c)
+{
+    uint32_t ref = flow_table_lookup(e, s2c);
+    if (ref / 2 > e->params.max_sessions)
+        flow_table_remove(e, ref);
+}
+
+static bool is_sane(const struct engine *e, const struct session_spec *spec)
+{
+    return spec->action < ACTION_COUNT && spec->egress_port < e->config.port_count &&
+           (spec->s2c.family == 4 || spec->s2c.family == 6);
+}
+
+int64_t engine_install(struct engine *e, uint32_t handle, const struct session_spec *spec)
+{
+    uint32_t index = index_of(e, handle), reason;
+    if (index == e->params.max_undecided)
+        return -ENOENT;
+    if (!is_sane(e, spec))
+        return -EINVAL;
+    struct flow_key c2s = e->undecided[index].key;
+    uint32_t at = close_handle(e, index), slot = flow_table_lookup(e, &c2s) / 2;
+    if (!slot) { /* else both ends spoke first, see give_way */
+        give_way(e, &spec->s2c);
+        slot = session_install(e, &c2s, e->held[at - 1].port, spec, &reason);
+        if (!slot) {
+            while (at)
+                at = release_dropped(e, at, 0, reason);
+            return 0;
+        }
+        if (spec->action != ACTION_allow) {
+            const struct packet *first = &e->held[at - 1].packet;
+            struct session *s = &e->sessions[slot];
+            s->packets[C2S]++, s->bytes[C2S] += first->len;
+            if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
+                reset_sender(e, first, s->port[C2S]);
+            at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
+        }
+    }
+    while (at)
+        at = release(e, at);
+    return slot <= e->params.max_sessions ? slot : 0;
+}
+
+int engine_refuse(struct engine *e, uint32_t handle, uint32_t reason)
+{
+    uint32_t index = index_of(e, handle);
+    const struct counter_info *info = counter_info(reason);
+    if (index == e->params.max_undecided)
+        return -ENOENT;
+    if (!info || info->severity[0] != 'd')
+        return -EINVAL;
+    for (uint32_t at = close_handle(e, index); at;)
+        at = release_dropped(e, at, 0, reason);
+    return 0;
+}
