@@ -1,11 +1,12 @@
 """Process 1 of a lab: makes hosts and links, starts the servers, then keeps all of it alive.
 
-It runs in its own network, mount and PID namespaces with a private /run, so nothing it makes is seen
-outside and everything is gone when it is: the kernel ends every process of a PID namespace with its
-process 1, and the named network namespaces are mounts of a mount namespace that nobody is left in.
+It runs in its own network, mount and PID namespaces with a private /run, so nothing it makes is
+seen outside and everything is gone when it is: the kernel ends every process of a PID namespace
+with its process 1, and the named network namespaces are mounts of a mount namespace that nobody is
+left in.
 
-Started by namespaces.py. Standard output speaks to the one who started it: a line for each step, then
-`ready`, or `error: ` and one line on why not.
+Started by namespaces.py. Standard output speaks to the one who started it: a line for each step,
+then `ready`, or `error: ` and one line on why not.
 """
 
 import os
@@ -74,7 +75,7 @@ def make_network() -> None:
         )
 
 
-def start_servers() -> list[subprocess.Popen[bytes]]:
+def start_servers() -> dict[str, subprocess.Popen[bytes]]:
     web = STATE / "web"
     for directory in (web, STATE / "tmp"):
         directory.mkdir()
@@ -91,35 +92,35 @@ def start_servers() -> list[subprocess.Popen[bytes]]:
         "--pid-file",
         f"--host-record={WEB_NAME},{SERVER},{SERVER6}",
     ]
-    servers = []
+    servers = {}
     for command in (nginx, dnsmasq):
         with (STATE / f"{command[0]}.out").open("wb") as out:
-            servers.append(
-                subprocess.Popen(
-                    ["ip", "netns", "exec", "server", *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                )
+            servers[command[0]] = subprocess.Popen(
+                ["ip", "netns", "exec", "server", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
     return servers
 
 
-def await_servers(servers: list[subprocess.Popen[bytes]]) -> None:
+def await_servers(servers: dict[str, subprocess.Popen[bytes]]) -> None:
     inside = ["ip", "netns", "exec", "server"]
     curl = ["curl", "--silent", "--fail", "--max-time", "2", "--output", "/dev/null"]
     dig = ["dig", "+time=1", "+tries=1", WEB_NAME]
 
     def answers() -> bool:
-        for server in servers:
+        for name, server in servers.items():
             if server.poll() is not None:
-                name = str(list(server.args)[4])
                 said = " ".join((STATE / f"{name}.out").read_text(errors="replace").split())
                 raise HolderError(f"{name} does not run: {said}")
-        return all(
-            _succeeds([*inside, *curl, f"http://{address}/"])
-            for address in (SERVER, f"[{SERVER6}]")
-        ) and all(_succeeds([*inside, *dig, f"@{address}"]) for address in (SERVER, SERVER6))
+        questions = (
+            [*curl, f"http://{SERVER}/"],
+            [*curl, f"http://[{SERVER6}]/"],
+            [*dig, f"@{SERVER}"],
+            [*dig, f"@{SERVER6}"],
+        )
+        return all(_succeeds([*inside, *question]) for question in questions)
 
     wait_until(answers, "nginx and dnsmasq answer", seconds=20)
 

@@ -1,8 +1,9 @@
 """A lab seen from outside: start it, run commands on its hosts, stop it.
 
 A lab is one process tree. At its root outside is `unshare`, the *holder*; the child it forked is
-process 1 inside (holder.py). Killing the holder, however hard, ends the lab and leaves nothing. Any
-number of labs live side by side, for root and for ordinary users alike (those get a user namespace).
+process 1 inside (holder.py). Killing the holder, however hard, ends the lab and leaves nothing.
+Any number of labs live side by side, for root and for ordinary users alike (those get a user
+namespace).
 """
 
 import contextlib
@@ -43,7 +44,7 @@ class LabError(Exception):
 
 
 def environment() -> dict[str, str]:
-    """Ours, with what an ordinary user's lacks: the system's tools, this Python's commands, the code."""
+    """Ours, and the places of the system's tools, of this Python's commands and of the code."""
     env = dict(os.environ)
     places = [env.get("PATH", os.defpath), str(Path(sys.executable).parent), "/usr/sbin", "/sbin"]
     env["PATH"] = os.pathsep.join(places)
@@ -55,11 +56,11 @@ def environment() -> dict[str, str]:
 
 def check_tools() -> None:
     path = environment()["PATH"]
-    missing = sorted(
-        {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
-    )
+    missing = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
     if missing:
-        raise LabError(f"the lab needs more Debian packages: apt-get install {' '.join(missing)}")
+        raise LabError(
+            f"the lab needs more Debian packages: apt-get install {' '.join(sorted(missing))}"
+        )
 
 
 def _explain(said: list[str]) -> LabError:

@@ -1,7 +1,7 @@
-"""Labs in the background, found again by name: a small file for each in the user's runtime directory.
+"""Labs in the background, found again by name: a file for each in the user's runtime directory.
 
-A file names the two processes of a lab and when they started; a process id that meanwhile belongs to
-another process has another start time, so a stale file is recognised and never acted upon.
+A file names the two processes of a lab and when they started; a process id that meanwhile belongs
+to another process has another start time, so a stale file is recognised and never acted upon.
 """
 
 import contextlib

@@ -1,13 +1,13 @@
 """The hosts of a lab, their links and their addresses; everything else in `vm` reads them here.
 
-      client  192.0.2.10        192.0.2.1 eth1+----------+eth2 203.0.113.1       203.0.113.10 server
-              2001:db8:1::10 ---------- trust | firewall | untrust ---------- 2001:db8:2::10
-                                              |          |                       and .20, ::20 for ping
-      client2 192.0.2.130     192.0.2.129 eth3|          |eth4 198.51.100.1      198.51.100.10 dmz
-              2001:db8:3::10 ---------- trust +----------+ dmz -------------- 2001:db8:4::10
+    client  192.0.2.10       192.0.2.1 eth1+----------+eth2 203.0.113.1      203.0.113.10 server
+            2001:db8:1::10 --------- trust | firewall | untrust ---------- 2001:db8:2::10
+                                           |          |                     and .20, ::20 for ping
+    client2 192.0.2.130    192.0.2.129 eth3|          |eth4 198.51.100.1     198.51.100.10 dmz
+            2001:db8:3::10 --------- trust +----------+ dmz -------------- 2001:db8:4::10
 
-The firewall's own addresses come from its configuration, not from here: they are its gateway role as
-the hosts see it. Every host's end of its link is eth0.
+The firewall gets its own addresses from its configuration (lab.set), not from here; a host knows
+them as its gateways. Every host's end of its link is eth0.
 """
 
 from typing import NamedTuple

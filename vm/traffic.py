@@ -1,4 +1,4 @@
-"""The traffic of the demonstration: real clients and servers, and what lab.set lets happen to each."""
+"""The demonstration's traffic: real clients and servers, and what lab.set lets each of them do."""
 
 import subprocess
 from collections.abc import Callable, Iterator

@@ -1,0 +1,106 @@
+# What can be made; `make` alone prints it. Long steps write their output to build/*.log.
+
+PYTHON := .venv/bin/python
+FUZZ_SECONDS ?= 60
+
+C_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer \
+	-Inative/include -Inative/src -Inative/tests
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+C_SOURCES := $(wildcard native/src/*.c)
+C_HEADERS := $(wildcard native/include/*.h native/src/*.h)
+C_TESTS := $(patsubst native/tests/%.c,build/test-c/%,$(wildcard native/tests/test_*.c))
+FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz_*.c))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup packages run test test-c test-py netns lint format asan fuzz clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup: build/native.stamp ## install what is missing: Debian packages, .venv, the C engine
+
+run: setup ## the demonstration: a lab, the firewall in it, traffic, then its CLI
+	@$(PYTHON) -m vm.demo
+
+test: test-c test-py ## every test
+
+test-c: $(C_TESTS) ## tests of the C engine, with address and undefined-behaviour sanitizers
+	@failed=; for test in $(C_TESTS); do \
+		echo "$${test##*/}: "; timeout 300 $$test || failed="$$failed $${test##*/}"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+test-py: setup ## tests in Python, those in network namespaces included
+	@.venv/bin/pytest tests
+
+netns: setup ## only the tests in network namespaces
+	@.venv/bin/pytest tests -m netns
+
+lint: setup ## style, types and import rules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: setup ## put the Python files into shape
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+asan: setup ## Python tests of engine and dataplane, with a sanitized engine
+	@CFLAGS="-O1 -fno-omit-frame-pointer $(SANITIZE)" scripts/logged asan-build \
+		"building the engine with sanitizers" \
+		$(PYTHON) setup.py --quiet build --build-base build/asan-temp --build-lib build/asan
+	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		.venv/bin/pytest -o 'pythonpath=. build/asan' tests/native tests/dataplane
+
+fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (60), starting from its corpus
+	@$(MAKE) --no-print-directory $(FUZZERS)
+	@for fuzzer in $(FUZZERS); do \
+		name=$${fuzzer##*/}; seeds=native/tests/corpus/$${name#fuzz_}; found=build/fuzz/corpus-$$name; \
+		mkdir -p $$found; echo "$$name for $(FUZZ_SECONDS) s"; \
+		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -print_final_stats=1 \
+			$$found $$( [ ! -d $$seeds ] || echo $$seeds ) >build/$$name.log 2>&1 \
+			|| { tail -n 40 build/$$name.log >&2; exit 1; }; \
+		sed -n 's/^stat::number_of_executed_units: */  inputs tried: /p' build/$$name.log; \
+	done
+
+clean: ## remove what was built; .venv stays
+	@rm -rf build native/_engine.c native/_engine*.so *.egg-info \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+packages:
+	@scripts/packages run
+
+.PHONY: packages-fuzz
+packages-fuzz: packages
+	@scripts/packages fuzz
+
+.venv/installed.stamp: pyproject.toml setup.py scripts/environment | packages
+	@scripts/environment
+	@touch $@
+
+build/native.stamp: $(C_SOURCES) $(C_HEADERS) native/build_ffi.py .venv/installed.stamp | packages
+	@scripts/logged native "building the C engine" \
+		$(PYTHON) setup.py --quiet build_ext --inplace --force
+	@touch $@
+
+build/test-c/%.o: native/src/%.c $(C_HEADERS) | packages
+	@mkdir -p $(@D)
+	@gcc $(C_FLAGS) $(SANITIZE) -c -o $@ $<
+
+build/test-c/test_%: native/tests/test_%.c $(patsubst native/src/%.c,build/test-c/%.o,$(C_SOURCES)) \
+		$(wildcard native/tests/*.h)
+	@echo "building $(@F)"
+	@gcc $(C_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lpcap
+
+build/fuzz/%.o: native/src/%.c $(C_HEADERS)
+	@mkdir -p $(@D)
+	@clang $(C_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c -o $@ $<
+
+build/fuzz/fuzz_%: native/tests/fuzz_%.c $(patsubst native/src/%.c,build/fuzz/%.o,$(C_SOURCES)) \
+		$(wildcard native/tests/*.h)
+	@echo "building $(@F)"
+	@clang $(C_FLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-o $@ $(filter %.c %.o,$^) -lpcap
