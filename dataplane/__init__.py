@@ -1,1 +1,1 @@
-"""The dataplane: the slowpath, the logs and the edges around the C engine. Imports `native`, nothing above it."""
+"""The dataplane: slowpath, logs and edges around the C engine. Imports nothing but `native`."""

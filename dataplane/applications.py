@@ -1,4 +1,4 @@
-"""Application names as far as they can be told without looking into the payload (fact sheet 2.3, 4.13)."""
+"""Application names as far as they show without the payload (fact sheet 2.3, 4.13)."""
 
 from native import SessionView
 

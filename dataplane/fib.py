@@ -1,7 +1,7 @@
 """The kernel's forwarding table as the slowpath asks it: longest prefix match.
 
-One dictionary per family and prefix length, asked from the longest down: as many lookups as there are
-different lengths, whatever the number of routes.
+One dictionary per family and prefix length, asked from the longest down: as many lookups as there
+are different lengths, whatever the number of routes.
 """
 
 from collections.abc import Iterable

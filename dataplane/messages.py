@@ -54,7 +54,7 @@ class Session(Struct, frozen=True):
 
 
 class SessionFilter(Struct, frozen=True, omit_defaults=True):
-    """What to list or clear; None matches everything. Addresses are host addresses of the c2s flow."""
+    """What to list or clear; None matches everything. Host addresses, of the c2s flow."""
 
     source: str | None = None
     destination: str | None = None

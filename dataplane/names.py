@@ -1,7 +1,7 @@
 """Numbers for names.
 
-The engine knows zones, rules, applications and ports by number; a number keeps its meaning for the life of
-the process, because live sessions carry it across commits.
+The engine knows zones, rules, applications and ports by number; a number keeps its meaning for the
+life of the process, because live sessions carry it across commits.
 """
 
 

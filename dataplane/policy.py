@@ -19,7 +19,14 @@ class _Rule:
         self.destination = _ranges(rule.destination)
 
     def matches(
-        self, from_zone: str, to_zone: str, src: bytes, dst: bytes, proto: int, sport: int, dport: int
+        self,
+        from_zone: str,
+        to_zone: str,
+        src: bytes,
+        dst: bytes,
+        proto: int,
+        sport: int,
+        dport: int,
     ) -> bool:
         rule = self.rule
         return (
@@ -42,7 +49,14 @@ class Policy:
         self._interzone = interzone
 
     def match(
-        self, from_zone: str, to_zone: str, src: bytes, dst: bytes, proto: int, sport: int, dport: int
+        self,
+        from_zone: str,
+        to_zone: str,
+        src: bytes,
+        dst: bytes,
+        proto: int,
+        sport: int,
+        dport: int,
     ) -> SecurityRule:
         """The first rule that matches; addresses are 16 bytes, ports as in the flow key."""
         for rule in self._rules:

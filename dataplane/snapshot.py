@@ -1,9 +1,9 @@
 """The compiled configuration the dataplane runs on: immutable, resolved, complete.
 
-`control/config/compile.py` makes it, `dataplane/engine.py` swaps it in whole between two packets. It
-says what the dataplane needs and nothing else: no object names to look up, no defaults to fill in.
-Zones, rules and ports are named; the engine gives names their numbers, so that a number never changes
-its meaning while sessions live.
+`control/config/compile.py` makes it, `dataplane/engine.py` swaps it in whole between two packets.
+It says what the dataplane needs and nothing else: no object names to look up, no defaults to fill
+in. Zones, rules and ports are named; the engine gives names their numbers, so that a number never
+changes its meaning while sessions live.
 """
 
 from msgspec import Struct

@@ -262,8 +262,8 @@ class Stats(NamedTuple):
 
 
 def _read_key(key: Any) -> FlowKey:
-    raw = bytes(ffi.buffer(key))
-    return FlowKey(raw[:16], raw[16:32], key.sport, key.dport, key.zone, key.proto, key.family)
+    src, dst = ffi.buffer(key.src)[:], ffi.buffer(key.dst)[:]
+    return FlowKey(src, dst, key.sport, key.dport, key.zone, key.proto, key.family)
 
 
 def _write_key(target: Any, key: FlowKey) -> None:

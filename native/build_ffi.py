@@ -1,4 +1,4 @@
-"""Builds `native._engine` from engine.h and the C sources: cffi API mode, one header for both sides."""
+"""Builds `native._engine` from engine.h and the C sources: cffi API mode, one header for both."""
 
 import subprocess
 from pathlib import Path
@@ -25,7 +25,7 @@ ffibuilder.set_source(
     include_dirs=["native/include"],
     depends=[str(path.relative_to(HERE.parent)) for path in HEADERS],
     libraries=["pcap"],
-    extra_compile_args=["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+    extra_compile_args="-std=gnu11 -O2 -g -Wall -Wextra -Werror -fvisibility=hidden".split(),
 )
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What happens to the first packet of a session: one stage, one file; pipeline.py knows the order."""
+"""What happens to the first packet of a session: one stage, one file."""

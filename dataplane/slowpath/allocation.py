@@ -7,7 +7,8 @@ from native import DropReason, FlowKey, SessionSpec
 
 def allocation(context: Context, tables: Tables) -> Context | DropReason:
     packet, rule, egress = context.packet, context.rule, context.egress
-    assert rule is not None and egress is not None  # the stages before either set them or refuse
+    assert rule is not None  # the stages before either set them or refuse
+    assert egress is not None
     key = packet.key
     is_denied = rule.action != "allow"
     if is_denied and not tables.discard_denied:

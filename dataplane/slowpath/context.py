@@ -1,4 +1,4 @@
-"""What the stages pass on: the packet, what is known of it so far, and the tables they look things up in."""
+"""What the stages pass on: the packet, what is known of it so far, and the tables to look in."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Forwarding: where the packet would leave, and so its destination zone (packet flow sequence 3.4)."""
+"""Forwarding: where the packet would leave, and so its destination zone (flow sequence 3.4)."""
 
 from dataplane.addresses import V4_PREFIX, is_link_local, is_multicast
 from dataplane.slowpath.context import Context, Tables
@@ -21,7 +21,7 @@ def forwarding(context: Context, tables: Tables) -> Context | DropReason:
     if destination == _LIMITED_BROADCAST:
         return DropReason.flow_fwd_l3_bcast_drop
     if is_link_local(destination) or is_link_local(context.packet.key.src):
-        # RFC 4291 2.5.6: never forwarded. The firewall's own link-local address is its own all the same
+        # RFC 4291 2.5.6: never forwarded; but the firewall's own link-local address is its own
         own = destination in tables.fib.local
         return DropReason.flow_host_service_deny if own else DropReason.flow_fwd_l3_noroute
     route = tables.fib.lookup(destination)

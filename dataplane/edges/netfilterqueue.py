@@ -1,0 +1,138 @@
+"""NFQUEUE through the NetfilterQueue package: the portable edge, one Python object a packet.
+
+The kernel has finished checksums and cut large segments to the MTU for us here (the package does
+not ask for GSO), so packets come as they were on the wire. They come up to 4,016 bytes long, the
+package's limit; longer ones, of jumbo frames, arrive cut off and are dropped as truncated.
+"""
+
+import errno
+import socket
+import warnings
+from collections.abc import Iterable
+
+from netfilterqueue import NetfilterQueue
+from netfilterqueue import Packet as QueuedPacket
+
+from dataplane.edges.edge import EdgeError
+from dataplane.engine import Engine
+from dataplane.snapshot import Port
+from native import MAX_BURST, Packet, Verdict, VerdictAction
+
+QUEUE_PACKETS = 4096  # the kernel holds this many, then drops (fail closed)
+SOCKET_BUFFER_BYTES = 4 << 20
+IPV6_HDRINCL = 36  # linux/in6.h; Python has no name for it
+
+
+class _BoundedReader:
+    """The queue's socket for NetfilterQueue.run_socket: ends a run after a burst."""
+
+    def __init__(self, queue: socket.socket) -> None:
+        self._queue = queue
+        self.left = 0
+
+    def recv(self, size: int) -> bytes:
+        if not self.left:
+            raise BlockingIOError(errno.EAGAIN, "burst is full")
+        self.left -= 1
+        return self._queue.recv(size, socket.MSG_DONTWAIT)
+
+
+class NetfilterQueueEdge:
+    """Raises EdgeError where the queue cannot be had."""
+
+    def __init__(self, queue_number: int) -> None:
+        self._burst: list[tuple[QueuedPacket, bytes]] = []
+        self._waiting: dict[int, QueuedPacket] = {}  # by tag: no verdict yet
+        self._next_tag = 1
+        self._port_by_index: dict[int, int] = {}
+        try:
+            self._queue = NetfilterQueue()
+            with warnings.catch_warnings():
+                # as an ordinary user of a namespace the buffer stays at the system's limit
+                warnings.simplefilter("ignore", RuntimeWarning)
+                self._queue.bind(
+                    queue_number,
+                    self._receive,
+                    max_len=QUEUE_PACKETS,
+                    sock_len=SOCKET_BUFFER_BYTES,
+                )
+        except OSError as error:
+            raise EdgeError(
+                f"queue {queue_number} cannot be taken ({error}): another program may hold it "
+                "(choose another with --queue), CAP_NET_ADMIN may be missing (run as root), or the "
+                "kernel lacks nfnetlink_queue"
+            ) from error
+        self._socket = socket.socket(fileno=socket.dup(self._queue.get_fd()))
+        self._reader = _BoundedReader(self._socket)
+        try:
+            self._raw = {
+                4: _raw_socket(socket.AF_INET, socket.IPPROTO_IP, socket.IP_HDRINCL),
+                6: _raw_socket(socket.AF_INET6, socket.IPPROTO_IPV6, IPV6_HDRINCL),
+            }
+        except OSError as error:
+            raise EdgeError(f"raw sockets need CAP_NET_RAW (run as root): {error}") from error
+
+    def _receive(self, queued: QueuedPacket) -> None:
+        # only here does the package still have the payload
+        self._burst.append((queued, queued.get_payload()))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def set_ports(self, engine: Engine, ports: Iterable[Port]) -> None:
+        """Learns which Linux interface is which port; call after every configuration."""
+        self._port_by_index = {}
+        for port in ports:
+            try:
+                index = socket.if_nametoindex(port.interface)
+            except OSError:  # not there (yet): its packets cannot come either
+                continue
+            self._port_by_index[index] = engine.port_number(port.name)
+
+    def run_once(self, engine: Engine, now_ns: int) -> bool:
+        self._reader.left = MAX_BURST
+        self._queue.run_socket(self._reader)
+        packets = []
+        for queued, payload in self._burst:
+            tag, self._next_tag = self._next_tag, self._next_tag + 1
+            self._waiting[tag] = queued
+            port = self._port_by_index.get(queued.indev, 0)
+            packets.append(Packet(payload, port, now_ns, tag))
+        self._burst.clear()
+        self.settle(engine, engine.feed(packets))
+        return True
+
+    def settle(self, engine: Engine, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            if verdict.action is VerdictAction.EMIT:
+                self._emit(verdict)
+                continue
+            queued = self._waiting.pop(verdict.tag)
+            if verdict.action is VerdictAction.DROP:
+                queued.drop()
+            else:
+                if verdict.data is not None:
+                    queued.set_payload(verdict.data)
+                queued.accept()
+
+    def _emit(self, verdict: Verdict) -> None:
+        assert verdict.data is not None
+        is_v4 = verdict.data[0] >> 4 == 4
+        address = verdict.data[16:20] if is_v4 else verdict.data[24:40]
+        family = socket.AF_INET if is_v4 else socket.AF_INET6
+        try:
+            destination = (socket.inet_ntop(family, address), 0)
+            self._raw[4 if is_v4 else 6].sendto(verdict.data, destination)
+        except OSError:  # no neighbour, no route back: the sender will have to time out
+            return
+
+    def close(self) -> None:
+        self._queue.unbind()
+        for raw in (self._socket, *self._raw.values()):
+            raw.close()
+
+
+def _raw_socket(family: int, level: int, header_included: int) -> socket.socket:
+    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
+    raw.setsockopt(level, header_included, 1)
+    return raw

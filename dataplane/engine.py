@@ -1,0 +1,409 @@
+"""The dataplane without clock or socket: packets and times in, verdicts and log entries out.
+
+An edge feeds bursts and takes verdicts; whoever owns the process calls tick() when next_timer_ns()
+says so and takes the log entries. Times are the edge's clock; `wall_offset_ns` turns them into time
+of day.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from dataplane import applications
+from dataplane.addresses import packed, text
+from dataplane.fib import Fib
+from dataplane.messages import Flow, Session, SessionFilter
+from dataplane.names import Names
+from dataplane.policy import Policy
+from dataplane.rates import RateMeter, Rates
+from dataplane.slowpath.context import Context, Tables
+from dataplane.slowpath.pipeline import decide
+from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.traffic_log import Entry, protocol_name, time_text
+from native import (
+    SESSION_STATES,
+    TIMERS,
+    DropReason,
+    EngineConfig,
+    EventType,
+    Filter,
+    FlowKey,
+    Packet,
+    PortConfig,
+    SessionView,
+    Stats,
+    Verdict,
+)
+from native import Engine as NativeEngine
+
+log = logging.getLogger(__name__)
+
+_DENY_ALL = SecurityRule(name="interzone-default", action="deny", log_end=False)
+_NOTHING = Snapshot(
+    ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
+)
+_STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
+
+
+class UnknownName(Exception):
+    """A filter names a zone, rule or application nobody has heard of: nothing matches."""
+
+
+class Engine:
+    def __init__(
+        self,
+        *,
+        hash_key: bytes,
+        now_ns: int,
+        wall_offset_ns: int = 0,
+        max_sessions: int = 262_144,
+    ) -> None:
+        """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped."""
+        self._native = NativeEngine(hash_key=hash_key, now_ns=now_ns, max_sessions=max_sessions)
+        self._now_ns = now_ns
+        self._wall_offset_ns = wall_offset_ns
+        self._ports = Names()
+        self._zones = Names()
+        self._rules = Names()
+        self._applications = Names()
+        self._port_by_number: dict[int, Port] = {}
+        self._entries: list[Entry] = []
+        self._meter = RateMeter(self._native.stats(), now_ns)
+        self.snapshot = _NOTHING
+        self._fib = Fib()
+        self._swap(_NOTHING, self._fib)
+
+    # ---- configuration
+
+    def configure(self, snapshot: Snapshot) -> None:
+        """Swaps the configuration between two packets. ValueError leaves the old one running."""
+        self._swap(snapshot, self._fib)
+
+    def set_routes(self, routes: Iterable[Route]) -> None:
+        """Swaps the mirrored FIB. ValueError leaves the old one."""
+        self._swap(self.snapshot, Fib(routes))
+
+    def _swap(self, snapshot: Snapshot, fib: Fib) -> None:
+        policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
+        numbers = {port.name: self._ports.number(port.name) for port in snapshot.ports}
+        configs = [PortConfig(zone=0, ipv6=False)] * len(self._ports)
+        for port in snapshot.ports:
+            zone = self._zones.number(port.zone) if port.zone else 0
+            configs[numbers[port.name]] = PortConfig(zone, port.ipv6)
+        self._native.configure(
+            EngineConfig(
+                timeouts_s=snapshot.timeouts_s,
+                tcp_reject_non_syn=snapshot.tcp_reject_non_syn,
+                ipv6_firewalling=snapshot.ipv6_firewalling,
+                ports=configs,
+                local=fib.local,
+            )
+        )
+        self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
+        self.snapshot, self._fib = snapshot, fib
+        self._tables = Tables(
+            ports=self._port_by_number,
+            port_numbers=numbers,
+            zones=self._zones,
+            rules=self._rules,
+            applications=self._applications,
+            fib=fib,
+            policy=policy,
+            discard_denied=snapshot.discard_denied,
+        )
+
+    def port_number(self, name: str) -> int:
+        """What edges call a port in Packet.port; 0, which is dropped, for an unknown name."""
+        return self._tables.port_numbers.get(name, 0)
+
+    def port_name(self, number: int) -> str:
+        return self._ports.name(number)
+
+    # ---- packets and time
+
+    def feed(self, burst: Sequence[Packet], *, one_at_a_time: bool = False) -> list[Verdict]:
+        """Decides packets, in order, and returns every verdict reached.
+
+        With one_at_a_time each first packet of a session is decided before the next packet is
+        looked at, so that packets with times of their own (a capture) are never decided late.
+        """
+        verdicts: list[Verdict] = []
+        while burst:
+            taken = self._native.input(burst, stop_when_undecided=one_at_a_time)
+            self._now_ns = max(self._now_ns, burst[taken - 1].now_ns)
+            burst = burst[taken:]
+            self._decide_all()
+            verdicts += self._native.verdicts()
+        self._read_events()
+        return verdicts
+
+    def tick(self, now_ns: int) -> list[Verdict]:
+        """Runs timers up to now."""
+        self._now_ns = max(self._now_ns, now_ns)
+        self._native.tick(now_ns)
+        self._read_events()
+        if self._meter.is_due(now_ns):
+            self._meter.tick(self._native.stats(), now_ns)
+        return self._native.verdicts()
+
+    def next_timer_ns(self) -> int | None:
+        return self._native.next_timer_ns()
+
+    def _decide_all(self) -> None:
+        while waiting := self._native.undecided():
+            for packet in waiting:
+                try:
+                    context, refusal = decide(packet, self._tables)
+                except Exception:  # a fault of ours must not take the firewall down: fail closed
+                    log.exception("slowpath failed on a packet")
+                    self._native.refuse(packet.handle, DropReason.flow_slowpath_error)
+                    continue
+                if refusal is not None:
+                    self._native.refuse(packet.handle, refusal)
+                    if refusal is DropReason.flow_policy_deny:
+                        self._log_refused(context)
+                else:
+                    assert context.spec is not None
+                    self._native.install(packet.handle, context.spec)
+
+    # ---- logs
+
+    def take_entries(self) -> list[Entry]:
+        """Traffic log entries since the last call, oldest first."""
+        entries, self._entries = self._entries, []
+        return entries
+
+    def _read_events(self) -> None:
+        while events := self._native.events():
+            for kind, session in events:
+                if kind is EventType.SESSION_START:
+                    is_denied = session.action != "allow"
+                    self._log_session(session, "drop" if is_denied else "start", session.start_ns)
+                elif session.log_end and session.action == "allow":
+                    self._log_session(session, "end", session.end_ns)
+
+    def _log_session(self, session: SessionView, subtype: str, at_ns: int) -> None:
+        application = self._applications.name(session.application)
+        if subtype != "start":
+            application = applications.at_end(application, session)
+        is_start = subtype == "start"
+        self._entries.append(
+            self._entry(
+                subtype=subtype,
+                at_ns=at_ns,
+                start_ns=session.start_ns,
+                session_id=session.id,
+                key=session.c2s,
+                to_zone=self._zones.name(session.s2c.zone),
+                ports=(session.ingress_port, session.egress_port),
+                app=application,
+                rule=self._rules.name(session.rule),
+                action=session.action,
+                traffic=(
+                    session.bytes_c2s,
+                    session.bytes_s2c,
+                    session.packets_c2s,
+                    session.packets_s2c,
+                ),
+                end_reason="n/a" if is_start else session.end_reason,
+                tracker="" if is_start else session.tracker,
+            )
+        )
+
+    def _log_refused(self, context: Context) -> None:
+        """A denied packet that made no session (discard-denied no)."""
+        rule, egress = context.rule, context.egress
+        assert rule is not None
+        assert egress is not None
+        if not (rule.log_start or rule.log_end):
+            return
+        packet = context.packet
+        self._entries.append(
+            self._entry(
+                subtype="drop",
+                at_ns=packet.now_ns,
+                start_ns=packet.now_ns,
+                session_id=0,
+                key=packet.key,
+                to_zone=context.to_zone,
+                ports=(packet.port, self._tables.port_numbers[egress.name]),
+                app=applications.NOT_APPLICABLE,
+                rule=rule.name,
+                action=rule.action,
+                traffic=(packet.length, 0, 1, 0),
+                end_reason="policy-deny",
+                tracker="",
+            )
+        )
+
+    def _entry(
+        self,
+        *,
+        subtype: str,
+        at_ns: int,
+        start_ns: int,
+        session_id: int,
+        key: FlowKey,
+        to_zone: str,
+        ports: tuple[int, int],
+        app: str,
+        rule: str,
+        action: str,
+        traffic: tuple[int, int, int, int],
+        end_reason: str,
+        tracker: str,
+    ) -> Entry:
+        sent, received, pkts_sent, pkts_received = traffic
+        none = "0.0.0.0" if key.family == 4 else "::"
+        return Entry(
+            subtype=subtype,
+            time_generated=time_text(at_ns + self._wall_offset_ns),
+            start=time_text(start_ns + self._wall_offset_ns),
+            elapsed=(at_ns - start_ns) // 1_000_000_000,
+            sessionid=session_id,
+            src=text(key.src),
+            dst=text(key.dst),
+            natsrc=none,
+            natdst=none,
+            sport=key.sport,
+            dport=key.dport,
+            natsport=0,
+            natdport=0,
+            proto=protocol_name(key.proto),
+            from_=self._zones.name(key.zone),
+            to=to_zone,
+            inbound_if=self._ports.name(ports[0]),
+            outbound_if=self._ports.name(ports[1]),
+            app=app,
+            rule=rule,
+            action=action,
+            bytes=sent + received,
+            bytes_sent=sent,
+            bytes_received=received,
+            packets=pkts_sent + pkts_received,
+            pkts_sent=pkts_sent,
+            pkts_received=pkts_received,
+            session_end_reason=end_reason,
+            tracker_stage=tracker,
+        )
+
+    # ---- looking and clearing
+
+    def sessions(self, cursor: int, wanted: SessionFilter) -> tuple[list[Session], int]:
+        """A page of live sessions and where to go on, 0 at the end.
+
+        Raises ValueError where a filter makes no sense.
+        """
+        try:
+            matching = self._filter(wanted)
+        except UnknownName:
+            return [], 0
+        views, cursor = self._native.sessions(cursor, matching=matching)
+        return [self._session(view) for view in views], cursor
+
+    def session(self, session_id: int) -> Session | None:
+        view = self._native.session(session_id) if 0 < session_id < 1 << 32 else None
+        return None if view is None else self._session(view)
+
+    def clear(self, session_id: int) -> bool:
+        cleared = 0 < session_id < 1 << 32 and self._native.clear(session_id)
+        self._read_events()
+        return cleared
+
+    def clear_matching(self, cursor: int, wanted: SessionFilter) -> tuple[int, int]:
+        """Clears a page of matching sessions: how many, and the cursor to go on with."""
+        try:
+            matching = self._filter(wanted)
+        except UnknownName:
+            return 0, 0
+        views, cursor = self._native.sessions(cursor, matching=matching)
+        cleared = sum(self._native.clear(view.id) for view in views)
+        self._read_events()
+        return cleared, cursor
+
+    def _filter(self, wanted: SessionFilter) -> Filter:
+        if wanted.type == "predict":
+            raise UnknownName("there are no predict sessions")
+        return Filter(
+            source=None if wanted.source is None else packed(wanted.source),
+            destination=None if wanted.destination is None else packed(wanted.destination),
+            source_port=_bounded("source-port", wanted.source_port, 65535),
+            destination_port=_bounded("destination-port", wanted.destination_port, 65535),
+            protocol=_bounded("protocol", wanted.protocol, 255),
+            from_zone=_known(self._zones, wanted.from_zone),
+            to_zone=_known(self._zones, wanted.to_zone),
+            state=_state_number(wanted.state),
+            rule=_known(self._rules, wanted.rule),
+            application=_known(self._applications, wanted.application),
+        )
+
+    def _session(self, view: SessionView) -> Session:
+        offset = self._wall_offset_ns
+        return Session(
+            id=view.id,
+            vsys="vsys1",
+            state=view.state,
+            type="FLOW",
+            application=self._applications.name(view.application),
+            protocol=view.c2s.proto,
+            c2s=self._flow(view.c2s),
+            s2c=self._flow(view.s2c),
+            rule=self._rules.name(view.rule),
+            action=view.action,
+            start_ns=view.start_ns + offset,
+            last_ns=view.last_ns + offset,
+            end_ns=view.end_ns + offset,
+            now_ns=self._now_ns + offset,
+            timeout_s=view.timeout_s,
+            bytes_c2s=view.bytes_c2s,
+            bytes_s2c=view.bytes_s2c,
+            packets_c2s=view.packets_c2s,
+            packets_s2c=view.packets_s2c,
+            ingress=self._ports.name(view.ingress_port),
+            egress=self._ports.name(view.egress_port),
+            in_ager=view.in_ager,
+            log_start=view.log_start,
+            log_end=view.log_end,
+            tracker=view.tracker,
+            end_reason=view.end_reason,
+        )
+
+    def _flow(self, key: FlowKey) -> Flow:
+        zone = self._zones.name(key.zone)
+        return Flow(text(key.src), text(key.dst), key.sport, key.dport, zone)
+
+    def stats(self) -> Stats:
+        return self._native.stats()
+
+    def rates(self) -> Rates:
+        return self._meter.rates
+
+    def counters(self) -> dict[str, int]:
+        return self._native.counters()
+
+    def timeouts_s(self) -> dict[str, int]:
+        """The timers in force, by knob."""
+        return {t.knob: self.snapshot.timeouts_s.get(t.knob, t.default_s) for t in TIMERS}
+
+
+def _known(names: Names, name: str | None) -> int | None:
+    if name is None:
+        return None
+    number = names.find(name)
+    if number is None:
+        raise UnknownName(name)
+    return number
+
+
+def _bounded(what: str, value: int | None, highest: int) -> int | None:
+    if value is not None and not 0 <= value <= highest:
+        raise ValueError(f"{what} {value} is not within 0..{highest}")
+    return value
+
+
+def _state_number(state: str | None) -> int | None:
+    if state is None:
+        return None
+    name = _STATE_FILTERS.get(state, state.upper())
+    if name not in SESSION_STATES:
+        raise ValueError(f"{state} is no session state")
+    return SESSION_STATES.index(name)

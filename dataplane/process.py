@@ -1,0 +1,232 @@
+"""The dataplane process: an edge, the engine, and a socket on which the management plane asks.
+
+Runs on when the management plane dies; the next one finds it by its socket. Started as
+
+    python -m dataplane.process --socket PATH --log PATH --io netfilterqueue --queue N
+"""
+
+import argparse
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from dataplane import messages
+from dataplane.edges.edge import EdgeError
+from dataplane.edges.netfilterqueue import NetfilterQueueEdge
+from dataplane.engine import Engine
+from dataplane.requests import Process, answer
+from dataplane.traffic_log import LogFile
+
+log = logging.getLogger("dataplane")
+
+MAX_CLIENTS: Final = 16
+_LENGTH = struct.Struct("!I")
+_PEERCRED = struct.Struct("3i")
+_IDLE_S = 1.0  # the loop looks around this often even when nothing happens
+
+
+class _Client:
+    """A management plane's connection: whole requests in, whole replies out, never blocking."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._in = bytearray()
+        self._out = bytearray()
+        self._decoder = msgspec.msgpack.Decoder(messages.Request)
+
+    @property
+    def wants_write(self) -> bool:
+        return bool(self._out)
+
+    def receive(self) -> None:
+        """Raises ConnectionError when the other side is gone."""
+        data = self.socket.recv(1 << 18)
+        if not data:
+            raise ConnectionError("closed")
+        self._in += data
+
+    def next_request(self) -> messages.Request | messages.Failed | None:
+        """The next request, Failed where it cannot be understood, None while it is not whole."""
+        if len(self._in) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._in)
+        if length > messages.MAX_MESSAGE_BYTES:
+            raise ConnectionError(f"request of {length} bytes")
+        end = _LENGTH.size + length
+        if len(self._in) < end:
+            return None
+        body = bytes(self._in[_LENGTH.size : end])
+        del self._in[:end]
+        try:
+            request: messages.Request = self._decoder.decode(body)
+            return request
+        except msgspec.MsgspecError as error:
+            return messages.Failed(f"request not understood: {error}")
+
+    def send(self, reply: messages.Reply) -> None:
+        body = msgspec.msgpack.encode(reply)
+        self._out += _LENGTH.pack(len(body)) + body
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self._out:
+                del self._out[: self.socket.send(self._out)]
+        except BlockingIOError:
+            return
+
+
+class DataplaneProcess:
+    def __init__(
+        self,
+        engine: Engine,
+        edge: NetfilterQueueEdge,
+        listener: socket.socket,
+        log_file: LogFile,
+    ) -> None:
+        self._engine = engine
+        self._edge = edge
+        self._listener = listener
+        self._log_file = log_file
+        self._started_ns = time.monotonic_ns()
+        self._stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(edge.fileno(), selectors.EVENT_READ, "edge")
+        self._selector.register(listener, selectors.EVENT_READ, "listener")
+        self._clients = 0
+
+    def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        self._stopping = True
+
+    def run(self) -> None:
+        while not self._stopping:
+            for key, events in self._selector.select(self._timeout_s()):
+                if key.data == "edge":
+                    self._edge.run_once(self._engine, time.monotonic_ns())
+                elif key.data == "listener":
+                    self._accept()
+                else:
+                    self._serve(key.data, events)
+            self._edge.settle(self._engine, self._engine.tick(time.monotonic_ns()))
+            self._log_file.write(self._engine.take_entries())
+
+    def _timeout_s(self) -> float:
+        due_ns = self._engine.next_timer_ns()
+        if due_ns is None:
+            return _IDLE_S
+        return min(max(due_ns - time.monotonic_ns(), 0) / 1e9, _IDLE_S)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+        _, uid, _ = _PEERCRED.unpack(credentials)
+        if uid not in (0, os.geteuid()) or self._clients >= MAX_CLIENTS:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._clients += 1
+        self._selector.register(connection, selectors.EVENT_READ, _Client(connection))
+
+    def _serve(self, client: _Client, events: int) -> None:
+        try:
+            if events & selectors.EVENT_WRITE:
+                client.flush()
+            if events & selectors.EVENT_READ:
+                client.receive()
+            # a client that does not read its answers is not read from either
+            while not client.wants_write and (request := client.next_request()) is not None:
+                client.send(self._answer(request))
+        except (ConnectionError, BlockingIOError) as error:
+            if isinstance(error, BlockingIOError):
+                return
+            self._selector.unregister(client.socket)
+            client.socket.close()
+            self._clients -= 1
+            return
+        wanted = selectors.EVENT_WRITE if client.wants_write else selectors.EVENT_READ
+        self._selector.modify(client.socket, wanted, client)
+
+    def _answer(self, request: messages.Request | messages.Failed) -> messages.Reply:
+        if isinstance(request, messages.Failed):
+            return request
+        if isinstance(request, messages.Stop):
+            self._stopping = True
+        process = Process(os.getpid(), "netfilterqueue", self._started_ns, self._log_file.lost)
+        reply = answer(self._engine, request, process, time.monotonic_ns())
+        if isinstance(request, messages.Configure):
+            self._edge.set_ports(self._engine, self._engine.snapshot.ports)
+        return reply
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening Unix socket only its owner can connect to; replaces a dead one."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            raise EdgeError(f"another dataplane answers on {path}")
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise EdgeError(f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    listener.listen(MAX_CLIENTS)
+    listener.setblocking(False)
+    return listener
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dataplane", description="The dataplane process.")
+    parser.add_argument("--socket", type=Path, required=True, help="where it is asked")
+    parser.add_argument("--log", type=Path, required=True, help="the traffic log")
+    parser.add_argument("--io", choices=["netfilterqueue"], default="netfilterqueue")
+    parser.add_argument("--queue", type=int, required=True, help="NFQUEUE number")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    logging.basicConfig(format="dataplane: %(message)s", level=logging.INFO)
+    now_ns = time.monotonic_ns()
+    try:
+        log_file = LogFile(arguments.log)
+    except OSError as error:
+        print(f"dataplane: traffic log {arguments.log}: {error.strerror}", file=sys.stderr)
+        return 2
+    try:
+        listener = _listen(arguments.socket)
+        edge = NetfilterQueueEdge(arguments.queue)
+    except EdgeError as error:
+        print(f"dataplane: {error}", file=sys.stderr)
+        return 2
+    engine = Engine(hash_key=os.urandom(16), now_ns=now_ns, wall_offset_ns=time.time_ns() - now_ns)
+    process = DataplaneProcess(engine, edge, listener, log_file)
+    signal.signal(signal.SIGTERM, process.stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's ^C is for the management plane
+    try:
+        process.run()
+    finally:
+        edge.close()
+        listener.close()
+        arguments.socket.unlink(missing_ok=True)
+        log_file.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

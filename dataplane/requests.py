@@ -1,0 +1,96 @@
+"""Answers the management plane's requests. Every one is bounded work."""
+
+from typing import NamedTuple, assert_never
+
+from dataplane import messages
+from dataplane.engine import Engine
+from native import COUNTERS
+
+
+class Process(NamedTuple):
+    """What the engine does not know of itself."""
+
+    pid: int
+    io: str
+    started_ns: int
+    log_lost: int
+
+
+def answer(
+    engine: Engine, request: messages.Request, process: Process, now_ns: int
+) -> messages.Reply:
+    """The reply to everything but Stop, which the process answers itself. Nothing is raised."""
+    try:
+        return _answer(engine, request, process, now_ns)
+    except ValueError as error:
+        return messages.Failed(str(error))
+
+
+def _answer(
+    engine: Engine, request: messages.Request, process: Process, now_ns: int
+) -> messages.Reply:
+    match request:
+        case messages.Configure(snapshot):
+            engine.configure(snapshot)
+            return messages.Done()
+        case messages.SetRoutes(routes):
+            engine.set_routes(routes)
+            return messages.Done()
+        case messages.GetStatus():
+            return _status(engine, process, now_ns)
+        case messages.GetSessions(cursor, wanted):
+            sessions, cursor = engine.sessions(_cursor(cursor), wanted)
+            return messages.SessionPage(tuple(sessions), cursor)
+        case messages.GetSession(session_id):
+            return messages.SessionDetail(engine.session(session_id))
+        case messages.ClearSession(session_id):
+            return messages.Done(count=int(engine.clear(session_id)))
+        case messages.ClearSessions(cursor, wanted):
+            count, cursor = engine.clear_matching(_cursor(cursor), wanted)
+            return messages.Done(count, cursor)
+        case messages.GetCounters():
+            values = engine.counters()
+            return messages.Counters(
+                tuple(
+                    messages.Counter(
+                        c.name, values[c.name], c.severity, c.category, c.aspect, c.text
+                    )
+                    for c in COUNTERS
+                ),
+                now_ns,
+            )
+        case messages.Stop():
+            return messages.Done()
+        case _:
+            assert_never(request)
+
+
+def _cursor(cursor: int) -> int:
+    if not 0 <= cursor < 1 << 32:
+        raise ValueError(f"cursor {cursor} is none that a page gave")
+    return cursor
+
+
+def _status(engine: Engine, process: Process, now_ns: int) -> messages.Status:
+    stats, rates, snapshot = engine.stats(), engine.rates(), engine.snapshot
+    return messages.Status(
+        pid=process.pid,
+        io=process.io,
+        configured=bool(snapshot.ports),
+        uptime_s=(now_ns - process.started_ns) / 1e9,
+        max_sessions=stats.max_sessions,
+        allocated=stats.allocated,
+        tcp=stats.tcp,
+        udp=stats.udp,
+        icmp=stats.icmp,
+        other=stats.other,
+        discard=stats.discard,
+        installed=stats.installed,
+        packets_per_s=rates.packets_per_s,
+        kbps=rates.kbps,
+        sessions_per_s=rates.sessions_per_s,
+        log_lost=process.log_lost,
+        timeouts_s=engine.timeouts_s(),
+        tcp_reject_non_syn=snapshot.tcp_reject_non_syn,
+        ipv6_firewalling=snapshot.ipv6_firewalling,
+    )

@@ -1,0 +1,115 @@
+"""The traffic log: entries from sessions, and the file they are written to.
+
+One JSON object a line, with the field names of the XML log. Times are UTC.
+"""
+
+import os
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct, field
+
+_PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah"} | {
+    58: "ipv6-icmp",
+    89: "ospf",
+    132: "sctp",
+}
+
+
+def protocol_name(protocol: int) -> str:
+    return _PROTOCOL_NAMES.get(protocol, str(protocol))
+
+
+def time_text(at_ns: int) -> str:
+    """Wall clock nanoseconds as the log writes times."""
+    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y/%m/%d %H:%M:%S")
+
+
+class Entry(Struct, frozen=True):
+    """One line of the log (fact sheet 8)."""
+
+    subtype: str  # start, end, drop, deny
+    time_generated: str
+    start: str
+    elapsed: int  # s
+    sessionid: int  # 0 where a denied packet made no session
+    src: str
+    dst: str
+    natsrc: str
+    natdst: str
+    sport: int
+    dport: int
+    natsport: int
+    natdport: int
+    proto: str
+    from_: str = field(name="from")
+    to: str
+    inbound_if: str
+    outbound_if: str
+    app: str
+    rule: str
+    action: str
+    bytes: int
+    bytes_sent: int
+    bytes_received: int
+    packets: int
+    pkts_sent: int
+    pkts_received: int
+    session_end_reason: str
+    tracker_stage: str
+    offloaded: int = 0
+    srcuser: str = ""
+    category: str = "any"
+    parent_session_id: int = 0
+    record: str = "traffic"
+
+
+class LogFile:
+    """Appends entries to a file and turns it over, so that the log never outgrows its bound.
+
+    NAME is the newest, NAME.1 the one before, up to NAME.<keep>. What cannot be written is counted,
+    never raised: a full disk must not stop packets.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = 32 << 20, keep: int = 4) -> None:
+        """Raises OSError where the file cannot be opened at all."""
+        self.lost = 0
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._encoder = msgspec.json.Encoder()
+        self._file: BinaryIO | None = self._open()
+
+    def _open(self) -> BinaryIO:
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.fdopen(handle, "ab")
+
+    def write(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(b"".join(self._encoder.encode(e) + b"\n" for e in entries))
+            self._file.flush()
+            if self._file.tell() >= self._max_bytes:
+                self._turn_over()
+        except OSError:
+            self.lost += len(entries)
+
+    def _turn_over(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+        names = [self._path, *(f"{self._path}.{n}" for n in range(1, self._keep + 1))]
+        for newer, older in reversed(list(pairwise(map(Path, names)))):
+            if newer.exists():
+                newer.replace(older)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
