@@ -50,15 +50,11 @@ def _answer(
             return messages.Done(count, cursor)
         case messages.GetCounters():
             values = engine.counters()
-            return messages.Counters(
-                tuple(
-                    messages.Counter(
-                        c.name, values[c.name], c.severity, c.category, c.aspect, c.text
-                    )
-                    for c in COUNTERS
-                ),
-                now_ns,
+            counters = tuple(
+                messages.Counter(c.name, values[c.name], c.severity, c.category, c.aspect, c.text)
+                for c in COUNTERS
             )
+            return messages.Counters(counters, now_ns)
         case messages.Stop():
             return messages.Done()
         case _:

@@ -104,8 +104,8 @@ class LogFile:
         assert self._file is not None
         self._file.close()
         self._file = None
-        names = [self._path, *(f"{self._path}.{n}" for n in range(1, self._keep + 1))]
-        for newer, older in reversed(list(pairwise(map(Path, names)))):
+        older_ones = [Path(f"{self._path}.{number}") for number in range(1, self._keep + 1)]
+        for newer, older in reversed(list(pairwise([self._path, *older_ones]))):
             if newer.exists():
                 newer.replace(older)
 

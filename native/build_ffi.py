@@ -7,6 +7,7 @@ from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
 SOURCES = sorted((HERE / "src").glob("*.c"))
+FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
 HEADERS = sorted([*(HERE / "include").glob("*.h"), *(HERE / "src").glob("*.h")])
 
 
@@ -25,7 +26,7 @@ ffibuilder.set_source(
     include_dirs=["native/include"],
     depends=[str(path.relative_to(HERE.parent)) for path in HEADERS],
     libraries=["pcap"],
-    extra_compile_args="-std=gnu11 -O2 -g -Wall -Wextra -Werror -fvisibility=hidden".split(),
+    extra_compile_args=[*FLAGS, "-fvisibility=hidden"],
 )
 
 if __name__ == "__main__":
