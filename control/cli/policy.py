@@ -1,0 +1,71 @@
+"""`show running security-policy`: the rules of the running snapshot, the two default rules last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address, summarize_address_range
+from itertools import product
+
+from dataplane.snapshot import AddressRange, SecurityRule, Snapshot
+
+_PROTOCOLS = {6: "tcp", 17: "udp"}
+
+
+def render(snapshot: Snapshot) -> str:
+    rules = (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
+    return "\n".join(_rule(rule, index) for index, rule in enumerate(rules, start=1))
+
+
+def _rule(rule: SecurityRule, index: int) -> str:
+    lines = [
+        f"from {_list(rule.from_zones)};",
+        f"source {_list([_range(one) for one in rule.source])};",
+        *(["negate-source yes;"] if rule.negate_source else []),
+        "source-region none;",
+        f"to {_list(rule.to_zones)};",
+        f"destination {_list([_range(one) for one in rule.destination])};",
+        *(["negate-destination yes;"] if rule.negate_destination else []),
+        "destination-region none;",
+        "user any;",
+        "source-device any;",
+        "destinataion-device any;",  # the device's own spelling
+        "category any;",
+        f"application/service {_list(_services(rule))};",
+        f"action {rule.action};",
+        "icmp-unreachable: no",
+        "terminal yes;",
+        *([f"type {rule.rule_type};"] if rule.rule_type != "universal" else []),
+    ]
+    body = "".join(f"        {line}\n" for line in lines)
+    return f'"{rule.name}; index: {index}" {{\n{body}}}\n'
+
+
+def _list(values: Sequence[str]) -> str:
+    quoted = [f'"{value}"' if " " in value else value for value in values]
+    if not quoted:
+        return "any"
+    return quoted[0] if len(quoted) == 1 else f"[ {' '.join(quoted)} ]"
+
+
+def _range(addresses: AddressRange) -> str:
+    first, last = ip_address(addresses.first), ip_address(addresses.last)
+    if first == last:
+        return f"{first}"
+    network, *more = summarize_address_range(first, last)
+    return f"{first}-{last}" if more else f"{network}"
+
+
+def _services(rule: SecurityRule) -> list[str]:
+    pairs = [
+        f"any/{_PROTOCOLS.get(service.protocol, service.protocol)}/{source}/{destination}"
+        for service in rule.services
+        for source, destination in product(
+            _ports(service.source_ports), _ports(service.destination_ports)
+        )
+    ]
+    return [f"{number}:{pair}" for number, pair in enumerate(pairs or ["any/any/any/any"])]
+
+
+def _ports(ranges: tuple[tuple[int, int], ...]) -> list[str]:
+    shown = [f"{low}" if low == high else f"{low}-{high}" for low, high in ranges]
+    return shown or ["any"]

@@ -1,0 +1,36 @@
+"""`show clock`, `show system info` and `show config running`."""
+
+from __future__ import annotations
+
+import time
+
+from control.management import Management
+
+
+def clock(management: Management) -> str:
+    now = time.localtime(management.now_ns() // 10**9)
+    return time.strftime("%a %b %d %H:%M:%S %Z %Y", now) + "\n"
+
+
+def info(management: Management) -> str:
+    """What this firewall knows of itself, under the device's labels."""
+    now_s = management.now_ns() // 10**9
+    minutes, seconds = divmod(max(now_s - management.started_ns // 10**9, 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    facts = [
+        ("hostname", management.hostname),
+        ("time", time.ctime(now_s)),
+        ("uptime", f"{days} days, {hours}:{minutes:02d}:{seconds:02d}"),
+        ("family", "vm"),
+        ("model", "Sixtuple"),
+        ("serial", "unknown"),
+        ("sw-version", management.version),
+        ("multi-vsys", "off"),
+        ("operational-mode", "normal"),
+    ]
+    return "".join(f"{label}: {value}\n" for label, value in facts)
+
+
+def config(management: Management) -> str:
+    return "".join(f"{line}\n" for line in management.config_lines())
