@@ -1,0 +1,1 @@
+"""The management plane: configuration, the system underneath, the command line, the daemon."""

@@ -1,0 +1,31 @@
+"""`sixtuple check FILE`: everything that is wrong with a configuration file, as lines to print."""
+
+from __future__ import annotations
+
+import os
+
+from control.config import schema
+from control.config.load import load_config
+from control.config.network import layer3_interfaces
+from control.config.set_syntax import MAX_FILE_BYTES
+
+
+def check_file(path: str | os.PathLike[str]) -> tuple[list[str], int]:
+    """Lines to print, and the exit status: 0 valid, 2 not."""
+    name = os.fsencode(path).decode("ascii", "backslashreplace")
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        return [f"{name}: cannot be read: {reason}"], 2
+    config = load_config(text, name)
+    lines = [problem.text(name) for problem in config.problems]
+    if config.errors:
+        counts = f"{len(config.errors)} errors, {len(config.warnings)} warnings"
+        return [*lines, f"{name}: {counts}"], 2
+    rules = len(config.tree.entries(*schema.SECURITY_RULES))
+    zones = len(config.tree.entries("zone"))
+    ports = len(layer3_interfaces(config.tree))
+    counts = f"{rules} rules, {zones} zones, {ports} interfaces"
+    return [*lines, f"{name}: configuration is valid ({counts})"], 0

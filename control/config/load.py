@@ -1,0 +1,85 @@
+"""A configuration file as the daemon and the tools want it.
+
+The tree, what is wrong with it, and the parts that are for the kernel and for people instead of the
+dataplane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from control.config import schema
+from control.config.errors import Problem
+from control.config.network import Networks, layer3_interfaces, route_entries
+from control.config.set_syntax import parse
+from control.config.tree import Tree
+from control.config.validate import validate
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    name: str  # of the file, for messages
+    tree: Tree  # everything that could be understood
+    problems: tuple[Problem, ...]  # in the order of their lines
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """With any, the tree cannot be compiled."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+class StaticRoute(Struct, frozen=True):
+    """A route for the kernel's table."""
+
+    prefix: str  # "192.0.2.0/24"
+    nexthop: str | None
+    interface: str | None  # port name
+    metric: int
+    discard: bool
+
+
+def load_config(text: bytes, name: str) -> LoadedConfig:
+    """Whatever the bytes are, there is an answer."""
+    tree, problems = parse(text)
+    return LoadedConfig(name, tree, tuple(sorted({*problems, *validate(tree)})))
+
+
+def static_routes(tree: Tree) -> tuple[StaticRoute, ...]:
+    """The routes in force: those by a port that is down by configuration are not.
+
+    => the tree has no errors
+    """
+    interfaces = layer3_interfaces(tree).values()
+    down = {interface.name for interface in interfaces if interface.is_down}
+    reachable = Networks(
+        address.network
+        for interface in interfaces
+        if not interface.is_down
+        for address, _ in interface.addresses
+    )
+    return tuple(
+        StaticRoute(
+            prefix=str(route.destination),
+            nexthop=str(route.nexthop) if route.nexthop else None,
+            interface=route.interface,
+            metric=route.metric,
+            discard=route.discard,
+        )
+        for route in route_entries(tree)
+        if route.discard
+        or (
+            route.interface not in down
+            if route.interface or route.nexthop is None
+            else route.nexthop in reachable
+        )
+    )
+
+
+def hostname(tree: Tree) -> str:
+    return tree.value(*schema.HOSTNAME) or schema.default(*schema.HOSTNAME)

@@ -1,0 +1,119 @@
+"""What only the whole policy shows: names used twice, groups in circles, idle rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from control.config import schema
+from control.config.errors import Problem, shown
+from control.config.objects import Groups, Objects
+from control.config.set_syntax import path_text
+from control.config.tree import Tree
+from control.config.value_types import literal_addresses
+
+
+def policy_problems(tree: Tree) -> Iterator[Problem]:
+    yield from _shared_names(tree, "address", "address-group")
+    yield from _shared_names(tree, "service", "service-group")
+    objects = Objects(tree)
+    yield from _cycles(tree, "address-group", objects.address_groups)
+    yield from _cycles(tree, "service-group", objects.service_groups)
+    families = _Families(tree, objects.address_groups)
+    for name, rule in tree.entries(*schema.SECURITY_RULES).items():
+        path = (*schema.SECURITY_RULES, name)
+        yield from _intrazone(path, rule)
+        yield from _negated_any(path, rule)
+        yield from _one_family(path, rule, families)
+
+
+def _shared_names(tree: Tree, objects: str, groups: str) -> Iterator[Problem]:
+    """A rule names objects and groups alike."""
+    for name, node in tree.entries(groups).items():
+        other = tree.get(objects, name)
+        if other:
+            message = (
+                f"{shown(name)} is the name of a {objects} already (line {other.line}); rename one"
+            )
+            yield Problem(node.line, path_text((groups, name)), message)
+
+
+def _cycles(tree: Tree, list_name: str, groups: Groups) -> Iterator[Problem]:
+    edges = groups.edges()
+    while True:
+        try:
+            TopologicalSorter(edges).prepare()
+            return
+        except CycleError as error:
+            circle: list[str] = error.args[1]
+        # graphlib goes from member to group; read it the way the groups are written.
+        circle.reverse()
+        around = " > ".join(map(path_text, ([name] for name in circle)))
+        yield Problem(
+            tree.entries(list_name)[circle[0]].line,
+            path_text((list_name, circle[0])),
+            f"the group is in itself: {around}; remove one of these members",
+        )
+        for name in circle:
+            edges.pop(name, None)
+
+
+def _intrazone(path: tuple[str, ...], rule: Tree) -> Iterator[Problem]:
+    if rule.value("rule-type") != "intrazone":
+        return
+    for zone, line in rule.members("to").items():
+        if zone != "any":
+            message = (
+                f"{shown(zone)} stands in an intrazone rule, which is for traffic within "
+                "the zones of from; delete to"
+            )
+            yield Problem(line, path_text((*path, "to")), message)
+
+
+def _negated_any(path: tuple[str, ...], rule: Tree) -> Iterator[Problem]:
+    for side in ("source", "destination"):
+        negated = rule.members(f"negate-{side}").get("yes")
+        if negated is not None and "any" in rule.members(side):
+            message = f"with {side} any the rule never matches; list the addresses to leave out"
+            yield Problem(negated, path_text((*path, f"negate-{side}")), message)
+
+
+def _one_family(path: tuple[str, ...], rule: Tree, families: _Families) -> Iterator[Problem]:
+    if rule.value("negate-source") == "yes" or rule.value("negate-destination") == "yes":
+        return
+    source = families.of(rule.members("source"))
+    destination = families.of(rule.members("destination"))
+    if source and destination and not source & destination:
+        message = (
+            f"never matches: the sources are IPv{min(source)}, "
+            f"the destinations IPv{min(destination)}"
+        )
+        yield Problem(rule.line, path_text(path), message, "warning")
+
+
+class _Families:
+    """Address families behind names; nothing where a name cannot be resolved."""
+
+    def __init__(self, tree: Tree, groups: Groups) -> None:
+        self._tree = tree
+        self._groups = groups
+        self._known: dict[str, frozenset[int]] = {"any": frozenset((4, 6))}
+
+    def of(self, names: Iterable[str]) -> frozenset[int]:
+        found = [self._of_name(name) for name in names]
+        return frozenset[int]().union(*found) if all(found) else frozenset()
+
+    def _of_name(self, name: str) -> frozenset[int]:
+        if name not in self._known:
+            found = [self._of_object(leaf) for leaf in self._groups.leaves([name])]
+            self._known[name] = frozenset(found) - {0} if all(found) else frozenset()
+        return self._known[name]
+
+    def _of_object(self, name: str) -> int:
+        """0 where there is no telling."""
+        node = self._tree.get("address", name)
+        text = name if node is None else node.value("ip-netmask") or node.value("ip-range") or ""
+        try:
+            return literal_addresses(text)[0].version
+        except ValueError:
+            return 0

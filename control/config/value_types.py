@@ -1,0 +1,266 @@
+"""What a leaf's value may be: one checker per kind of value, and what would be right.
+
+Values stay text in the tree; the functions that read them (`prefix`, `address_range`, `ports`)
+raise ValueError with a sentence, and the checkers are made of them. Nothing here accepts what the
+standard library accepts beyond plain notation: netmasks behind the slash, scope identifiers,
+digits of other scripts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control.config.errors import shown, suggestion
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+MAX_PORT_ITEMS = 1000  # ranges in one port list
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The named things a value may stand for."""
+
+    noun: str
+    lists: tuple[tuple[str, ...], ...]  # paths of the lists whose entries it may name
+    predefined: tuple[str, ...] = ()
+    literal: Callable[[str], object] | None = None  # reads what may stand there instead of a name
+    not_enforced: re.Pattern[str] | None = None  # names of things that are kept without effect
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    right: str  # "yes or no"
+    problem: Callable[[str], str]  # what is wrong with a text, "" where it is right
+    words: tuple[str, ...] = ()  # the values that can be listed; in front of others for a reference
+    reference: Reference | None = None
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+_PREFIX = re.compile(r"([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?")
+
+
+def address(text: str) -> Address:
+    if not re.fullmatch(r"[0-9a-fA-F.:]+", text):
+        raise ValueError(f"{shown(text)} is not an address such as 192.0.2.1 or 2001:db8::1")
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(
+            f"{shown(text)} is not an address such as 192.0.2.1 or 2001:db8::1"
+        ) from None
+
+
+def _interface(text: str) -> Interface:
+    """An address with or without a prefix length."""
+    parts = _PREFIX.fullmatch(text)
+    try:
+        if not parts:
+            raise ValueError
+        return ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError(
+            f"{shown(text)} is not an address or prefix such as 192.0.2.1, 192.0.2.0/24 "
+            "or 2001:db8::/64"
+        ) from None
+
+
+def prefix(text: str) -> Network:
+    """A prefix, or one address. Host bits are an error: they say that something else was meant."""
+    value = _interface(text)
+    if value.ip != value.network.network_address:
+        raise ValueError(
+            f"{shown(text)} has host bits set; the network is {value.network}, "
+            f"the host {value.ip}/{value.max_prefixlen}"
+        )
+    return value.network
+
+
+def address_range(text: str) -> tuple[Address, Address]:
+    """First and last address of a range "192.0.2.1-192.0.2.9"."""
+    first_text, dash, last_text = text.partition("-")
+    if not dash:
+        raise ValueError(f"{shown(text)} is not a range such as 192.0.2.10-192.0.2.20")
+    first, last = address(first_text), address(last_text)
+    if first.version != last.version:
+        raise ValueError(f"{shown(text)} mixes IPv4 and IPv6; both ends are of one family")
+    if int(first) > int(last):
+        raise ValueError(f"{shown(text)} ends before it starts; write {last}-{first}")
+    return first, last
+
+
+def literal_addresses(text: str) -> tuple[Address, Address]:
+    """First and last of what may stand in a rule instead of an address object's name."""
+    if "-" in text:
+        return address_range(text)
+    network = prefix(text)
+    return network[0], network[-1]
+
+
+def looks_like_addresses(text: str) -> bool:
+    """Whether a text that names nothing was meant as an address."""
+    return bool(re.fullmatch(r"[0-9.]+[0-9./-]*|[0-9a-fA-F]*:[0-9a-fA-F.:/-]*|.*/.*", text))
+
+
+def interface_address(text: str, version: int) -> Interface:
+    """The address of an interface with its prefix length."""
+    example = "192.0.2.1/24" if version == 4 else "2001:db8::1/64"
+    value = _interface(text)
+    if value.version != version:
+        raise ValueError(
+            f"{shown(text)} is IPv{value.version}; IPv{version} such as {example} goes here"
+        )
+    if "/" not in text or not value.network.prefixlen:
+        raise ValueError(f"{shown(text)} has no prefix length; write it as in {example}")
+    ip = value.ip
+    if ip.is_multicast or ip.is_unspecified or ip.is_loopback or int(ip) == 2**32 - 1:
+        raise ValueError(
+            f"{shown(text)} cannot be an interface's; a unicast address is, as {example}"
+        )
+    if value.network.prefixlen < value.max_prefixlen - 1:
+        if ip == value.network.network_address:
+            raise ValueError(f"{shown(text)} is the network itself; take an address in it")
+        if version == 4 and ip == value.network.broadcast_address:
+            raise ValueError(f"{shown(text)} is the broadcast address; take another in the network")
+    return value
+
+
+def ports(text: str) -> tuple[tuple[int, int], ...]:
+    """Port ranges, both ends included, from "80,8080-8090"."""
+    items = text.split(",")
+    if len(items) > MAX_PORT_ITEMS:
+        raise ValueError(f"{len(items)} ports and ranges; at most {MAX_PORT_ITEMS} in one list")
+    ranges = []
+    for item in items:
+        parts = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", item)
+        first, last = (int(parts[1]), int(parts[2] or parts[1])) if parts else (1, 0)
+        if last > 65535 or first > last:
+            raise ValueError(
+                f"{shown(item)} is not a port or a range from 0 to 65535, such as 80 or 8080-8090; "
+                "commas separate several, without blanks"
+            )
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+# ---- types ---------------------------------------------------------------------------------------
+
+
+def _read(right: str, read: Callable[[str], object]) -> ValueType:
+    """A type whose values are right when they can be read."""
+
+    def problem(text: str) -> str:
+        try:
+            read(text)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    return ValueType(right, problem)
+
+
+def one_of(*words: str) -> ValueType:
+    right = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+
+    def problem(text: str) -> str:
+        if text in words:
+            return ""
+        return f"{shown(text)} is not {right}" + suggestion(text, words)
+
+    return ValueType(right, problem, words)
+
+
+def only(word: str, why: str) -> ValueType:
+    """The one value that is enforced; everything else is refused, with the reason."""
+
+    def problem(text: str) -> str:
+        return "" if text == word else f"{shown(text)} is not enforced: {why}; only {word} is"
+
+    return ValueType(word, problem, (word,))
+
+
+def number(low: int, high: int) -> ValueType:
+    right = f"a number from {low} to {high}"
+
+    def problem(text: str) -> str:
+        if re.fullmatch(r"[0-9]{1,10}", text) and low <= int(text) <= high:
+            return ""
+        return f"{shown(text)} is not {right}"
+
+    return ValueType(right, problem)
+
+
+def matching(right: str, pattern: str, longest: int, reserved: tuple[str, ...] = ()) -> ValueType:
+    """Text of a form, with a greatest length and words that mean something else already."""
+    compiled = re.compile(pattern)
+
+    def problem(text: str) -> str:
+        if len(text) > longest:
+            return f"{shown(text)} has {len(text)} characters; at most {longest} are possible"
+        if text in reserved:
+            return f"{shown(text)} has a meaning of its own and cannot be a name"
+        return "" if compiled.fullmatch(text) else f"{shown(text)} is not {right}"
+
+    return ValueType(right, problem)
+
+
+def name(longest: int = 31, reserved: tuple[str, ...] = ()) -> ValueType:
+    return matching(
+        f"a name of up to {longest} letters, digits, blanks and _ . - that starts with "
+        "a letter, a digit or _",
+        r"[A-Za-z0-9_](?:[A-Za-z0-9_. -]*[A-Za-z0-9_.-])?",
+        longest,
+        reserved,
+    )
+
+
+def text(longest: int) -> ValueType:
+    return matching(f"text of up to {longest} characters", r"[^\x00-\x1f\x7f-\x9f]*", longest)
+
+
+def reference(right: str, to: Reference, *words: str) -> ValueType:
+    """The name of something; whether it is there only the whole tree shows (validate.py).
+
+    Each of `words` stands for itself and alone.
+    """
+    return ValueType(right, lambda _: "", words, to)
+
+
+YES_NO = one_of("yes", "no")
+ANYTHING = ValueType("any text", lambda _: "")
+ETHERNET = matching(
+    "a port name such as ethernet1/1", r"ethernet[1-9][0-9]?/[1-9][0-9]{0,2}", longest=15
+)
+PREFIX = _read("an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", prefix)
+RANGE = _read("a range such as 192.0.2.10-192.0.2.20", address_range)
+PORTS = _read("ports and ranges from 0 to 65535 such as 80,8080-8090", ports)
+IPV4_INTERFACE = _read(
+    "an IPv4 address with prefix length such as 192.0.2.1/24",
+    lambda text: interface_address(text, 4),
+)
+IPV6_INTERFACE = _read(
+    "an IPv6 address with prefix length such as 2001:db8::1/64",
+    lambda text: interface_address(text, 6),
+)
+
+
+def _of_family(read: Callable[[str], Network | Address], version: int) -> Callable[[str], object]:
+    def of_family(text: str) -> object:
+        value = read(text)
+        if value.version != version:
+            raise ValueError(f"{shown(text)} is IPv{value.version}; IPv{version} goes here")
+        return value
+
+    return of_family
+
+
+IPV4_PREFIX = _read("an IPv4 prefix such as 192.0.2.0/24", _of_family(prefix, 4))
+IPV6_PREFIX = _read("an IPv6 prefix such as 2001:db8::/32", _of_family(prefix, 6))
+IPV4_ADDRESS = _read("an IPv4 address such as 192.0.2.1", _of_family(address, 4))
+IPV6_ADDRESS = _read("an IPv6 address such as 2001:db8::1", _of_family(address, 6))
