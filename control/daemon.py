@@ -1,0 +1,335 @@
+"""The management process: holds the configuration, keeps dataplane and kernel in step with it, and
+answers administrators.
+
+Start: configuration, machine, state directory, dataplane (found or started), kernel, forwarding,
+and the CLI last. Nothing is touched before the first three are right. When this process dies the dataplane goes on
+alone, the hook stays, and the next start takes both over; an orderly stop leaves neither.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from control import state_dir
+from control.cli.operations import Operations
+from control.cli.server import CliServer, CliSocketError
+from control.config.compile import compile_snapshot
+from control.config.errors import ConfigError
+from control.config.load import hostname, load_config, static_routes
+from control.config.tree import Tree
+from control.dataplane_client import DataplaneClient
+from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
+from control.state_dir import Locks, StateDirError
+from control.supervisor import DATAPLANE, DataplaneError, Supervisor
+from control.system import checks, fib, links, mirror
+from control.system.errors import KernelError
+from control.system.kernel import Kernel, KernelState
+from control.system.mirror import Mirror
+from control.system.netlink import Netlink
+from control.system.routes import StaticRoute
+from control.version import version
+from dataplane.messages import Configure, Failed, Reply, Request, SetRoutes
+from dataplane.snapshot import Route, Snapshot
+
+LOG = logging.getLogger(__name__)
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    config: Path
+    ports: dict[str, str]  # Linux interface by port, where it is not the usual one
+    directory: Path
+    io: str  # one of the dataplane's edges
+    queue: int
+    dataplane: tuple[str, ...] = DATAPLANE  # the program to start, without its options
+
+
+class StartError(Exception):
+    """Why a configuration cannot be run (any more), a line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
+
+
+class Running(Struct, frozen=True):
+    """A configuration in all the forms it is needed in."""
+
+    hostname: str
+    lines: list[str]  # set commands
+    snapshot: Snapshot
+    static_routes: tuple[StaticRoute, ...]
+
+
+# What can go wrong between a good configuration and a running one.
+_REFUSALS = (StartError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
+
+
+def run(options: Options) -> int:
+    """Runs a firewall until it is told to end; the exit status."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    os.umask(0o077)
+    try:
+        config = load(options)
+        _check_machine(config)
+        state_dir.prepare(options.directory)
+        with Locks(options.directory):
+            return asyncio.run(Daemon(options, config).run())
+    except StartError as error:
+        lines: Sequence[str] = error.lines
+    except StateDirError as error:
+        lines = [str(error)]
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 2
+
+
+def load(options: Options) -> Running:
+    """Reads the configuration file. Raises StartError with everything that is wrong with it."""
+    name = str(options.config)
+    try:
+        text = options.config.read_bytes()
+    except OSError as error:
+        raise StartError([f"{name}: {error.strerror}"]) from None
+    loaded = load_config(text, name)
+    try:
+        snapshot = compile_snapshot(loaded.tree, options.ports)
+    except ConfigError as error:
+        raise StartError([problem.text(name) for problem in error.problems]) from None
+    for warning in loaded.warnings:
+        LOG.warning("%s", warning.text(name))
+    return Running(
+        hostname(loaded.tree),
+        list(loaded.tree.lines()),
+        snapshot,
+        tuple(_kernel_routes(loaded.tree, snapshot)),
+    )
+
+
+def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
+    interfaces = {port.name: port.interface for port in snapshot.ports}
+    for route in static_routes(tree):
+        port = route.interface or ""
+        yield StaticRoute(
+            prefix=route.prefix,
+            nexthop=route.nexthop or "",
+            interface=interfaces.get(port, port),
+            metric=route.metric,
+            is_discard=route.discard,
+        )
+
+
+def _check_machine(config: Running) -> None:
+    with Netlink() as netlink:
+        missing = links.problems(config.snapshot.ports, netlink.links())
+    if problems := checks.problems() + missing:
+        raise StartError(problems)
+
+
+class Daemon:
+    """control.management.Management, and the life of the process."""
+
+    def __init__(self, options: Options, config: Running) -> None:
+        self.hostname = config.hostname
+        self.version = version()
+        self.started_ns = self.now_ns()
+        self._options = options
+        self._config = config
+        self._client = DataplaneClient(options.directory / state_dir.DATAPLANE_SOCKET)
+        self._supervisor = Supervisor(
+            options.directory,
+            self._client,
+            io=options.io,
+            queue=options.queue,
+            program=options.dataplane,
+        )
+        self._kernel = Kernel(options.queue, options.directory / state_dir.SYSCTLS)
+        self._kernel_mirror = Mirror(
+            mirror.LINKS | mirror.ADDRESSES | mirror.ROUTES, self._kernel.look, self._see_kernel
+        )
+        self._neighbor_mirror = Mirror(
+            mirror.LINKS | mirror.NEIGHBORS, self._kernel.neighbors, self._see_neighbors
+        )
+        self._cli = CliServer(
+            Operations(self), self.hostname, options.directory / state_dir.CLI_SOCKET
+        )
+        self._applying = asyncio.Lock()  # a configuration is on its way to dataplane and kernel
+        self._reload_wanted = asyncio.Event()
+        self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
+        self._state = KernelState([], [], [])
+        self._fib: tuple[Route, ...] = ()
+        self._neighbors: list[Neighbor] = []
+        self._learned_since_s: dict[str, float] = {}
+
+    # ---- Management ------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        return time.time_ns()  # noqa: TID251 - wall clock of the edge
+
+    async def ask(self, request: Request) -> Reply:
+        return await self._client.ask(request)
+
+    def snapshot(self) -> Snapshot:
+        return self._config.snapshot
+
+    def config_lines(self) -> list[str]:
+        return self._config.lines
+
+    def interfaces(self) -> list[InterfaceStatus]:
+        return links.status(self._config.snapshot.ports, self._state.links)
+
+    def routes(self) -> tuple[Route, ...]:
+        return self._fib
+
+    def route_ages_s(self) -> dict[str, int]:
+        now_s = asyncio.get_running_loop().time()
+        return {prefix: int(now_s - since_s) for prefix, since_s in self._learned_since_s.items()}
+
+    def neighbors(self) -> list[Neighbor]:
+        return self._neighbors
+
+    def traffic_log(self) -> Path:
+        return self._options.directory / state_dir.TRAFFIC_LOG
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Runs until SIGTERM or SIGINT; the exit status. Raises StartError where it cannot."""
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        ending = asyncio.create_task(end.wait())
+        starting = asyncio.create_task(self._start())
+        try:
+            await _first_of(ending, starting)
+            if not end.is_set():
+                await _first_of(ending, *self._followers)
+        except _REFUSALS as error:
+            raise _start_error(error) from None
+        finally:
+            failures = await self._stop(starting, *self._followers)
+            ending.cancel()
+        return 1 if failures else 0
+
+    async def _start(self) -> None:
+        is_taken_over = await self._supervisor.start()
+        await self._configure(self._config)
+        self._follow(self._kernel_mirror.run(), self._neighbor_mirror.run())
+        await self._kernel_mirror.ready()
+        await asyncio.to_thread(self._kernel.open)
+        await self._cli.start()
+        self._follow(self._supervisor.run(self._restore_dataplane), self._reload_when_wanted())
+        print(
+            f"ready: {len(self._config.snapshot.ports)} ports, queue {self._options.queue}, "
+            f"dataplane {self._supervisor.pid} {'taken over' if is_taken_over else 'started'}, "
+            f"state in {self._options.directory}",
+            flush=True,
+        )
+
+    async def _stop(self, *tasks: asyncio.Task[None]) -> list[str]:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        failures = await asyncio.to_thread(self._kernel.close)
+        for line in failures:
+            LOG.error("%s", line)
+        await self._supervisor.stop()
+        await self._client.close()
+        await self._cli.stop()
+        return failures
+
+    def _follow(self, *runs: Coroutine[None, None, None]) -> None:
+        self._followers += map(asyncio.create_task, runs)
+
+    # ---- configuration ---------------------------------------------------------------------------
+
+    async def _configure(self, config: Running) -> None:
+        """Raises one of _REFUSALS."""
+        async with self._applying:
+            reply = await self._client.ask(Configure(config.snapshot))
+            if isinstance(reply, Failed):
+                raise StartError([reply.message])
+            self._config = config
+            await asyncio.to_thread(
+                self._kernel.configure, config.snapshot.ports, config.static_routes
+            )
+
+    async def _reload_when_wanted(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        old = self._config
+        try:
+            config = await asyncio.to_thread(load, self._options)
+            await asyncio.to_thread(_check_machine, config)
+            await self._configure(config)
+        except _REFUSALS as error:
+            for line in _start_error(error).lines:
+                LOG.error("%s", line)
+            LOG.error("%s not loaded, the old configuration stays", self._options.config)
+            if self._config is not old:
+                await self._configure(old)
+        else:
+            self.hostname = config.hostname
+            await self._see_kernel(await asyncio.to_thread(self._kernel.look))
+            LOG.info("%s loaded", self._options.config)
+
+    async def _restore_dataplane(self) -> None:
+        """Tells a dataplane that was started again what it has to know."""
+        async with self._applying:
+            await self._tell(Configure(self._config.snapshot))
+            await self._tell(SetRoutes(self._fib))
+
+    async def _tell(self, request: Request) -> None:
+        try:
+            reply = await self._client.ask(request)
+        except DataplaneUnavailable as error:
+            LOG.warning("%s", error)  # it is told everything when it is back
+            return
+        if isinstance(reply, Failed):
+            LOG.error("dataplane: %s", reply.message)
+
+    # ---- what the kernel has ---------------------------------------------------------------------
+
+    async def _see_kernel(self, state: KernelState) -> None:
+        for line in state.refused:
+            if line not in self._state.refused:
+                LOG.warning("%s", line)
+        self._state = state
+        now_s = asyncio.get_running_loop().time()
+        since_s = self._learned_since_s
+        self._learned_since_s = {
+            prefix: since_s.get(prefix, now_s) for prefix in fib.learned(state.routes)
+        }
+        ports = links.indices(self._config.snapshot.ports, state.links)
+        routes = fib.mirror(state.routes, ports)
+        if routes != self._fib:
+            self._fib = routes
+            await self._tell(SetRoutes(routes))
+
+    async def _see_neighbors(self, neighbors: list[Neighbor]) -> None:
+        self._neighbors = neighbors
+
+
+async def _first_of(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
+    """Waits until one of them is done; raises what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def _start_error(error: Exception) -> StartError:
+    return error if isinstance(error, StartError) else StartError([str(error)])

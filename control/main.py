@@ -1,0 +1,159 @@
+"""The command line: `sixtuple run | check | cli`, and what other packages add to it.
+
+Every subcommand imports what it needs when it runs, so that the small ones start at once. Commands
+of other packages (`lab`) come from the entry point group `sixtuple.commands`: functions that take
+the arguments behind their name and return the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from control import state_dir
+
+_GROUP = "sixtuple.commands"
+_USAGE = 2  # exit status for what cannot be understood
+_INTERRUPTED = 130
+_QUEUES = 1 << 16
+_DEFAULT_QUEUE = 6
+
+Command = Callable[[list[str]], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for what cannot be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing is left to be flushed to it.
+        sys.stdout = None
+        return _INTERRUPTED
+
+
+def _main(arguments: list[str]) -> int:
+    commands: dict[str, Command] = {"run": _run, "check": _check, "cli": _cli}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    found = _found_commands()
+    if arguments and arguments[0] in found:
+        return found[arguments[0]]()(arguments[1:])
+    parser = _Parser("sixtuple", description="A PAN-OS-style session firewall in user space.")
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    parser.add_argument("command", nargs="?", choices=[*commands, *found], help="what to do")
+    if parser.parse_args(arguments).version:
+        from control.version import version
+
+        print(f"sixtuple {version()}")
+        return 0
+    parser.error("a command is missing")
+
+
+def _found_commands() -> dict[str, Callable[[], Command]]:
+    """Loaders of the commands other packages bring."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.load for point in entry_points(group=_GROUP)}
+
+
+def _run(arguments: list[str]) -> int:
+    parser = _Parser("sixtuple run", description="Run the firewall until SIGTERM or SIGINT.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        action="append",
+        default=[],
+        metavar="ethernet1/1=IFNAME",
+        help="the Linux interface behind a port; ethernet1/N is ethN otherwise",
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=state_dir.default(),
+        metavar="DIR",
+        help="for sockets, locks and the traffic log; %(default)s otherwise",
+    )
+    parser.add_argument("--io", choices=["netfilterqueue"], default="netfilterqueue")
+    parser.add_argument(
+        "--queue",
+        type=_queue,
+        default=_DEFAULT_QUEUE,
+        metavar="N",
+        help="NFQUEUE number, %(default)s otherwise",
+    )
+    options = parser.parse_args(arguments)
+    ports = dict(options.port)
+    if len(ports) < len(options.port):
+        parser.error("argument --port: a port is named twice")
+
+    from control import daemon
+
+    return daemon.run(
+        daemon.Options(
+            config=options.config,
+            ports=ports,
+            directory=options.state_dir,
+            io=options.io,
+            queue=options.queue,
+        )
+    )
+
+
+def _check(arguments: list[str]) -> int:
+    parser = _Parser("sixtuple check", description="Say everything that is wrong with a file.")
+    parser.add_argument("file", metavar="FILE")
+    options = parser.parse_args(arguments)
+
+    from control.config.check import check_file
+
+    lines, status = check_file(options.file)
+    for line in lines:
+        print(line)
+    return status
+
+
+def _cli(arguments: list[str]) -> int:
+    parser = _Parser("sixtuple cli", description="Operational commands, asked or typed.")
+    parser.add_argument(
+        "--socket",
+        type=Path,
+        default=state_dir.default() / state_dir.CLI_SOCKET,
+        metavar="PATH",
+        help="of the running firewall; %(default)s otherwise",
+    )
+    parser.add_argument("-c", action="append", default=[], metavar="COMMAND", dest="commands")
+    options = parser.parse_args(arguments)
+
+    from control.cli.client import run_cli
+
+    return run_cli(options.socket, options.commands)
+
+
+def _port(text: str) -> tuple[str, str]:
+    port, separator, interface = text.partition("=")
+    if not (port and separator and interface):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like ethernet1/1=eth1")
+    return port, interface
+
+
+def _queue(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) >= _QUEUES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {_QUEUES - 1}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

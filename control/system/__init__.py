@@ -1,0 +1,1 @@
+"""The kernel's side of the firewall: links, routes, sysctls, the hook, mirrors of its tables."""

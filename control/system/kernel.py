@@ -1,0 +1,123 @@
+"""The kernel's side as a whole: configured, opened for traffic, followed, closed.
+
+Order is what keeps it closed: a port takes part in nothing before its packets go to the queue, and
+forwarding is on only while the hook is in place.
+
+    configure: hook, sysctls, links, addresses     open:  forwarding on
+    look:      links and routes, static routes     close: forwarding off, hook out, sysctls back
+
+Everything here blocks; one thing is done at a time.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from control.management import Neighbor
+from control.system import hook, links, neighbors, routes, sysctls
+from control.system.errors import KernelError
+from control.system.netlink import KernelRoute, Link, Netlink
+from control.system.routes import StaticRoute
+from dataplane.snapshot import Port
+
+
+class KernelState(NamedTuple):
+    links: list[Link]
+    routes: list[KernelRoute]
+    refused: list[str]  # a line for each static route that is not in force
+
+
+class Kernel:
+    def __init__(self, queue: int, saved_sysctls: Path) -> None:
+        self._queue = queue
+        self._saved_sysctls = saved_sysctls
+        self._ports: tuple[Port, ...] = ()
+        self._static_routes: tuple[StaticRoute, ...] = ()
+        self._indices: dict[int, str] = {}  # of the links as they were configured
+        self._is_closed = False
+        self._turn = threading.Lock()
+
+    def configure(self, ports: tuple[Port, ...], static_routes: tuple[StaticRoute, ...]) -> None:
+        """Brings hook, links, addresses and sysctls into this state. Raises KernelError.
+
+        Static routes follow with the next look.
+        """
+        with self._open_turn(), Netlink() as netlink:
+            interfaces = [port.interface for port in ports]
+            gone = [port for port in self._ports if port.interface not in interfaces]
+            self._ports, self._static_routes = ports, static_routes
+            try:
+                links.release(netlink, gone)
+                hook.install(interfaces, self._queue)
+                self._configure(netlink)
+            except OSError as error:
+                raise KernelError(error.strerror or str(error)) from error
+
+    def open(self) -> None:
+        """Lets traffic pass, through the dataplane alone. Raises KernelError."""
+        with self._open_turn():
+            sysctls.set_forwarding(True)
+
+    def close(self) -> list[str]:
+        """Lets nothing pass any more and takes the hook out. Returns what did not work."""
+        failures = []
+        with self._turn:
+            self._is_closed = True
+            steps: list[Callable[[], None]] = [hook.remove, self._restore_sysctls]
+            try:
+                sysctls.set_forwarding(False)
+            except KernelError as error:
+                # Still forwarding: the hook stays, so that packets are dropped in the queue.
+                failures.append(str(error))
+                steps.remove(hook.remove)
+            for step in steps:
+                try:
+                    step()
+                except KernelError as error:
+                    failures.append(str(error))
+        return failures
+
+    def look(self) -> KernelState:
+        """Reads links and routes. A port's link that came back is configured again, and static
+        routes that went with a link are put back."""
+        with self._open_turn(), Netlink() as netlink:
+            state, todo = self._read(netlink)
+            if links.indices(self._ports, state.links) != self._indices:
+                self._configure(netlink)
+                state, todo = self._read(netlink)
+            if not todo.is_empty:
+                refused = routes.carry_out(netlink, todo)
+                if todo.delete or len(refused) < len(todo.refused) + len(todo.add):
+                    state, _ = self._read(netlink)
+                state = state._replace(refused=refused)
+            return state
+
+    def neighbors(self) -> list[Neighbor]:
+        with Netlink() as netlink:
+            ports = links.indices(self._ports, netlink.links())
+            return neighbors.mirror(netlink.neighbors(), ports)
+
+    @contextmanager
+    def _open_turn(self) -> Iterator[None]:
+        """A turn, unless it was closed in the meantime: what came late must not open it again."""
+        with self._turn:
+            if self._is_closed:
+                raise KernelError("the firewall is being stopped")
+            yield
+
+    def _configure(self, netlink: Netlink) -> None:
+        indices = links.indices(self._ports, netlink.links())
+        found = [port for port in self._ports if port.name in indices.values()]
+        sysctls.apply(found, self._saved_sysctls)
+        links.configure(netlink, found)
+        self._indices = indices
+
+    def _read(self, netlink: Netlink) -> tuple[KernelState, routes.Plan]:
+        state = KernelState(netlink.links(), netlink.routes(), [])
+        todo = routes.plan(self._static_routes, state.links, state.routes)
+        return state._replace(refused=todo.refused), todo
+
+    def _restore_sysctls(self) -> None:
+        sysctls.restore(self._saved_sysctls)

@@ -1,0 +1,142 @@
+"""The Linux interfaces behind the ports: found, given their addresses and MTU, set up, described.
+
+A port's interface belongs to the firewall: it has the configured addresses and no others. Only the
+link-local IPv6 addresses the kernel makes are left alone.
+"""
+
+import array
+import errno
+import fcntl
+import ipaddress
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterable
+
+from control.management import InterfaceStatus
+from control.system.netlink import Address, Link, Netlink
+from dataplane.snapshot import Port
+
+# What the kernel takes for a name and iptables takes for nothing but that name (a final + would be
+# a wildcard).
+_INTERFACE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}")
+
+# linux/sockios.h, linux/ethtool.h
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GSET = 0x1
+_ETHTOOL_CMD = struct.Struct("=IIIHBBBBBBIIHBBIII")  # struct ethtool_cmd
+_IFREQ = struct.Struct("@16sP16x")  # name and pointer of struct ifreq
+_SPEED_UNKNOWN = 0xFFFFFFFF
+_DUPLEX_FULL = 1
+
+
+def problems(ports: Iterable[Port], links: Iterable[Link]) -> list[str]:
+    """What keeps the ports from having an interface each, a line per port."""
+    existing = {link.name for link in links}
+    result = []
+    for port in ports:
+        hint = f"name the one behind it with --port {port.name}=IFNAME"
+        if not _INTERFACE_NAME.fullmatch(port.interface):
+            result.append(f"{port.name}: {port.interface!r} is no name iptables takes; {hint}")
+        elif port.interface not in existing:
+            result.append(f"{port.name}: there is no interface {port.interface}; {hint}")
+    return result
+
+
+def indices(ports: Iterable[Port], links: Iterable[Link]) -> dict[int, str]:
+    """Port names by the index of the link behind them."""
+    names = {port.interface: port.name for port in ports}
+    return {link.ifindex: names[link.name] for link in links if link.name in names}
+
+
+def configure(netlink: Netlink, ports: Iterable[Port]) -> None:
+    """Brings the interfaces of the ports into the configured state; OSError names the port.
+
+    An interface that is missing is left out.
+    """
+    links = {link.name: link for link in netlink.links()}
+    present = netlink.addresses()
+    for port in ports:
+        if link := links.get(port.interface):
+            try:
+                _configure_port(netlink, port, link, present)
+            except OSError as error:
+                raise OSError(error.errno, f"{port.name} ({link.name}): {error.strerror}") from None
+
+
+def release(netlink: Netlink, ports: Iterable[Port]) -> None:
+    """Takes the addresses off the interfaces of ports that are configured no more."""
+    indices = {link.name: link.ifindex for link in netlink.links()}
+    released = {indices[port.interface] for port in ports if port.interface in indices}
+    for address in netlink.addresses():
+        if address.ifindex in released and not address.is_link_local:
+            _delete(netlink, address)
+
+
+def _configure_port(netlink: Netlink, port: Port, link: Link, present: list[Address]) -> None:
+    if port.mtu is not None and port.mtu != link.mtu:
+        netlink.set_mtu(link.ifindex, port.mtu)
+    wanted = {Address(link.ifindex, ipaddress.ip_interface(text)) for text in port.addresses}
+    found = {address for address in present if address.ifindex == link.ifindex}
+    # First away with the old: the same IPv6 address cannot be there with two prefix lengths.
+    for address in found - wanted:
+        if not address.is_link_local:
+            _delete(netlink, address)
+    if not link.is_enabled:
+        netlink.enable(link.ifindex)
+    for text in port.addresses:
+        address = Address(link.ifindex, ipaddress.ip_interface(text))
+        if address not in found:
+            netlink.add_address(address)
+            found.add(address)
+
+
+def _delete(netlink: Netlink, address: Address) -> None:
+    try:
+        netlink.delete_address(address)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:  # went with another address or with the link
+            raise
+
+
+def status(ports: Iterable[Port], links: Iterable[Link]) -> list[InterfaceStatus]:
+    by_name = {link.name: link for link in links}
+    return [_status(port, by_name.get(port.interface)) for port in ports]
+
+
+def _status(port: Port, link: Link | None) -> InterfaceStatus:
+    speed_mbps, is_full_duplex = _speed(link.name) if link else (None, False)
+    return InterfaceStatus(
+        name=port.name,
+        interface=port.interface,
+        index=link.ifindex if link else 0,
+        mac=link.mac if link else "",
+        is_up=link.is_running if link else False,
+        speed_mbps=speed_mbps,
+        is_full_duplex=is_full_duplex,
+        mtu=link.mtu if link else port.mtu or 0,
+        vsys=1,
+        zone=port.zone,
+        virtual_router=port.virtual_router,
+        addresses=port.addresses,
+    )
+
+
+def _speed(interface: str) -> tuple[int | None, bool]:
+    """Speed in Mbit/s (None where unknown) and whether full duplex.
+
+    Asked by ioctl: /sys shows the interfaces of the namespace it was mounted in, maybe not of ours.
+    """
+    command = array.array("B", bytes(_ETHTOOL_CMD.size))
+    struct.pack_into("=I", command, 0, _ETHTOOL_GSET)
+    request = _IFREQ.pack(os.fsencode(interface), command.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            fcntl.ioctl(sock, _SIOCETHTOOL, request)
+        except OSError:
+            return None, False  # gone, or a kind of link that has no speed
+    fields = _ETHTOOL_CMD.unpack(command)
+    speed_mbps = fields[3] | fields[12] << 16
+    known = speed_mbps not in (0, 0xFFFF, _SPEED_UNKNOWN)
+    return (speed_mbps if known else None), fields[4] == _DUPLEX_FULL

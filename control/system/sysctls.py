@@ -1,0 +1,120 @@
+"""Kernel switches (/proc/sys/net) the firewall needs on its ports, and forwarding.
+
+Everything but forwarding is put back when the firewall stops, to what it was before the first
+start; the values of that time are kept in a file, so that they survive a crash. Forwarding is
+switched on when the hook is in place and off before it goes: a stopped firewall forwards nothing.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from control.system.errors import KernelError
+from dataplane.snapshot import Port
+
+_ROOT = Path("/proc/sys")
+_IPV6 = _ROOT / "net/ipv6"
+
+# rp_filter takes the stricter of `all` and the interface, the other two the looser.
+_ALL = {
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+}
+_PORT_IPV4 = {
+    "rp_filter": "0",  # the dataplane decides what is spoofed
+    "accept_local": "1",  # source NAT to the firewall's own address
+    "send_redirects": "0",
+    "accept_redirects": "0",
+    "promote_secondaries": "1",  # an address that goes takes no other one along
+}
+_PORT_IPV6 = {
+    "accept_ra": "0",  # addresses and routes come from the configuration
+    "autoconf": "0",
+    "accept_redirects": "0",
+    "accept_dad": "0",
+    "dad_transmits": "0",
+    "keep_addr_on_down": "1",
+}
+_FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+
+def has_ipv6() -> bool:
+    return _IPV6.is_dir()
+
+
+def apply(ports: Iterable[Port], saved: Path) -> None:
+    """Sets the switches for the ports and reads them back; the file gets the values of before."""
+    before = _load(saved)
+    wanted = _wanted(ports)
+    new = {name: _read(name) for name in wanted if name not in before}
+    if new:
+        saved.write_bytes(msgspec.json.encode(before | new))
+    for name, value in wanted.items():
+        _set(name, value)
+
+
+def restore(saved: Path) -> None:
+    """Puts back what apply changed. Interfaces that are gone have nothing to put back."""
+    for name, value in _load(saved).items():
+        with contextlib.suppress(OSError):
+            (_ROOT / name).write_text(value)
+    saved.unlink(missing_ok=True)
+
+
+def set_forwarding(on: bool) -> None:
+    """Both families; all of them are tried before KernelError names one that did not work."""
+    failures = []
+    for name in _FORWARDING:
+        if (_ROOT / name).exists():
+            try:
+                _set(name, "1" if on else "0")
+            except KernelError as error:
+                failures.append(str(error))
+    if failures:
+        raise KernelError("; ".join(failures))
+
+
+def _wanted(ports: Iterable[Port]) -> dict[str, str]:
+    wanted = dict(_ALL)
+    for port in ports:
+        ipv4 = f"net/ipv4/conf/{port.interface}"
+        wanted |= {f"{ipv4}/{name}": value for name, value in _PORT_IPV4.items()}
+        if has_ipv6():
+            ipv6 = f"net/ipv6/conf/{port.interface}"
+            wanted |= {f"{ipv6}/{name}": value for name, value in _PORT_IPV6.items()}
+            if port.ipv6:
+                wanted[f"{ipv6}/disable_ipv6"] = "0"
+    return wanted
+
+
+def _load(saved: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(saved.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return {}  # the first start, or a file cut off by a crash
+
+
+def _read(name: str) -> str:
+    try:
+        return (_ROOT / name).read_text().strip()
+    except OSError as error:
+        raise KernelError(f"cannot read {_dotted(name)}: {error.strerror}") from None
+
+
+def _set(name: str, value: str) -> None:
+    if _read(name) == value:
+        return
+    try:
+        (_ROOT / name).write_text(value)
+    except OSError as error:
+        raise KernelError(f"cannot set {_dotted(name)} to {value}: {error.strerror}") from None
+    if _read(name) != value:
+        raise KernelError(f"{_dotted(name)} stays {_read(name)} although {value} was written")
+
+
+def _dotted(name: str) -> str:
+    # As sysctl(8) writes it: dots of an interface name become slashes.
+    return name.translate(str.maketrans("./", "/."))
