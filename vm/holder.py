@@ -45,33 +45,34 @@ def _do(command: list[str], text: str | None = None) -> None:
         raise HolderError(f"`{' '.join(command)}` failed: {why}")
 
 
-def _ip(lines: list[str]) -> None:
-    _do(["ip", "-batch", "-"], "\n".join(lines) + "\n")
+def _ip(lines: list[str], *, host: str | None = None) -> None:
+    where = ["-n", host] if host else []
+    _do(["ip", *where, "-batch", "-"], "\n".join(lines) + "\n")
 
 
 def make_network() -> None:
     _ip([f"netns add {host}" for host in HOSTS])
+    for host in HOSTS:
+        # nothing else is on a link: its addresses are good at once
+        switch = "/proc/sys/net/ipv6/conf/default/accept_dad"
+        _do(["ip", "netns", "exec", host, "sh", "-c", f"echo 0 >{switch}"])
+    _ip(
+        [
+            f"link add eth0 netns {link.host} type veth peer name {link.port} netns {FIREWALL}"
+            for link in LINKS
+        ]
+    )
+    for host in HOSTS:
+        _ip(["link set lo up"], host=host)
+    _ip([f"link set {link.port} up" for link in LINKS], host=FIREWALL)
     for link in LINKS:
         _ip(
             [
-                f"link add eth0 netns {link.host} type veth peer name {link.port} netns {FIREWALL}",
-            ]
-        )
-    for host in HOSTS:
-        _do(["ip", "-n", host, "link", "set", "lo", "up"])
-    for link in LINKS:
-        _do(["ip", "-n", FIREWALL, "link", "set", link.port, "up"])
-        _do(
-            ["ip", "-n", link.host, "-batch", "-"],
-            "\n".join(
-                [
-                    "link set eth0 up",
-                    # nothing else is on the link: an address is good at once
-                    *(f"address add {address} dev eth0 nodad" for address in link.addresses),
-                    *(f"route add default via {gateway}" for gateway in link.gateways),
-                ]
-            )
-            + "\n",
+                "link set eth0 up",
+                *(f"address add {address} dev eth0" for address in link.addresses),
+                *(f"route add default via {gateway}" for gateway in link.gateways),
+            ],
+            host=link.host,
         )
 
 

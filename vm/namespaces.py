@@ -102,6 +102,7 @@ class Lab:
             os.close(self._holder_fd)
             raise
         self._process: subprocess.Popen[str] | None = None
+        self._is_stopped = False
 
     @classmethod
     def start(cls, progress: Callable[[str], None], *, tied: bool = True) -> Self:
@@ -163,7 +164,10 @@ class Lab:
         self.stop()
 
     def stop(self) -> None:
-        """Ends every process of the lab and waits until that is so."""
+        """Ends every process of the lab and waits until that is so; once is enough."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._holder_fd, signal.SIGKILL)
         if self._process:

@@ -1,0 +1,89 @@
+"""`make run`: a lab, the firewall in it, real traffic through it, and what the firewall says of it.
+
+Ends in the firewall's command line where there is a terminal. The status is 1 where anything did
+not go as expected, 2 where there can be no lab.
+"""
+
+import re
+import subprocess
+import sys
+
+from vm import traffic
+from vm.firewall import Firewall
+from vm.namespaces import Lab, LabError, environment
+from vm.topology import FIREWALL
+from vm.waiting import wait_until
+
+FIRST_END_WITHIN_S = 40  # a TCP session stays for 15 s after its last FIN
+
+
+def show(line: str) -> None:
+    print(line, flush=True)
+
+
+def ask(firewall: Firewall, command: str) -> str:
+    answer = firewall.ask(command)
+    show(f"\nadmin@lab> {command}\n\n{answer.rstrip()}")
+    return answer
+
+
+def session_to_web(listing: str) -> str:
+    """The id of the first session to port 80 that is not a denied one."""
+    rows = re.findall(r"^(\d+) +\S+ +ACTIVE .*\n.*\[80\]/untrust", listing, re.MULTILINE)
+    if not rows:
+        raise LabError("the session table shows no session to the web server")
+    return str(rows[0])
+
+
+def look(firewall: Firewall) -> None:
+    listing = ask(firewall, "show session all")
+    ask(firewall, f"show session id {session_to_web(listing)}")
+    ask(firewall, "show counter global")
+    show("\nwaiting for the first TCP session to end: 15 s after its last FIN")
+    wait_until(
+        lambda: "tcp-fin" in firewall.ask("show log traffic"),
+        "the end of a session in the traffic log",
+        seconds=FIRST_END_WITHIN_S,
+    )
+    ask(firewall, "show log traffic")
+
+
+def demonstrate(lab: Lab) -> bool:
+    show("firewall: sixtuple run --config vm/lab.set")
+    firewall = Firewall(lab)
+    firewall.start()
+    show("\ntraffic: real clients and servers through the firewall\n")
+    as_expected = traffic.report(traffic.attempts(lab), show)
+    look(firewall)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        show("\nThe firewall's command line; `exit` ends the demonstration.")
+        subprocess.run(lab.command(FIREWALL, firewall.cli()), env=environment(), check=False)
+    status = firewall.stop()
+    if status:
+        raise LabError(f"the firewall ended with status {status}: {firewall.said()}")
+    return as_expected
+
+
+def main() -> int:
+    show("lab: five hosts in network namespaces, nothing outside them is touched")
+    try:
+        lab = Lab.start(lambda line: show(f"  {line}"))
+    except LabError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    try:
+        with lab:
+            as_expected = demonstrate(lab)
+    except (LabError, TimeoutError, subprocess.TimeoutExpired) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    if not as_expected:
+        print("\nNot everything went as expected: see the lines marked WRONG.", file=sys.stderr)
+    return 0 if as_expected else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
