@@ -12,7 +12,7 @@ from control.config.set_syntax import MAX_FILE_BYTES
 
 def check_file(path: str | os.PathLike[str]) -> tuple[list[str], int]:
     """Lines to print, and the exit status: 0 valid, 2 not."""
-    name = os.fsencode(path).decode("ascii", "backslashreplace")
+    name = os.fsdecode(path).encode("unicode_escape").decode()  # harmless to any terminal
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)

@@ -118,8 +118,20 @@ def _ethernet() -> NamedList:
             "Largest packet in bytes; without it the Linux interface keeps its own.",
             number(576, 9216),
         ),
-        kept("adjust-tcp-mss", "arp", "bonjour", "ddns-config", "dhcp-client", "lldp", "ndp-proxy"),
-        kept("pppoe", "sdwan-link-settings", "units"),
+        container(
+            "adjust-tcp-mss",
+            "A smaller segment size in TCP handshakes.",
+            kept_leaves("enable", "ipv4-mss-adjustment", "ipv6-mss-adjustment"),
+        ),
+        container(
+            "dhcp-client",
+            "An address by DHCP.",
+            kept_leaves("enable", "create-default-route", "default-route-metric"),
+            kept("send-hostname"),
+        ),
+        container("lldp", "Link layer discovery.", kept_leaves("enable", "profile")),
+        kept("arp", "bonjour", "ddns-config", "ndp-proxy", "pppoe", "sdwan-link-settings"),
+        kept("units"),
         kept_leaves(
             "decrypt-forward",
             "df-ignore",
@@ -187,7 +199,8 @@ def _static_routes(
                 Refused("both", "there is no multicast table; use unicast"),
                 Refused("no-install", "the route would be installed; leave it out"),
             ),
-            kept("bfd", "path-monitor"),
+            container("bfd", "Forwarding detection.", kept_leaves("profile")),
+            kept("path-monitor"),
             kept_leaves("admin-dist"),
         ),
     )

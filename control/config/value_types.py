@@ -182,7 +182,7 @@ def only(word: str, why: str) -> ValueType:
     def problem(text: str) -> str:
         return "" if text == word else f"{shown(text)} is not enforced: {why}; only {word} is"
 
-    return ValueType(word, problem, (word,))
+    return ValueType(f"{word}, which is all that is enforced", problem, (word,))
 
 
 def number(low: int, high: int) -> ValueType:
