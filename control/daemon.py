@@ -2,8 +2,9 @@
 answers administrators.
 
 Start: configuration, machine, state directory, dataplane (found or started), kernel, forwarding,
-and the CLI last. Nothing is touched before the first three are right. When this process dies the dataplane goes on
-alone, the hook stays, and the next start takes both over; an orderly stop leaves neither.
+and the CLI last. Nothing is touched before the first three are right. When this process dies the
+dataplane goes on alone, the hook stays, and the next start takes both over; an orderly stop leaves
+neither.
 """
 
 import asyncio

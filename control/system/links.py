@@ -56,11 +56,10 @@ def configure(netlink: Netlink, ports: Iterable[Port]) -> None:
     An interface that is missing is left out.
     """
     links = {link.name: link for link in netlink.links()}
-    present = netlink.addresses()
     for port in ports:
         if link := links.get(port.interface):
             try:
-                _configure_port(netlink, port, link, present)
+                _configure_port(netlink, port, link)
             except OSError as error:
                 raise OSError(error.errno, f"{port.name} ({link.name}): {error.strerror}") from None
 
@@ -74,22 +73,24 @@ def release(netlink: Netlink, ports: Iterable[Port]) -> None:
             _delete(netlink, address)
 
 
-def _configure_port(netlink: Netlink, port: Port, link: Link, present: list[Address]) -> None:
+def _configure_port(netlink: Netlink, port: Port, link: Link) -> None:
     if port.mtu is not None and port.mtu != link.mtu:
         netlink.set_mtu(link.ifindex, port.mtu)
-    wanted = {Address(link.ifindex, ipaddress.ip_interface(text)) for text in port.addresses}
-    found = {address for address in present if address.ifindex == link.ifindex}
-    # First away with the old: the same IPv6 address cannot be there with two prefix lengths.
-    for address in found - wanted:
-        if not address.is_link_local:
+    wanted = [Address(link.ifindex, ipaddress.ip_interface(text)) for text in port.addresses]
+    # First away with the old: an IPv6 address cannot be there with two prefix lengths.
+    for address in _addresses(netlink, link):
+        if address not in wanted and not address.is_link_local:
             _delete(netlink, address)
     if not link.is_enabled:
         netlink.enable(link.ifindex)
-    for text in port.addresses:
-        address = Address(link.ifindex, ipaddress.ip_interface(text))
+    found = _addresses(netlink, link)  # again: one that goes may take others of its network along
+    for address in wanted:
         if address not in found:
             netlink.add_address(address)
-            found.add(address)
+
+
+def _addresses(netlink: Netlink, link: Link) -> list[Address]:
+    return [address for address in netlink.addresses() if address.ifindex == link.ifindex]
 
 
 def _delete(netlink: Netlink, address: Address) -> None:

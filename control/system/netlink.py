@@ -26,6 +26,7 @@ TABLE_MAIN, TABLE_LOCAL = 254, 255
 PROTOCOL_KERNEL = 2
 UNICAST, LOCAL, BROADCAST, ANYCAST, MULTICAST = 1, 2, 3, 4, 5
 BLACKHOLE, UNREACHABLE, PROHIBIT = 6, 7, 8
+_SCOPE_LINK = 253
 _RTNH_F_DEAD = 0x1
 _RTM_F_CLONED = 0x200
 # linux/if.h
@@ -175,6 +176,8 @@ class Netlink:
             hop["gateway"] = route.gateway
         if route.ifindex:
             hop["oif"] = route.ifindex
+        if route.ifindex and not route.gateway:
+            hop["scope"] = _SCOPE_LINK  # so that other routes may have their gateway there
         with _kernel():
             self._ip.route(
                 command,
