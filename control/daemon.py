@@ -152,7 +152,7 @@ class Daemon:
             queue=options.queue,
             program=options.dataplane,
         )
-        self._kernel = Kernel(options.queue, options.directory / state_dir.SYSCTLS)
+        self._kernel = Kernel(options.queue, options.directory)
         self._kernel_mirror = Mirror(
             mirror.LINKS | mirror.ADDRESSES | mirror.ROUTES, self._kernel.look, self._see_kernel
         )

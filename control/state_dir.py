@@ -18,7 +18,6 @@ DATAPLANE_SOCKET = "dataplane.sock"
 DATAPLANE_COMMAND = "dataplane.json"  # how the running dataplane was started
 DATAPLANE_STDERR = "dataplane.stderr"
 TRAFFIC_LOG = "traffic.log"
-SYSCTLS = "sysctls.json"  # values from before the first start
 
 _LOCK = "lock"
 _NAMESPACE_LOCK = "\0sixtuple"  # an abstract address: one for each network namespace

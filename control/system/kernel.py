@@ -3,17 +3,23 @@
 Order is what keeps it closed: a port takes part in nothing before its packets go to the queue, and
 forwarding is on only while the hook is in place.
 
-    configure: hook, sysctls, links, addresses     open:  forwarding on
-    look:      links and routes, static routes     close: forwarding off, hook out, sysctls back
+    configure: hook, sysctls, links, addresses
+    look:      links and routes, static routes
+    open:      forwarding on
+    close:     forwarding off, static routes and addresses away, hook out, sysctls as they were
+
+A firewall that is stopped has no address left by which the machine behind it could be reached.
 
 Everything here blocks; one thing is done at a time.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from control.management import Neighbor
 from control.system import hook, links, neighbors, routes, sysctls
@@ -30,9 +36,11 @@ class KernelState(NamedTuple):
 
 
 class Kernel:
-    def __init__(self, queue: int, saved_sysctls: Path) -> None:
+    def __init__(self, queue: int, directory: Path) -> None:
+        """What a successor has to know is kept in the directory."""
         self._queue = queue
-        self._saved_sysctls = saved_sysctls
+        self._sysctls_file = directory / "sysctls.json"  # values from before the first start
+        self._interfaces_file = directory / "interfaces.json"  # those that have our addresses
         self._ports: tuple[Port, ...] = ()
         self._static_routes: tuple[StaticRoute, ...] = ()
         self._indices: dict[int, str] = {}  # of the links as they were configured
@@ -46,10 +54,11 @@ class Kernel:
         """
         with self._open_turn(), Netlink() as netlink:
             interfaces = [port.interface for port in ports]
-            gone = [port for port in self._ports if port.interface not in interfaces]
+            gone = set(self._remembered()).difference(interfaces)
             self._ports, self._static_routes = ports, static_routes
             try:
                 links.release(netlink, gone)
+                self._interfaces_file.write_bytes(msgspec.json.encode(interfaces))
                 hook.install(interfaces, self._queue)
                 self._configure(netlink)
             except OSError as error:
@@ -61,11 +70,11 @@ class Kernel:
             sysctls.set_forwarding(True)
 
     def close(self) -> list[str]:
-        """Lets nothing pass any more and takes the hook out. Returns what did not work."""
+        """Lets nothing pass any more and takes everything out. Returns what did not work."""
         failures = []
         with self._turn:
             self._is_closed = True
-            steps: list[Callable[[], None]] = [hook.remove, self._restore_sysctls]
+            steps = [self._release_all, hook.remove, self._restore_sysctls]
             try:
                 sysctls.set_forwarding(False)
             except KernelError as error:
@@ -110,7 +119,7 @@ class Kernel:
     def _configure(self, netlink: Netlink) -> None:
         indices = links.indices(self._ports, netlink.links())
         found = [port for port in self._ports if port.name in indices.values()]
-        sysctls.apply(found, self._saved_sysctls)
+        sysctls.apply(found, self._sysctls_file)
         links.configure(netlink, found)
         self._indices = indices
 
@@ -119,5 +128,21 @@ class Kernel:
         todo = routes.plan(self._static_routes, state.links, state.routes)
         return state._replace(refused=todo.refused), todo
 
+    def _remembered(self) -> list[str]:
+        """The interfaces configured last, by us or before a crash."""
+        try:
+            return msgspec.json.decode(self._interfaces_file.read_bytes(), type=list[str])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return []
+
+    def _release_all(self) -> None:
+        try:
+            with Netlink() as netlink:
+                routes.carry_out(netlink, routes.plan([], [], netlink.routes()))
+                links.release(netlink, self._remembered())
+                self._interfaces_file.unlink(missing_ok=True)
+        except OSError as error:
+            raise KernelError(error.strerror or str(error)) from error
+
     def _restore_sysctls(self) -> None:
-        sysctls.restore(self._saved_sysctls)
+        sysctls.restore(self._sysctls_file)

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from control.management import InterfaceStatus
 from control.system.netlink import Address, Link, Netlink
@@ -64,10 +64,9 @@ def configure(netlink: Netlink, ports: Iterable[Port]) -> None:
                 raise OSError(error.errno, f"{port.name} ({link.name}): {error.strerror}") from None
 
 
-def release(netlink: Netlink, ports: Iterable[Port]) -> None:
-    """Takes the addresses off the interfaces of ports that are configured no more."""
-    indices = {link.name: link.ifindex for link in netlink.links()}
-    released = {indices[port.interface] for port in ports if port.interface in indices}
+def release(netlink: Netlink, interfaces: Collection[str]) -> None:
+    """Takes the addresses off interfaces that are behind a port no more."""
+    released = {link.ifindex for link in netlink.links() if link.name in interfaces}
     for address in netlink.addresses():
         if address.ifindex in released and not address.is_link_local:
             _delete(netlink, address)

@@ -25,4 +25,9 @@ def mirror(entries: Iterable[KernelNeighbor], ports: Mapping[int, str]) -> list[
         for entry in entries
         if entry.ifindex in ports and entry.state in _STATES
     ]
-    return sorted(neighbors, key=lambda item: (item.port, ip_address(item.address).packed))
+    return sorted(neighbors, key=_order)
+
+
+def _order(neighbor: Neighbor) -> tuple[str, int, int]:
+    address = ip_address(neighbor.address)
+    return neighbor.port, address.version, int(address)

@@ -94,7 +94,7 @@ def test_release_takes_the_addresses_away() -> None:
     ports = port(1, "192.0.2.1/24", "2001:db8::1/64"), port(2, "198.51.100.1/24")
     configure(*ports)
     with Netlink() as netlink:
-        links.release(netlink, [ports[0], port(9)])
+        links.release(netlink, ["eth1", "eth9"])
     assert (addresses("eth1"), addresses("eth2")) == ([], ["198.51.100.1/24"])
 
 
