@@ -17,7 +17,6 @@ CONFIG = Path(__file__).with_name("lab.set")
 DIRECTORY = Path("/run/sixtuple")
 SOCKET = DIRECTORY / "cli.sock"
 TRAFFIC_LOG = DIRECTORY / "traffic.log"
-_PROGRAM = (sys.executable, "-m", "control.main")
 _READY_WITHIN_S = 30
 _STOPPED_WITHIN_S = 20
 
@@ -34,7 +33,7 @@ class Firewall:
     def start(self) -> None:
         """Starts it and waits until it answers. Raises LabError with what it said where it ends."""
         assert self._process is None
-        command = (*_PROGRAM, "run", "--config", str(self.config), "--state-dir", str(DIRECTORY))
+        command = self.program("run", "--config", self.config, "--state-dir", DIRECTORY)
         with self._said.open("w") as said:
             self._process = process = self.lab.popen(FIREWALL, command, stdout=said.fileno())
         try:
@@ -56,6 +55,11 @@ class Firewall:
             return True
         return False
 
+    @staticmethod
+    def program(*words: str | Path) -> list[str]:
+        """A `sixtuple` command of this checkout and this Python."""
+        return [sys.executable, "-m", "control.main", *map(str, words)]
+
     def said(self) -> str:
         """What it wrote to its standard output and error."""
         return self._said.read_text(errors="replace").strip()
@@ -63,7 +67,7 @@ class Firewall:
     def cli(self, *commands: str) -> list[str]:
         """The command that asks the firewall; without commands it is an interactive session."""
         asked = [word for command in commands for word in ("-c", command)]
-        return [*_PROGRAM, "cli", "--socket", str(SOCKET), *asked]
+        return self.program("cli", "--socket", SOCKET, *asked)
 
     def ask(self, *commands: str) -> str:
         """The answers. Raises LabError where a command is refused."""
@@ -101,8 +105,15 @@ class Firewall:
         self._process = None
         return status
 
+    def kill_management(self) -> None:
+        """Ends the management plane without a chance to tidy up; the dataplane goes on."""
+        assert self._process
+        os.kill(self.management, signal.SIGKILL)
+        kill(self._process)
+        self._process = None
+
     def kill(self) -> None:
-        """Ends every process of it at once, without a chance to tidy up."""
+        """Ends every process of it without a chance to tidy up."""
         if self._process:
             kill(self._process)
             self._process = None

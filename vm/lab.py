@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
 from vm import registry, traffic
+from vm.firewall import CONFIG
 from vm.namespaces import Lab, LabError, environment
 from vm.topology import HOSTS
-
-CONFIG = Path(__file__).with_name("lab.set")
 
 
 class _AddressInfo(msgspec.Struct):
@@ -105,8 +105,13 @@ def down(name: str) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sixtuple lab", description=__doc__)
+    parser = _Parser("sixtuple lab", description="The network-namespace lab.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:

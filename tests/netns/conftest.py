@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import firewall_config
+from tests.support.labs import Held, Hold, firewall_config
 from vm.firewall import Firewall
 from vm.namespaces import Lab
 
@@ -24,8 +24,22 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Firewall:
-    """A running firewall. It ends with the lab; a test that stops it starts it again."""
+def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
+    """A running firewall; a test that stops it starts it again."""
     firewall = Firewall(lab, firewall_config(tmp_path_factory.mktemp("firewall") / "config.set"))
     firewall.start()
-    return firewall
+    yield firewall
+    firewall.kill()
+
+
+@pytest.fixture
+def hold(lab: Lab, firewall: Firewall) -> Iterator[Hold]:
+    opened: list[Held] = []
+
+    def connect(sport: int, *, answer_within_s: float = 5) -> Held:
+        opened.append(Held(lab, sport, answer_within_s=answer_within_s))
+        return opened[-1]
+
+    yield connect
+    for held in opened:
+        held.close()
