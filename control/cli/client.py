@@ -135,8 +135,9 @@ class Client:
 
     def _replies(self, connection: socket.socket, request: Request) -> Iterator[Reply]:
         """Replies until the daemon has no more, or breaks off."""
+        with contextlib.suppress(OSError):
+            connection.sendall(encode(request))  # the reply says why, if it is not taken whole
         try:
-            connection.sendall(encode(request))
             with connection.makefile("rb") as file:
                 for line in file:
                     yield decode_reply(line)

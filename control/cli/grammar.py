@@ -377,8 +377,12 @@ def _either(names: tuple[str, ...]) -> str:
 
 def _shown(text: str) -> str:
     """A token in a message: on one line and no longer than a message should be."""
-    visible = text if text.isprintable() else ascii(text)[1:-1]
+    visible = _visible(text)
     return f'"{visible[:60]}..."' if len(visible) > 60 else f'"{visible}"'
+
+
+def _visible(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 class _Walk:
@@ -414,7 +418,7 @@ class _Walk:
                 self.arguments[argument.text] = argument.kind.read(text)
             except ValueError as error:
                 where = f"{_shown(text)} after {self._before()}"
-                raise GrammarError(f"{where}: {error}") from None
+                raise GrammarError(f"{where}: {_visible(str(error))}") from None
             self._enter(argument)
         else:
             self._enter(self._keyword(text))
@@ -433,7 +437,8 @@ class _Walk:
         if found:
             names = tuple(token.text for token in found)
             raise GrammarError(f"{_shown(text)} is ambiguous: {_either(names)}")
-        where = f"known after {self._before()}" if self._typed else "a command"
+        is_first = not (self._typed or self._root.text)
+        where = "a command" if is_first else f"known after {self._before()}"
         names = tuple(token.text for token in self.next)
         raise GrammarError(f"{_shown(text)} is not {where}: expected {_either(names)}")
 
@@ -452,8 +457,8 @@ class _Walk:
         self._at = token
 
     def _before(self) -> str:
-        text = " ".join(self._typed) or self._root.text
-        return f'"{text}"' if len(text) <= 60 else f'"...{text[-57:]}"'
+        text = _visible(" ".join(self._typed) or self._root.text)
+        return f'"{text}"' if len(text) <= 60 else f'"...{text[-60:]}"'
 
 
 def parse(line: str) -> Command | None:

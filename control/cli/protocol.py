@@ -1,8 +1,8 @@
 """What the command line's client and server say to each other: JSON objects, one a line.
 
 The server greets with Hello, or with Refused where it will not talk. A connection carries one
-request: Run is answered with Text and Refused frames and then End; without End the answer is not
-whole. Complete is answered with Choices.
+request: Run is answered with Text and Refused frames, Complete with Choices. End comes last, or the
+answer is not whole.
 """
 
 from __future__ import annotations

@@ -127,6 +127,7 @@ class CliServer:
             writer.transport.set_write_buffer_limits(high=0)  # drain: the kernel has it all
             await self._send(writer, Hello(self._hostname))
             await self._answer(reader, writer)
+            await self._send(writer, End())
         except OSError:
             writer.transport.abort()  # gone, or not reading: nothing left to say
         except asyncio.CancelledError:
@@ -154,7 +155,8 @@ class CliServer:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readline()
         except ValueError:  # how readline reports its limit
-            await self._send(writer, Refused(f"commands end at {MAX_REQUEST_BYTES} bytes\n"))
+            limit = f"a command has at most {MAX_REQUEST_BYTES} bytes"
+            await self._send(writer, Refused(f"{limit}\n"))
             return
         if not line:
             return
@@ -167,8 +169,7 @@ class CliServer:
             async with contextlib.aclosing(self._operations.run(request.command)) as chunks:
                 async for chunk in chunks:
                     is_refusal = isinstance(chunk, Refusal)
-                    await self._send(writer, Refused(chunk) if is_refusal else Text(chunk))
-            await self._send(writer, End())
+                    await self._send(writer, Refused(str(chunk)) if is_refusal else Text(chunk))
         else:
             await self._send(writer, await self._operations.complete(request.text))
 

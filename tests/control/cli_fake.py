@@ -1,0 +1,224 @@
+"""A firewall for the command line's tests: what Management promises, from plain lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
+from dataplane.messages import (
+    ClearSession,
+    ClearSessions,
+    Counter,
+    Counters,
+    Done,
+    Failed,
+    Flow,
+    GetCounters,
+    GetSession,
+    GetSessions,
+    GetStatus,
+    Reply,
+    Request,
+    Session,
+    SessionDetail,
+    SessionFilter,
+    SessionPage,
+    Status,
+)
+from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+
+START_S = 1767261600  # Thu Jan  1 10:00:00 2026 UTC
+START_NS = START_S * 10**9
+
+PING = Session(
+    id=42,
+    vsys="vsys1",
+    state="ACTIVE",
+    type="FLOW",
+    application="ping",
+    protocol=1,
+    c2s=Flow("192.0.2.20", "203.0.113.1", 7, 19, "trust"),
+    s2c=Flow("203.0.113.1", "192.0.2.20", 19, 7, "untrust"),
+    rule="r-ping",
+    action="allow",
+    start_ns=START_NS,
+    last_ns=START_NS,
+    end_ns=START_NS + 6 * 10**9,
+    now_ns=START_NS + 3 * 10**9,
+    timeout_s=6,
+    bytes_c2s=74,
+    bytes_s2c=0,
+    packets_c2s=1,
+    packets_s2c=0,
+    ingress="ethernet1/1",
+    egress="ethernet1/3",
+    in_ager=True,
+    log_start=False,
+    log_end=True,
+    tracker="",
+    end_reason="unknown",
+)
+
+TIMEOUTS_S = {
+    "timeout-default": 30,
+    "timeout-icmp": 6,
+    "timeout-udp": 30,
+    "timeout-tcp": 3600,
+    "timeout-tcpinit": 5,
+    "timeout-tcphandshake": 10,
+    "timeout-tcp-half-closed": 120,
+    "timeout-tcp-time-wait": 15,
+    "timeout-discard-default": 60,
+    "timeout-discard-tcp": 90,
+    "timeout-discard-udp": 60,
+}
+
+STATUS = Status(
+    pid=100,
+    io="netfilterqueue",
+    configured=True,
+    uptime_s=10.0,
+    max_sessions=65536,
+    allocated=0,
+    tcp=0,
+    udp=0,
+    icmp=0,
+    other=0,
+    discard=0,
+    installed=1234,
+    packets_per_s=0,
+    kbps=0,
+    sessions_per_s=0,
+    log_lost=0,
+    timeouts_s=TIMEOUTS_S,
+    tcp_reject_non_syn=True,
+    ipv6_firewalling=True,
+)
+
+COUNTERS = (
+    Counter("pkt_recv", 120, "info", "packet", "pktproc", "Packets received"),
+    Counter("pkt_sent", 0, "info", "packet", "pktproc", "Packets transmitted"),
+    Counter(
+        "flow_rcv_dot1q_tag_err",
+        3,
+        "drop",
+        "flow",
+        "parse",
+        "Packets dropped: 802.1q tag not configured",
+    ),
+)
+
+SNAPSHOT = Snapshot(
+    ports=(
+        Port("ethernet1/1", "eth1", "trust", ("192.0.2.1/24",), True, "default"),
+        Port("ethernet1/2", "eth2", "untrust", ("198.51.100.2/24",), True, "default"),
+    ),
+    rules=(SecurityRule("r-ping", "allow"), SecurityRule("two words", "deny")),
+    intrazone_default=SecurityRule("intrazone-default", "allow", rule_type="intrazone"),
+    interzone_default=SecurityRule("interzone-default", "deny", rule_type="interzone"),
+    timeouts_s=TIMEOUTS_S,
+)
+
+
+class FakeManagement:
+    def __init__(self, log: Path = Path("/nonexistent/traffic.log")) -> None:
+        self.hostname = "fw1"
+        self.version = "0.1.0"
+        self.started_ns = START_NS - 93784 * 10**9
+        self.is_down = False
+        self.page = 2  # sessions
+        self.sessions: list[Session] = []
+        self.counters: tuple[Counter, ...] = COUNTERS
+        self.counters_now_ns = 10 * 10**9
+        self.status = STATUS
+        self.compiled = SNAPSHOT
+        self.ports: list[InterfaceStatus] = []
+        self.fib: tuple[Route, ...] = ()
+        self.ages_s: dict[str, int] = {}
+        self.table: list[Neighbor] = []
+        self.asked: list[Request] = []
+        self.answer: Callable[[Request], Reply | None] = lambda request: None  # instead of ours
+        self._log = log
+
+    def now_ns(self) -> int:
+        return START_NS
+
+    async def ask(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if self.is_down:
+            raise DataplaneUnavailable("the dataplane is not running; it is being restarted")
+        answer = self.answer(request)
+        return answer if answer is not None else self._answer(request)
+
+    def _answer(self, request: Request) -> Reply:
+        match request:
+            case GetSessions(cursor, wanted):
+                found = [one for one in self.sessions if matches(one, wanted)]
+                end = cursor + self.page
+                return SessionPage(tuple(found[cursor:end]), end if end < len(found) else 0)
+            case GetSession(number):
+                by_id = {session.id: session for session in self.sessions}
+                return SessionDetail(by_id.get(number))
+            case ClearSession(number):
+                kept = [session for session in self.sessions if session.id != number]
+                done = Done(len(self.sessions) - len(kept))
+                self.sessions = kept
+                return done
+            case ClearSessions(cursor, wanted):
+                ended = [one for one in self.sessions if matches(one, wanted)][: self.page]
+                self.sessions = [one for one in self.sessions if one not in ended]
+                return Done(len(ended), cursor + 1 if len(ended) == self.page else 0)
+            case GetCounters():
+                return Counters(self.counters, self.counters_now_ns)
+            case GetStatus():
+                return self.status
+            case _:
+                return Failed("not for administrators")
+
+    def snapshot(self) -> Snapshot:
+        return self.compiled
+
+    def config_lines(self) -> list[str]:
+        return ["set deviceconfig system hostname fw1", "set zone trust"]
+
+    def interfaces(self) -> list[InterfaceStatus]:
+        return self.ports
+
+    def routes(self) -> tuple[Route, ...]:
+        return self.fib
+
+    def route_ages_s(self) -> dict[str, int]:
+        return self.ages_s
+
+    def neighbors(self) -> list[Neighbor]:
+        return self.table
+
+    def traffic_log(self) -> Path:
+        return self._log
+
+
+def matches(session: Session, wanted: SessionFilter) -> bool:
+    facts = SessionFilter(
+        source=session.c2s.source,
+        destination=session.c2s.destination,
+        source_port=session.c2s.sport,
+        destination_port=session.c2s.dport,
+        protocol=session.protocol,
+        from_zone=session.c2s.zone,
+        to_zone=session.s2c.zone,
+        state=session.state.lower(),
+        type={"FLOW": "flow", "PRED": "predict"}[session.type],
+        rule=session.rule,
+        application=session.application,
+    )
+    return all(
+        getattr(wanted, field) in (None, getattr(facts, field))
+        for field in SessionFilter.__struct_fields__
+    )
+
+
+def pings(count: int) -> list[Session]:
+    return [replace(PING, id=number) for number in range(1, count + 1)]

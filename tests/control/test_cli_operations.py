@@ -1,0 +1,1029 @@
+"""Whole answers, byte for byte, from a firewall that is a list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from control.cli import grammar, sessions
+from control.cli.answers import Refusal
+from control.cli.operations import Operations
+from control.cli.protocol import Choice
+from control.management import InterfaceStatus, Neighbor
+from dataplane.messages import Counter, Done, Failed, Flow, GetSessions, Session
+from dataplane.snapshot import AddressRange, Route, SecurityRule, ServiceMatch
+from tests.control.cli_fake import PING, START_NS, FakeManagement, pings
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def firewall() -> FakeManagement:
+    return FakeManagement()
+
+
+def chunks(operations: Operations, line: str) -> list[str]:
+    async def collect() -> list[str]:
+        return [chunk async for chunk in operations.run(line)]
+
+    return asyncio.run(collect())
+
+
+def run(firewall: FakeManagement, line: str) -> str:
+    return "".join(chunks(Operations(firewall), line))
+
+
+def refusal(firewall: FakeManagement, line: str) -> str:
+    (chunk,) = chunks(Operations(firewall), line)
+    assert isinstance(chunk, Refusal)
+    return chunk
+
+
+# ---- show session all ----------------------------------------------------------------------------
+
+SESSION_HEADER = """\
+--------------------------------------------------------------------------------
+ID          Application    State   Type Flag  Src[Sport]/Zone/Proto (translated IP[Port])
+Vsys                                          Dst[Dport]/Zone (translated IP[Port])
+--------------------------------------------------------------------------------
+"""
+
+NAT_PING = replace(PING, s2c=Flow("203.0.113.1", "198.51.100.150", 19, 7, "untrust"))
+
+
+@pytest.mark.parametrize(
+    ("session", "rows"),
+    [
+        pytest.param(
+            NAT_PING,
+            """\
+42           ping           ACTIVE  FLOW  NS   192.0.2.20[7]/trust/1  (198.51.100.150[7])
+vsys1                                          203.0.113.1[19]/untrust  (203.0.113.1[19])
+""",
+            id="the device's sample",
+        ),
+        pytest.param(
+            PING,
+            """\
+42           ping           ACTIVE  FLOW       192.0.2.20[7]/trust/1  (192.0.2.20[7])
+vsys1                                          203.0.113.1[19]/untrust  (203.0.113.1[19])
+""",
+            id="no translation",
+        ),
+        pytest.param(
+            replace(PING, s2c=Flow("192.0.2.99", "192.0.2.20", 19, 7, "untrust"), state="DISCARD"),
+            """\
+42           ping           DISCARD FLOW  ND   192.0.2.20[7]/trust/1  (192.0.2.20[7])
+vsys1                                          203.0.113.1[19]/untrust  (192.0.2.99[19])
+""",
+            id="destination translated",
+        ),
+        pytest.param(
+            replace(PING, s2c=Flow("192.0.2.99", "192.0.2.98", 19, 7, "untrust")),
+            """\
+42           ping           ACTIVE  FLOW  NB   192.0.2.20[7]/trust/1  (192.0.2.98[7])
+vsys1                                          203.0.113.1[19]/untrust  (192.0.2.99[19])
+""",
+            id="both translated",
+        ),
+        pytest.param(
+            replace(
+                PING,
+                id=77,
+                application="ftp-data",
+                type="PRED",
+                protocol=6,
+                c2s=Flow("192.0.2.40", "198.51.100.7", 0, 50123, "dmz"),
+                s2c=Flow("198.51.100.7", "192.0.2.40", 50123, 0, "inside"),
+            ),
+            """\
+77           ftp-data       ACTIVE  PRED       192.0.2.40[0]/dmz/6  (192.0.2.40[0])
+vsys1                                          198.51.100.7[50123]/inside  (198.51.100.7[50123])
+""",
+            id="predicted",
+        ),
+        pytest.param(
+            replace(
+                PING,
+                c2s=Flow("2001:db8::1", "2001:db8:1::2", 40000, 443, "trust"),
+                s2c=Flow("2001:db8:1::2", "2001:db8::1", 443, 40000, "untrust"),
+                protocol=6,
+            ),
+            """\
+42           ping           ACTIVE  FLOW       2001:db8::1[40000]/trust/6  (2001:db8::1[40000])
+vsys1                                          2001:db8:1::2[443]/untrust  (2001:db8:1::2[443])
+""",
+            id="IPv6",
+        ),
+    ],
+)
+def test_show_session_all(firewall: FakeManagement, session: Session, rows: str) -> None:
+    firewall.sessions = [session]
+    assert run(firewall, "show session all") == SESSION_HEADER + rows
+
+
+def test_no_session(firewall: FakeManagement) -> None:
+    assert run(firewall, "show session all") == "No Active Sessions\n"
+
+
+def test_sessions_are_printed_as_their_pages_come(firewall: FakeManagement) -> None:
+    firewall.sessions = pings(5)
+    texts = chunks(Operations(firewall), "show session all")
+    assert [text.count("ping") for text in texts] == [2, 2, 1]
+    assert "".join(texts).count("ID          Application") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("show session all filter state discard", [2]),
+        ("show session all filter source 192.0.2.20 protocol icmp", [1, 2, 3]),
+        ("show session all filter rule r-ping from trust to untrust type flow", [1, 2, 3]),
+        ("show session all filter source-port 7 destination-port 19 application ping", [1, 2, 3]),
+        ("show session all filter destination 203.0.113.9", []),
+    ],
+)
+def test_filters_reach_the_dataplane(firewall: FakeManagement, line: str, shown: list[int]) -> None:
+    one, two, three = pings(3)
+    firewall.sessions = [one, replace(two, state="DISCARD"), three]
+    rows = [row for row in run(firewall, line).splitlines() if " FLOW " in row]
+    assert [int(row.split()[0]) for row in rows] == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("show session all filter count yes", 5),
+        ("show session all filter count yes destination 203.0.113.9", 0),
+    ],
+)
+def test_count(firewall: FakeManagement, line: str, count: int) -> None:
+    firewall.sessions = pings(5)
+    assert run(firewall, line) == f"Number of sessions that match filter: {count}\n"
+
+
+def test_count_no_lists(firewall: FakeManagement) -> None:
+    firewall.sessions = pings(1)
+    assert run(firewall, "show session all filter count no").startswith(SESSION_HEADER)
+
+
+def test_a_listing_has_an_end(firewall: FakeManagement, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_LISTED", 3)
+    firewall.sessions = pings(10)
+    text = run(firewall, "show session all filter protocol 1")
+    assert text.count(" FLOW ") == 3
+    *_, last = text.splitlines()
+    assert last == "Output stopped after 3 sessions, 7 left out; a filter chooses which to print"
+
+
+def test_a_whole_table_is_not_read_to_count_what_is_left_out(
+    firewall: FakeManagement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_LISTED", 4)
+    firewall.sessions = pings(1000)
+    firewall.status = replace(firewall.status, allocated=1000)
+    text = run(firewall, "show session all")
+    assert "stopped after 4 sessions, 996 left out" in text
+    assert sum(isinstance(request, GetSessions) for request in firewall.asked) == 2
+
+
+# ---- show session id, clear ----------------------------------------------------------------------
+
+DETAIL = """\
+Session              42
+
+        c2s flow:
+                source:      192.0.2.20 [trust]
+                dst:         203.0.113.1
+                proto:       1
+                sport:       7               dport:      19
+                state:       INIT            type:       FLOW
+                src user:    unknown
+                dst user:    unknown
+
+        s2c flow:
+                source:      203.0.113.1 [untrust]
+                dst:         198.51.100.150
+                proto:       1
+                sport:       19              dport:      7
+                state:       INIT            type:       FLOW
+                src user:    unknown
+                dst user:    unknown
+
+        start time                           : Thu Jan  1 10:00:00 2026
+        timeout                              : 6 sec
+        total byte count(c2s)                : 74
+        total byte count(s2c)                : 0
+        layer7 packet count(c2s)             : 1
+        layer7 packet count(s2c)             : 0
+        vsys                                 : vsys1
+        application                          : ping
+        rule                                 : r-ping
+        service timeout override(index)      : False
+        session to be logged at end          : True
+        session in session ager              : False
+        session updated by HA peer           : False
+        layer7 processing                    : completed
+        URL filtering enabled                : False
+        session via syn-cookies              : False
+        session terminated on host           : False
+        session traverses tunnel             : False
+        session terminate tunnel             : False
+        captive portal session               : False
+        ingress interface                    : ethernet1/1
+        egress interface                     : ethernet1/3
+        session QoS rule                     : N/A (class 4)
+        tracker stage firewall               : Aged out
+        end-reason                           : aged-out
+"""
+
+
+def test_a_session_that_is_over(firewall: FakeManagement) -> None:
+    firewall.sessions = [
+        replace(NAT_PING, state="INIT", in_ager=False, tracker="Aged out", end_reason="aged-out")
+    ]
+    assert run(firewall, "show session id 42") == DETAIL
+
+
+@pytest.mark.parametrize(
+    ("now_ns", "left"),
+    [
+        (START_NS, "6 sec"),
+        (START_NS + 1, "6 sec"),
+        (START_NS + 3 * 10**9, "3 sec"),
+        (START_NS + 9 * 10**9, "0 sec"),
+    ],
+)
+def test_a_live_session_has_time_to_live(firewall: FakeManagement, now_ns: int, left: str) -> None:
+    firewall.sessions = [replace(PING, now_ns=now_ns)]
+    lines = run(firewall, "show session id 42").splitlines()
+    timeout = lines.index("        timeout                              : 6 sec")
+    assert lines[timeout + 1] == f"        time to live                         : {left}"
+    assert lines[-1] == "        end-reason                           : unknown"
+    assert not any("tracker" in line for line in lines)
+
+
+def test_a_discarded_session_shows_it_in_both_flows(firewall: FakeManagement) -> None:
+    firewall.sessions = [replace(PING, state="DISCARD")]
+    text = run(firewall, "show session id 42")
+    assert text.count("state:       DISCARD         type:       FLOW\n") == 2
+
+
+def test_unknown_sessions(firewall: FakeManagement) -> None:
+    assert refusal(firewall, "show session id 7") == "session 7 not found\n"
+    assert refusal(firewall, "clear session id 7") == "session 7 not found\n"
+
+
+def test_clear(firewall: FakeManagement) -> None:
+    firewall.sessions = pings(9)
+    assert run(firewall, "clear session id 3") == "session 3 cleared\n"
+    assert [session.id for session in firewall.sessions] == [1, 2, 4, 5, 6, 7, 8, 9]
+    firewall.sessions.append(replace(PING, id=99, protocol=6))
+    assert run(firewall, "clear session all filter protocol 1") == "Sessions cleared\n"
+    assert [session.id for session in firewall.sessions] == [99]
+    assert run(firewall, "clear session all") == "Sessions cleared\n"
+    assert not firewall.sessions
+
+
+# ---- show session info ---------------------------------------------------------------------------
+
+INFO = """\
+target-dp: *.dp0
+--------------------------------------------------------------------------------
+Number of sessions supported:                    65536
+Number of allocated sessions:                    16384
+Number of active TCP sessions:                   10000
+Number of active UDP sessions:                   5000
+Number of active ICMP sessions:                  1384
+Number of active GTPc sessions:                  0
+Number of active GTPu sessions:                  0
+Number of pending GTPu sessions:                 0
+Number of active BCAST sessions:                 0
+Number of active MCAST sessions:                 0
+Number of active predict sessions:               0
+Number of active SCTP sessions:                  0
+Number of active SCTP associations:              0
+Session table utilization:                       25%
+Number of sessions created since bootup:         1234
+Packet rate:                                     17/s
+Throughput:                                      18 kbps
+New connection establish rate:                   19 cps
+--------------------------------------------------------------------------------
+Session timeout
+  TCP default timeout:                           3600 secs
+  TCP session timeout before SYN-ACK received:      5 secs
+  TCP session timeout before 3-way handshaking:    10 secs
+  TCP half-closed session timeout:                120 secs
+  TCP session timeout in TIME_WAIT:                15 secs
+  TCP session delayed ack timeout:                250 millisecs
+  TCP session timeout for unverified RST:          30 secs
+  UDP default timeout:                             30 secs
+  ICMP default timeout:                             6 secs
+  SCTP default timeout:                          3600 secs
+  SCTP timeout before INIT-ACK received:            5 secs
+  SCTP timeout before COOKIE received:             60 secs
+  SCTP timeout before SHUTDOWN received:           30 secs
+  other IP default timeout:                        30 secs
+  Captive Portal session timeout:                  30 secs
+  Session timeout in discard state:
+    TCP: 90 secs, UDP: 60 secs, SCTP: 60 secs, other IP protocols: 60 secs
+--------------------------------------------------------------------------------
+Session accelerated aging:                       False
+  Accelerated aging threshold:                   80% of utilization
+  Scaling factor:                                2 X
+--------------------------------------------------------------------------------
+Session setup
+  TCP - reject non-SYN first packet:             True
+  Hardware session offloading:                   False
+  Hardware UDP session offloading:               False
+  IPv6 firewalling:                              True
+  Strict TCP/IP checksum:                        True
+  Strict TCP RST sequence:                       False
+  Reject TCP small initial window:               False
+  ICMP Unreachable Packet Rate:                  200 pps
+--------------------------------------------------------------------------------
+Application trickling scan parameters:
+  Timeout to determine application trickling:    10 secs
+  Resource utilization threshold to start scan:  80%
+  Scan scaling factor over regular aging:        8
+--------------------------------------------------------------------------------
+Session behavior when resource limit is reached: drop
+--------------------------------------------------------------------------------
+Pcap token bucket rate                         : 10485760
+--------------------------------------------------------------------------------
+Max pending queued mcast packets per session   : 0
+--------------------------------------------------------------------------------
+"""
+
+
+def test_show_session_info(firewall: FakeManagement) -> None:
+    firewall.status = replace(
+        firewall.status,
+        allocated=16384,
+        tcp=10000,
+        udp=5000,
+        icmp=1384,
+        packets_per_s=17,
+        kbps=18,
+        sessions_per_s=19,
+    )
+    assert run(firewall, "show session info") == INFO
+
+
+def test_configured_timeouts_are_shown(firewall: FakeManagement) -> None:
+    firewall.status = replace(
+        firewall.status,
+        timeouts_s={"timeout-tcp": 15999999, "timeout-discard-udp": 61},
+        tcp_reject_non_syn=False,
+    )
+    text = run(firewall, "show session info")
+    assert "  TCP default timeout:                           15999999 secs\n" in text
+    assert "    TCP: 90 secs, UDP: 61 secs, SCTP: 60 secs," in text
+    assert "  TCP - reject non-SYN first packet:             False\n" in text
+
+
+# ---- show counter global -------------------------------------------------------------------------
+
+
+def test_show_counter_global(firewall: FakeManagement) -> None:
+    firewall.counters_now_ns = 112_345_000_000
+    firewall.status = replace(firewall.status, uptime_s=12.345)
+    assert run(firewall, "show counter global") == (
+        """\
+Global counters:
+Elapsed time since last sampling: 12.345 seconds
+
+name                                   value     rate severity  category  aspect    description
+--------------------------------------------------------------------------------
+pkt_recv                                 120        9 info      packet    pktproc   Packets received
+flow_rcv_dot1q_tag_err                     3        0 drop      flow      parse     \
+Packets dropped: 802.1q tag not configured
+--------------------------------------------------------------------------------
+Total counters shown: 2
+--------------------------------------------------------------------------------
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("", ["pkt_recv", "flow_rcv_dot1q_tag_err"]),
+        ("filter severity drop", ["flow_rcv_dot1q_tag_err"]),
+        ("filter severity drop aspect pktproc", []),
+        ("filter category packet", ["pkt_recv"]),
+        ("filter category packet value all", ["pkt_recv", "pkt_sent"]),
+        ("filter value non-zero", ["pkt_recv", "flow_rcv_dot1q_tag_err"]),
+        ("name pkt_sent", ["pkt_sent"]),
+    ],
+)
+def test_counter_filters(firewall: FakeManagement, line: str, names: list[str]) -> None:
+    shown = _counters(run(firewall, f"show counter global {line}"))
+    assert list(shown) == names
+
+
+def test_an_unknown_counter(firewall: FakeManagement) -> None:
+    assert refusal(firewall, "show counter global name nix") == (
+        'there is no global counter "nix"\n'
+    )
+
+
+def test_rates_and_deltas_each_have_their_own_time(firewall: FakeManagement) -> None:
+    operations = Operations(firewall)
+
+    def look(line: str) -> tuple[str, dict[str, tuple[int, int]]]:
+        text = "".join(chunks(operations, line))
+        return text.splitlines()[1], _counters(text)
+
+    def at(seconds: int, received: int) -> None:
+        firewall.counters_now_ns = (1000 + seconds) * 10**9
+        firewall.status = replace(firewall.status, uptime_s=float(seconds))
+        firewall.counters = (Counter("pkt_recv", received, "info", "packet", "pktproc", "x"),)
+
+    plain, delta = "show counter global", "show counter global filter delta yes"
+    since = "Elapsed time since last sampling: {}.000 seconds".format
+    at(10, 100)
+    assert look(plain) == (since(10), {"pkt_recv": (100, 10)})
+    assert look(delta) == (since(10), {"pkt_recv": (100, 10)})
+    at(12, 150)
+    assert look(plain) == (since(2), {"pkt_recv": (150, 25)})
+    at(20, 200)
+    assert look(delta) == (since(10), {"pkt_recv": (100, 10)})
+    assert look(delta) == (since(0), {})
+    assert look(plain) == (since(8), {"pkt_recv": (200, 6)})
+    assert look("show counter global filter delta no") == (since(0), {"pkt_recv": (200, 0)})
+    # a dataplane that was restarted counts from zero
+    at(5, 50)
+    firewall.status = replace(firewall.status, pid=101)
+    assert look(plain) == (since(5), {"pkt_recv": (50, 10)})
+    assert look(delta) == (since(5), {"pkt_recv": (50, 10)})
+
+
+def _counters(text: str) -> dict[str, tuple[int, int]]:
+    rows = text.split("-" * 80 + "\n")[1].splitlines()
+    assert f"Total counters shown: {len(rows)}\n" in text
+    return {name: (int(value), int(rate)) for name, value, rate, *_ in map(str.split, rows)}
+
+
+# ---- interfaces, routes, neighbours --------------------------------------------------------------
+
+
+def port(name: str, index: int, addresses: tuple[str, ...], **changes: object) -> InterfaceStatus:
+    base = InterfaceStatus(
+        name=name,
+        interface=f"eth{index}",
+        index=index,
+        mac=f"02:00:00:00:00:{index:02x}",
+        is_up=True,
+        speed_mbps=1000,
+        is_full_duplex=True,
+        mtu=1500,
+        vsys=1,
+        zone="trust",
+        virtual_router="default",
+        addresses=addresses,
+    )
+    return replace(base, **changes)
+
+
+def test_show_interface_all(firewall: FakeManagement) -> None:
+    firewall.ports = [
+        port("ethernet1/1", 16, ("192.0.2.1/24",)),
+        port("ethernet1/2", 17, (), is_up=False, zone="", virtual_router=""),
+        port("ethernet1/2.100", 256, ("198.51.100.2/30", "2001:db8::1/64"), zone="untrust"),
+        port("ethernet1/3", 18, (), speed_mbps=None),
+        port("ethernet1/4", 0, (), mac="", is_up=False),
+        port("ethernet1/5", 19, (), speed_mbps=10, is_full_duplex=False),
+    ]
+    assert run(firewall, "show interface all") == (
+        """\
+total configured hardware interfaces: 5
+
+name                    id    speed/duplex/state        mac address
+--------------------------------------------------------------------------------
+ethernet1/1             16    1000/full/up              02:00:00:00:00:10
+ethernet1/2             17    ukn/ukn/down(autoneg)     02:00:00:00:00:11
+ethernet1/3             18    ukn/ukn/up                02:00:00:00:00:12
+ethernet1/4             0     ukn/ukn/down(missing)     00:00:00:00:00:00
+ethernet1/5             19    10/half/up                02:00:00:00:00:13
+
+aggregation groups: 0
+
+
+total configured logical interfaces: 6
+
+name                id    vsys zone             forwarding               tag    address
+------------------- ----- ---- ---------------- ------------------------ ------ ------------------
+ethernet1/1         16    1    trust            vr:default               0      192.0.2.1/24
+ethernet1/2         17    1                     N/A                      0      N/A
+ethernet1/2.100     256   1    untrust          vr:default               100    198.51.100.2/30
+                                                                                2001:db8::1/64
+ethernet1/3         18    1    trust            vr:default               0      N/A
+ethernet1/4         0     1    trust            vr:default               0      N/A
+ethernet1/5         19    1    trust            vr:default               0      N/A
+"""
+    )
+
+
+ROUTE_FLAGS = """\
+flags: A:active, ?:loose, C:connect, H:host, S:static, ~:internal, R:rip, O:ospf, B:bgp,
+       Oi:ospf intra-area, Oo:ospf inter-area, O1:ospf ext-type-1, O2:ospf ext-type-2, \
+E:ecmp, M:multicast
+
+
+"""
+ROUTE_COLUMNS = (
+    "destination                                 nexthop                                 "
+    "metric flags      age   interface          next-AS\n"
+)
+
+
+def test_show_routing_route(firewall: FakeManagement) -> None:
+    firewall.ports = [
+        port("ethernet1/1", 1, ("192.0.2.1/24", "2001:db8::1/64")),
+        port("ethernet1/2", 2, ("198.51.100.2/30",)),
+        port("ethernet1/3", 3, ("203.0.113.1/24",), virtual_router="other"),
+        port("ethernet1/4", 4, (), virtual_router=""),
+    ]
+    firewall.fib = (
+        Route("192.0.2.0/24", "unicast", "ethernet1/1"),
+        Route("192.0.2.1/32", "local"),
+        Route("0.0.0.0/0", "unicast", "ethernet1/2", "198.51.100.1", 10),
+        Route("0.0.0.0/0", "unicast", "ethernet1/1", "192.0.2.9", 20),
+        Route("10.0.0.0/8", "discard", metric=10),
+        Route("192.0.2.255/32", "broadcast"),
+        Route("127.0.0.1/32", "local"),
+        Route("172.16.0.0/12", "unicast", "", "10.9.9.9"),
+        Route("2001:db8::/64", "unicast", "ethernet1/1", metric=256),
+        Route("2001:db8:ffff::/48", "unicast", "ethernet1/1", "fe80::1", 1024),
+        Route("fe80::/64", "unicast", "ethernet1/1", metric=256),
+        Route("ff00::/8", "multicast"),
+        Route("203.0.113.0/24", "unicast", "ethernet1/3"),
+    )
+    firewall.ages_s = {"2001:db8:ffff::/48": 1234, "192.0.2.0/24": 99}
+    assert run(firewall, "show routing route") == (
+        f"""\
+{ROUTE_FLAGS}VIRTUAL ROUTER: default (id 1)
+  ==========
+{ROUTE_COLUMNS}\
+0.0.0.0/0                                   198.51.100.1                            10     \
+A S              ethernet1/2
+0.0.0.0/0                                   192.0.2.9                               20     \
+  S              ethernet1/1
+10.0.0.0/8                                  discard                                 10     A S
+192.0.2.0/24                                192.0.2.1                               0      \
+A C              ethernet1/1
+192.0.2.1/32                                0.0.0.0                                 0      A H
+2001:db8::/64                               2001:db8::1                             0      \
+A C              ethernet1/1
+2001:db8:ffff::/48                          fe80::1                                 1024   \
+A S        1234  ethernet1/1
+total routes shown: 7
+
+VIRTUAL ROUTER: other (id 2)
+  ==========
+{ROUTE_COLUMNS}\
+203.0.113.0/24                              203.0.113.1                             0      \
+A C              ethernet1/3
+total routes shown: 1
+"""
+    )
+
+
+NEIGHBORS = [
+    Neighbor("192.0.2.10", "02:00:00:00:01:0a", "ethernet1/1", "reachable"),
+    Neighbor("192.0.2.11", "02:00:00:00:01:0b", "ethernet1/1", "stale"),
+    Neighbor("192.0.2.12", "", "ethernet1/1", "incomplete"),
+    Neighbor("192.0.2.13", "", "ethernet1/1", "failed"),
+    Neighbor("192.0.2.14", "02:00:00:00:01:0e", "ethernet1/1", "permanent"),
+    Neighbor("2001:db8::10", "02:00:00:00:01:10", "ethernet1/2", "reachable"),
+]
+
+
+def test_show_arp_all(firewall: FakeManagement) -> None:
+    firewall.table = NEIGHBORS
+    assert run(firewall, "show arp all") == (
+        """\
+total ARP entries in table :        5
+total ARP entries shown :           5
+status: s - static, c - complete, e - expiring, i - incomplete
+
+interface         ip address      hw address        port              status   ttl
+--------------------------------------------------------------------------------
+ethernet1/1       192.0.2.10      02:00:00:00:01:0a ethernet1/1         c      0
+ethernet1/1       192.0.2.11      02:00:00:00:01:0b ethernet1/1         e      0
+ethernet1/1       192.0.2.12      (incomplete)      ethernet1/1         i      0
+ethernet1/1       192.0.2.13      (incomplete)      ethernet1/1         i      0
+ethernet1/1       192.0.2.14      02:00:00:00:01:0e ethernet1/1         s      0
+"""
+    )
+
+
+def test_show_neighbor_interface_all(firewall: FakeManagement) -> None:
+    firewall.table = NEIGHBORS
+    *_, row = run(firewall, "show neighbor interface all").splitlines()
+    assert row.split() == [
+        "ethernet1/2",
+        "2001:db8::10",
+        "02:00:00:00:01:10",
+        "ethernet1/2",
+        "c",
+    ]
+
+
+# ---- policy, configuration, system ---------------------------------------------------------------
+
+
+def _addresses(first: tuple[int, ...], last: tuple[int, ...]) -> AddressRange:
+    return AddressRange(bytes(first), bytes(last))
+
+
+def test_show_running_security_policy(firewall: FakeManagement) -> None:
+    firewall.compiled = replace(
+        firewall.compiled,
+        rules=(
+            SecurityRule(
+                "r-dns",
+                "allow",
+                from_zones=("trust",),
+                to_zones=("untrust",),
+                source=(_addresses((192, 0, 2, 0), (192, 0, 2, 255)),),
+                destination=(
+                    _addresses((198, 51, 100, 8), (198, 51, 100, 8)),
+                    _addresses((198, 51, 100, 9), (198, 51, 100, 9)),
+                ),
+                services=(ServiceMatch(17, (), ((53, 53),)),),
+            ),
+            SecurityRule(
+                "r ranges",
+                "reset-both",
+                from_zones=("trust", "two words"),
+                source=(_addresses((10, 0, 0, 1), (10, 0, 0, 5)),),
+                negate_source=True,
+                negate_destination=True,
+                services=(
+                    ServiceMatch(6, (), ((8000, 8000), (80, 90))),
+                    ServiceMatch(17, ((53, 53),), ()),
+                ),
+            ),
+        ),
+    )
+    assert run(firewall, "show running security-policy") == (
+        """\
+"r-dns; index: 1" {
+        from trust;
+        source 192.0.2.0/24;
+        source-region none;
+        to untrust;
+        destination [ 198.51.100.8 198.51.100.9 ];
+        destination-region none;
+        user any;
+        source-device any;
+        destinataion-device any;
+        category any;
+        application/service 0:any/udp/any/53;
+        action allow;
+        icmp-unreachable: no
+        terminal yes;
+}
+
+"r ranges; index: 2" {
+        from [ trust "two words" ];
+        source 10.0.0.1-10.0.0.5;
+        negate-source yes;
+        source-region none;
+        to any;
+        destination any;
+        negate-destination yes;
+        destination-region none;
+        user any;
+        source-device any;
+        destinataion-device any;
+        category any;
+        application/service [ 0:any/tcp/any/8000 1:any/tcp/any/80-90 2:any/udp/53/any ];
+        action reset-both;
+        icmp-unreachable: no
+        terminal yes;
+}
+
+"intrazone-default; index: 3" {
+        from any;
+        source any;
+        source-region none;
+        to any;
+        destination any;
+        destination-region none;
+        user any;
+        source-device any;
+        destinataion-device any;
+        category any;
+        application/service 0:any/any/any/any;
+        action allow;
+        icmp-unreachable: no
+        terminal yes;
+        type intrazone;
+}
+
+"interzone-default; index: 4" {
+        from any;
+        source any;
+        source-region none;
+        to any;
+        destination any;
+        destination-region none;
+        user any;
+        source-device any;
+        destinataion-device any;
+        category any;
+        application/service 0:any/any/any/any;
+        action deny;
+        icmp-unreachable: no
+        terminal yes;
+        type interzone;
+}
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "show config running",
+            "set deviceconfig system hostname fw1\nset zone trust\n",
+        ),
+        ("show clock", "Thu Jan 01 10:00:00 UTC 2026\n"),
+        (
+            "show system info",
+            "hostname: fw1\ntime: Thu Jan  1 10:00:00 2026\nuptime: 1 days, 2:03:04\nfamily: vm\n"
+            "model: Sixtuple\nserial: unknown\nsw-version: 0.1.0\nmulti-vsys: off\n"
+            "operational-mode: normal\n",
+        ),
+        ("exit", ""),
+        ("set cli pager on", ""),
+        ("", ""),
+    ],
+)
+def test_short_answers(firewall: FakeManagement, line: str, text: str) -> None:
+    assert run(firewall, line) == text
+
+
+def test_help_lists_every_command(firewall: FakeManagement) -> None:
+    text = run(firewall, "help")
+    assert all(syntax.name in text for syntax in grammar.commands())
+
+
+# ---- show log traffic ----------------------------------------------------------------------------
+
+LOG_HEADER = f"""\
+Time                App             From            Src Port          Source
+Rule                Action          To              Dst Port          Destination
+                    Src User        Dst User        End Reason
+{"=" * 100}
+"""
+
+
+def entry(second: int) -> bytes:
+    return json.dumps(
+        {
+            "record": "traffic",
+            "subtype": "end",
+            "time_generated": f"2026/01/01 10:00:{second:02d}",
+            "app": "web-browsing",
+            "from": "trust",
+            "to": "untrust",
+            "src": "192.0.2.20",
+            "dst": "203.0.113.1",
+            "sport": 40000 + second,
+            "dport": 80,
+            "rule": "r-web",
+            "action": "allow",
+            "session_end_reason": "tcp-fin",
+            "elapsed": 3,
+        }
+    ).encode()
+
+
+def shown(second: int) -> str:
+    return f"""\
+2026/01/01 10:00:{second:02d} web-browsing    trust           400{second:02d}             192.0.2.20
+r-web               allow           untrust         80                203.0.113.1
+                                                    tcp-fin
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Entries 0 to 9, the oldest in the oldest of three files, one line not whole."""
+    path = tmp_path / "traffic.log"
+    for name, seconds in (("traffic.log.2", (0, 1)), ("traffic.log.1", range(2, 6))):
+        (tmp_path / name).write_bytes(b"".join(entry(one) + b"\n" for one in seconds))
+    newest = b"".join(entry(one) + b"\n" for one in range(6, 10))
+    path.write_bytes(newest + entry(10)[:40])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("show log traffic", range(10)),
+        ("show log traffic direction equal forward", range(10)),
+        ("show log traffic direction equal backward", range(9, -1, -1)),
+        ("show log traffic count equal 5", range(5, 10)),
+        ("show log traffic direction equal backward count equal 5", range(9, 4, -1)),
+    ],
+)
+def test_show_log_traffic(log: Path, line: str, seconds: range) -> None:
+    assert run(FakeManagement(log), line) == LOG_HEADER + "".join(map(shown, seconds))
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert run(FakeManagement(tmp_path / "none"), "show log traffic") == LOG_HEADER
+
+
+def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
+    assert refusal(FakeManagement(tmp_path), "show log traffic") == f"{tmp_path}: Is a directory\n"
+
+
+def test_a_long_log_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.log"
+    path.write_bytes(b"".join(entry(number % 60) + b"\n" for number in range(1500)))
+    *lines, last = run(FakeManagement(path), "show log traffic").splitlines()
+    assert len(lines) == 4 + 3 * 1000
+    assert last.startswith("Older entries left out; count equal N prints")
+    text = run(FakeManagement(path), "show log traffic count equal 1400")
+    assert len(text.splitlines()) == 4 + 3 * 1400
+
+
+@given(st.lists(st.binary(max_size=300).filter(lambda line: b"\n" not in line), max_size=20))
+def test_a_file_is_read_backward_whatever_the_block(lines: list[bytes]) -> None:
+    import io
+
+    from control.cli import traffic_log
+
+    file = io.BytesIO(b"\n".join(lines))
+    size, traffic_log._BLOCK_BYTES = traffic_log._BLOCK_BYTES, 7
+    try:
+        found = list(traffic_log._lines_backward(file))
+    finally:
+        traffic_log._BLOCK_BYTES = size
+    assert found == (lines or [b""])[::-1]
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+def test_a_wrong_command_is_one_line(firewall: FakeManagement) -> None:
+    assert refusal(firewall, "show session") == (
+        'Invalid syntax. "show session" is incomplete: expected all, id or info\n'
+    )
+
+
+def test_pipes_do_not_run_here(firewall: FakeManagement) -> None:
+    assert refusal(firewall, "show clock | match (a+)+$").startswith("Invalid syntax. ")
+
+
+def test_configure(firewall: FakeManagement) -> None:
+    text = refusal(firewall, "configure")
+    assert "not available in this version" in text
+    assert "sixtuple run --config FILE" in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "show session all",
+        "show session all filter count yes",
+        "show session id 1",
+        "show session info",
+        "show counter global",
+        "clear session all",
+        "clear session id 1",
+    ],
+)
+def test_the_dataplane_may_be_down(firewall: FakeManagement, line: str) -> None:
+    firewall.is_down = True
+    assert refusal(firewall, line) == "the dataplane is not running; it is being restarted\n"
+
+
+def test_the_dataplane_may_go_down_in_between(firewall: FakeManagement) -> None:
+    firewall.sessions = pings(5)
+
+    def stop(request: object) -> None:
+        firewall.is_down = True  # for the next question
+
+    firewall.answer = stop
+    first, last = chunks(Operations(firewall), "show session all")
+    assert first.count("ping") == 2
+    assert isinstance(last, Refusal)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Failed("no such zone: x"), "no such zone: x\n"),
+        (Done(), "the dataplane answered GetSessions with Done instead of SessionPage\n"),
+    ],
+)
+def test_the_dataplane_may_refuse(
+    firewall: FakeManagement, answer: Failed | Done, message: str
+) -> None:
+    firewall.answer = lambda request: answer
+    assert refusal(firewall, "show session all filter from x") == message
+
+
+def test_every_command_has_an_answer(firewall: FakeManagement) -> None:
+    firewall.sessions = pings(1)
+    for syntax in grammar.commands():
+        line = syntax.name.replace("<1-4294967295>", "1").replace("on|off", "on")
+        chunks(Operations(firewall), line)
+
+
+@given(st.text())
+def test_any_line_is_answered(line: str) -> None:
+    for chunk in chunks(Operations(FakeManagement()), line):
+        assert chunk.endswith("\n")
+
+
+# ---- completion ----------------------------------------------------------------------------------
+
+
+def offered(firewall: FakeManagement, text: str) -> tuple[int, list[Choice]]:
+    answer = asyncio.run(Operations(firewall).complete(text))
+    return answer.start, list(answer.choices)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "written"),
+    [
+        ("sh", 0, ["show"]),
+        ("show session ", 13, ["all", "id", "info"]),
+        ("show session i", 13, ["id", "info"]),
+        ("show session all", 13, ["all"]),
+        ("show session all ", 17, ["filter", "|"]),
+        ("show session all |", 18, ["count", "except", "match"]),
+        ("show session all filter state c", 30, ["closing", "closed"]),
+        ("show session all filter from t", 29, ["trust"]),
+        (
+            "show session all filter rule ",
+            29,
+            ["r-ping", '"two words"', *(["intrazone-default", "interzone-default"])],
+        ),
+        ('show session all filter rule "two', 29, ['"two words"']),
+        ("show session all filter application ", 36, ["ping"]),
+        ("show session all filter protocol ", 33, ["tcp", "udp", "icmp", "ipv6-icmp"]),
+        ("show counter global filter category ", 36, ["flow", "packet"]),
+        ("show counter global filter aspect p", 34, ["parse", "pktproc"]),
+        ("show counter global name flow", 25, ["flow_rcv_dot1q_tag_err"]),
+        ("show clock ", 11, ["|"]),
+        ("show nothing ", 13, []),
+    ],
+)
+def test_completion(firewall: FakeManagement, text: str, start: int, written: list[str]) -> None:
+    firewall.sessions = pings(1)
+    found, choices = offered(firewall, text)
+    assert found == start
+    assert [choice.text for choice in choices if choice.text] == written
+
+
+def test_help_marks_what_goes_on(firewall: FakeManagement) -> None:
+    _, choices = offered(firewall, "show session ")
+    assert [(choice.mark, choice.label) for choice in choices] == [
+        (">", "all"),
+        (">", "id"),
+        ("", "info"),
+    ]
+    _, choices = offered(firewall, "show session all ")
+    assert [(choice.mark, choice.label) for choice in choices] == [
+        ("+", "filter"),
+        ("", "|"),
+        ("", "<Enter>"),
+    ]
+    _, choices = offered(firewall, "show session id ")
+    assert choices == [Choice("<1-4294967295>", "Session number", "")]
+
+
+def test_completion_without_a_dataplane(firewall: FakeManagement) -> None:
+    firewall.is_down = True
+    _, choices = offered(firewall, "show counter global name ")
+    assert [choice.label for choice in choices] == ["<counter>"]
+
+
+@given(st.text())
+def test_anything_can_be_completed(text: str) -> None:
+    asyncio.run(Operations(FakeManagement()).complete(text))
