@@ -70,12 +70,14 @@ def _section(container: Container, path: str, key: str = "") -> Iterator[str]:
     """A container with all that is below it, and a section for each list in it."""
     elements = list(_flat(container, ""))
     rows = [row for below, element in elements if (row := _row(below, element))]
-    if rows:
+    kept = list(_kept(elements))
+    if rows or kept:
         yield f"\n## `{path}`\n\n{container.help} {key}".rstrip() + "\n"
+    if rows:
         yield "\n| element | value | default | |\n| --- | --- | --- | --- |\n"
         yield from rows
         yield from _choices(container, "")
-        yield from _kept(elements)
+    yield from kept
     for below, element in elements:
         if isinstance(element, NamedList):
             yield from _list(element, f"{path} {below}")

@@ -28,7 +28,7 @@ def network_problems(tree: Tree) -> Iterator[Problem]:
     yield from _zones(tree, interfaces)
     yield from _routers(tree, interfaces)
     for interface in interfaces.values():
-        yield from _interface(interface)
+        yield from _ipv6(tree, interface)
     yield from _overlaps(interfaces.values())
     yield from _routes(tree, interfaces)
 
@@ -104,16 +104,17 @@ def _members(
             yield Problem(line, path_text(path), message)
 
 
-def _interface(interface: Layer3) -> Iterator[Problem]:
+def _ipv6(tree: Tree, interface: Layer3) -> Iterator[Problem]:
     for text, line in interface.unused.items():
         message = f"{text} is not used: IPv6 is not enabled here; set ipv6 enabled yes"
         path = _port_path(interface.name, "layer3", "ipv6", "address")
         yield Problem(line, path, message, "warning")
     if interface.ipv6 and interface.mtu is not None and interface.mtu < _MIN_IPV6_MTU:
+        mtu = (*schema.INTERFACES, interface.name, "layer3", "mtu")
         message = (
             f"{interface.mtu} is too small for IPv6, which is enabled; at least {_MIN_IPV6_MTU}"
         )
-        yield Problem(interface.line, _port_path(interface.name, "layer3", "mtu"), message)
+        yield Problem(min(tree.members(*mtu).values()), path_text(mtu), message)
 
 
 def _overlaps(interfaces: Iterable[Layer3]) -> Iterator[Problem]:

@@ -33,7 +33,8 @@ def _shared_names(tree: Tree, objects: str, groups: str) -> Iterator[Problem]:
         other = tree.get(objects, name)
         if other:
             message = (
-                f"{shown(name)} is the name of a {objects} already (line {other.line}); rename one"
+                f"{shown(name)} names something in {objects} already (line {other.line}); "
+                "rename one of them"
             )
             yield Problem(node.line, path_text((groups, name)), message)
 

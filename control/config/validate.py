@@ -107,7 +107,7 @@ class _Walk:
 
 def _choices(container: Container, node: Tree, path: tuple[str, ...]) -> Iterator[Problem]:
     for choice in container.choices:
-        made = [(name, node.children[name]) for name in choice.names if name in node.children]
+        made = [(name, child) for name, child in node.children.items() if name in choice.names]
         if choice.required and not made:
             names = [
                 name

@@ -105,7 +105,7 @@ def literal_addresses(text: str) -> tuple[Address, Address]:
 
 def looks_like_addresses(text: str) -> bool:
     """Whether a text that names nothing was meant as an address."""
-    return bool(re.fullmatch(r"[0-9.]+[0-9./-]*|[0-9a-fA-F]*:[0-9a-fA-F.:/-]*|.*/.*", text))
+    return ":" in text or "/" in text or bool(re.fullmatch(r"[0-9.-]+", text))
 
 
 def interface_address(text: str, version: int) -> Interface:
