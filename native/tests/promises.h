@@ -1,0 +1,39 @@
+/* promises.h - what packet.h promises of every packet that parsed; tests and fuzz targets assert it. */
+#ifndef SIXTUPLE_PROMISES_H
+#define SIXTUPLE_PROMISES_H
+
+#include "packet.h"
+
+/* The first broken promise as text, NULL where all are kept. data, len: what was given to the parser. */
+static inline const char *promise_broken(const struct packet *p, const uint8_t *data, uint32_t len)
+{
+    uint32_t l4_header = p->key.proto == PROTO_TCP ? 20 : 8;
+    bool icmp = p->key.proto == (p->key.family == 4 ? PROTO_ICMP : PROTO_ICMPV6);
+    if (p->data < data || p->data > data + len || p->len > (uint32_t)(data + len - p->data))
+        return "the IP packet lies within what was given";
+    if (p->key.family != 4 && p->key.family != 6)
+        return "the family is 4 or 6";
+    if (p->data[0] >> 4 != p->key.family)
+        return "the family is the packet's version";
+    if (p->l4_offset < (p->key.family == 4 ? 20 : 40) || p->l4_offset > p->len)
+        return "layer 4 begins after the IP header, within the packet";
+    if (p->payload_offset < p->l4_offset || p->payload_offset > p->len)
+        return "the payload begins after layer 4's header, within the packet";
+    if ((p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP || icmp) && p->payload_offset < p->l4_offset + l4_header)
+        return "the whole layer 4 header is there";
+    if (p->key.zone || p->about.zone)
+        return "zones are the caller's";
+    if (!p->ttl)
+        return "a TTL of zero is refused";
+    if (p->key.proto == PROTO_TCP ? !p->tcp_flags || !p->key.sport || !p->key.dport : p->tcp_flags || p->tcp_seq)
+        return "TCP fields are there for TCP alone";
+    if (icmp ? p->icmp_kind == ICMP_NONE : p->icmp_kind != ICMP_NONE || p->icmp_type)
+        return "ICMP fields are there for ICMP alone";
+    if (p->icmp_kind == ICMP_ERROR ? p->about.family != p->key.family : p->about.family)
+        return "an error is about a flow of its own family";
+    if (p->icmp_kind == ICMP_ERROR && memcmp(p->about.dst, p->key.dst, 16))
+        return "an error goes to where the flow it is about goes";
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,197 @@
+/* An engine's life: sizes, configuration, verdict lists, and several engines side by side. */
+#include "state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "build.h"
+#include "check.h"
+
+static const struct engine_params good = {.max_sessions = 1, .max_undecided = 1, .max_held = 1, .max_events = 1};
+
+static void sizes_that_make_no_sense(void)
+{
+    struct engine_params rows[9];
+    for (int i = 0; i < 9; i++)
+        rows[i] = good;
+    rows[0].max_sessions = 0;
+    rows[1].max_sessions = 1u << 30;
+    rows[2].max_undecided = 0;
+    rows[3].max_undecided = 65536;
+    rows[4].max_held = 0;
+    rows[5].max_held = (1u << 20) + 1;
+    rows[6].max_events = 0;
+    rows[7].max_events = 3;
+    rows[8].now_ns = -1;
+    for (int i = 0; i < 9; i++) {
+        errno = 0;
+        CHECK(engine_new(&rows[i]) == NULL && errno == EINVAL);
+    }
+    engine_free(NULL);
+}
+
+static void smallest_engine(void)
+{
+    struct engine *e = build_engine(good);
+    struct build b = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4};
+    CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 1);
+    b.src = 9;
+    CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == -1); /* the only buffer waits for its verdict */
+    engine_verdicts_done(e);
+    CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 0);
+    engine_free(e);
+}
+
+static void before_it_is_configured_all_is_dropped(void)
+{
+    struct engine *e = engine_new(&good);
+    struct build b = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4};
+    for (uint32_t port = 0; port < 65536; port += 257) {
+        build_feed(e, &b, (uint16_t)port, 0, port);
+        CHECK(build_last_verdict(e).reason == COUNTER_flow_no_interface && build_last_verdict(e).tag == port);
+        engine_verdicts_done(e);
+    }
+    engine_free(e);
+}
+
+static void configuration_is_all_or_nothing(void)
+{
+    static struct port_config ports[MAX_PORTS + 1];
+    struct engine *e = build_engine((struct engine_params){0});
+    struct build b = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4};
+    struct engine_config config = build_config();
+    config.ports = ports, config.port_count = MAX_PORTS + 1;
+    CHECK(engine_configure(e, &config) == -EINVAL);
+    build_feed(e, &b, 1, 0, 1);
+    CHECK(e->undecided_count == 1); /* port 1 is still in its zone */
+    config.port_count = MAX_PORTS;
+    CHECK(engine_configure(e, &config) == 0);
+    build_feed(e, &b, 1, 0, 2);
+    CHECK(build_last_verdict(e).reason == COUNTER_flow_no_interface);
+    config.port_count = 0, config.ports = NULL;
+    CHECK(engine_configure(e, &config) == 0);
+    engine_free(e);
+}
+
+static uint32_t feed_drops(struct engine *e, uint32_t count)
+{
+    static uint8_t nothing[1];
+    static struct input burst[2 * MAX_BURST];
+    for (uint32_t i = 0; i < count; i++)
+        burst[i] = (struct input){.tag = i, .data = nothing, .len = 0, .port = 1};
+    return engine_input(e, burst, count, false);
+}
+
+static void bursts_and_room_for_verdicts(void)
+{
+    struct engine *e = build_engine((struct engine_params){.max_held = 4});
+    uint32_t count;
+    CHECK(feed_drops(e, 0) == 0);
+    CHECK(feed_drops(e, 2 * MAX_BURST) == MAX_BURST);
+    CHECK(feed_drops(e, MAX_BURST) == 4); /* the list has room for a burst and what may be held */
+    CHECK(feed_drops(e, 1) == 0);
+    engine_verdicts(e, &count);
+    CHECK(count == MAX_BURST + 4);
+    engine_verdicts_done(e);
+    engine_verdicts(e, &count);
+    CHECK(count == 0 && feed_drops(e, 1) == 1);
+    engine_free(e);
+}
+
+/* Everything that may ever want a verdict before engine_verdicts_done fits into the list. */
+static void verdict_list_at_its_fullest(void)
+{
+    enum { HELD = 12 };
+    struct engine *e = build_engine((struct engine_params){.max_held = HELD, .max_undecided = HELD});
+    struct build b = {.family = 4, .proto = PROTO_TCP, .dst = 99, .sport = 1, .dport = 2, .flags = TCP_SYN};
+    for (b.src = 1; b.src <= HELD / 2; b.src++)
+        build_feed(e, &b, 1, 0, b.src);
+    CHECK(feed_drops(e, MAX_BURST) == MAX_BURST);
+    CHECK(feed_drops(e, MAX_BURST) == HELD - HELD / 2);
+    struct undecided u[HELD];
+    CHECK(engine_undecided(e, u, HELD) == HELD / 2);
+    for (int i = 0; i < HELD / 2; i++) {
+        struct session_spec spec = build_spec(&u[i].key, 2, ACTION_reset_both);
+        CHECK(engine_install(e, u[i].handle, &spec) > 0);
+    }
+    uint32_t count;
+    engine_verdicts(e, &count);
+    CHECK(count == MAX_BURST + HELD / 2 + HELD && engine_counters(e)[COUNTER_flow_action_close] == HELD / 2);
+    engine_verdicts_done(e);
+    engine_free(e);
+}
+
+static void stop_after_the_first_undecided(void)
+{
+    static uint8_t bytes[4][BUILD_BYTES];
+    struct engine *e = build_engine((struct engine_params){0});
+    struct build one = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4}, two = one;
+    two.src = 9;
+    const struct build *order[4] = {&one, &one, &two, &one};
+    struct input burst[4];
+    for (int i = 0; i < 4; i++)
+        burst[i] = (struct input){.tag = (uint64_t)i, .data = bytes[i], .len = build_packet(bytes[i], order[i]), .port = 1,
+                                  .now_ns = i};
+    CHECK(engine_input(e, burst, 4, true) == 1);
+    CHECK(engine_input(e, burst + 1, 3, true) == 2); /* one parked, one new */
+    CHECK(engine_input(e, burst + 3, 1, true) == 1);
+    CHECK(e->now_ns == 3);
+    engine_free(e);
+}
+
+/* The same history in engines of other keys and clocks, interleaved, comes to the same end. */
+static void side_by_side(void)
+{
+    enum { ENGINES = 5 };
+    struct engine *engines[ENGINES];
+    struct engine_stats stats, first;
+    for (int i = 0; i < ENGINES; i++)
+        engines[i] = build_engine((struct engine_params){.max_sessions = 100, .hash_key = {(uint8_t)i}, .now_ns = i});
+    for (uint32_t n = 1; n <= 120; n++)
+        for (int i = 0; i < ENGINES; i++) {
+            struct build b = {.family = n % 2 ? 4 : 6, .proto = n % 3 ? PROTO_UDP : PROTO_TCP, .src = n, .dst = 1000,
+                              .sport = 1, .dport = 2, .flags = n % 3 ? 0 : TCP_SYN};
+            build_session(engines[i], &b, 1, 2, n % 5 ? ACTION_allow : ACTION_deny, n * (SECOND / 2));
+            engine_verdicts_done(engines[i]);
+        }
+    engine_stats(engines[0], &first);
+    CHECK(first.allocated && first.tcp && first.udp && first.discard && first.installed == 120);
+    for (int i = 1; i < ENGINES; i++) {
+        engine_stats(engines[i], &stats);
+        CHECK(!memcmp(&stats, &first, sizeof stats));
+        CHECK(!memcmp(engine_counters(engines[i]), engine_counters(engines[0]), COUNTER_LIMIT * sizeof(uint64_t)));
+    }
+    for (int i = ENGINES - 1; i >= 0; i--)
+        engine_free(engines[i]);
+}
+
+static void lists_have_names(void)
+{
+    for (uint32_t i = 0; i < SESSION_STATE_COUNT; i++)
+        CHECK(session_state_name(i) != NULL);
+    for (uint32_t i = 0; i < END_REASON_COUNT; i++)
+        CHECK(end_reason_name(i) != NULL && end_reason_tracker(i) != NULL);
+    CHECK(!session_state_name(SESSION_STATE_COUNT) && !tcp_state_name(TCP_STATE_COUNT) && !action_name(ACTION_COUNT));
+    CHECK(!end_reason_name(END_REASON_COUNT) && !end_reason_tracker(UINT32_MAX) && !timer_info(TIMER_COUNT));
+    CHECK(!counter_info(0) && !counter_info(COUNTER_LIMIT) && !counter_info(UINT32_MAX));
+    struct engine *e = build_engine(good);
+    engine_count(e, COUNTER_pkt_sent, 5);
+    engine_count(e, COUNTER_LIMIT, 5);
+    engine_count(e, UINT32_MAX, 5);
+    CHECK(engine_counters(e)[COUNTER_pkt_sent] == 5);
+    engine_free(e);
+}
+
+int main(void)
+{
+    sizes_that_make_no_sense();
+    smallest_engine();
+    before_it_is_configured_all_is_dropped();
+    configuration_is_all_or_nothing();
+    bursts_and_room_for_verdicts();
+    verdict_list_at_its_fullest();
+    stop_after_the_first_undecided();
+    side_by_side();
+    lists_have_names();
+    return check_report();
+}
