@@ -193,7 +193,7 @@ int engine_session(const struct engine *e, uint32_t id, struct session_view *out
 
 int engine_clear(struct engine *e, uint32_t id)
 {
-    if (!is_live(e, id))
+    if (!is_live(e, id) || session_is_over(e, id))
         return -ENOENT;
     session_end(e, id, e->now_ns, END_REASON_unknown);
     return 0;

@@ -78,12 +78,9 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
 static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet *p)
 {
     uint32_t slot = ref / 2;
-    const struct session *s = &e->sessions[slot];
-    if (s->expires_ns <= e->now_ns) { /* the wheel has not come by yet */
-        session_end(e, slot, s->expires_ns, END_REASON_aged_out);
+    if (session_is_over(e, slot))
         return NONE;
-    }
-    if (s->tcp_state == TCP_STATE_TIME_WAIT && opens_connection(p)) {
+    if (e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT && opens_connection(p)) {
         session_end(e, slot, e->now_ns, END_REASON_tcp_reuse);
         return NONE;
     }

@@ -115,7 +115,9 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     s->end_reason = END_REASON_unknown;
     s->start_ns = s->last_ns = s->expires_ns = e->now_ns;
     flow_table_insert(e, slot * 2 + C2S);
-    if (flow_table_lookup(e, &s->key[S2C])) { /* packet flow sequence 3.9: the new instance is discarded */
+    uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
+    if (other && (other == slot || !session_is_over(e, other))) {
+        /* packet flow sequence 3.9: the new instance is discarded */
         flow_table_remove(e, slot * 2 + C2S);
         s->state = SESSION_INIT;
         slot_free(e, slot);
@@ -158,6 +160,15 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
     s->state = SESSION_INIT;
     slot_free(e, slot);
     count(e, COUNTER_session_freed);
+}
+
+bool session_is_over(struct engine *e, uint32_t slot)
+{
+    int64_t expires_ns = e->sessions[slot].expires_ns;
+    if (expires_ns > e->now_ns)
+        return false;
+    session_end(e, slot, expires_ns, END_REASON_aged_out);
+    return true;
 }
 
 void session_view(const struct engine *e, uint32_t slot, struct session_view *out)

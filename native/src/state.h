@@ -145,6 +145,8 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
                          const struct session_spec *spec, uint32_t *reason);
 /* Takes a session out of the table and the ager, tells the world, frees the slot. */
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason);
+/* Ends a session whose time has come before the wheel comes by; whether it did. */
+bool session_is_over(struct engine *e, uint32_t slot);
 /* Restarts the timer of the state the session is in. */
 void session_refresh(struct engine *e, uint32_t slot);
 /* Keeps the reason with the higher priority. */

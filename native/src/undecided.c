@@ -227,6 +227,8 @@ int64_t engine_install(struct engine *e, uint32_t handle, const struct session_s
         return -EINVAL;
     struct flow_key c2s = e->undecided[index].key;
     uint32_t at = close_handle(e, index), slot = flow_table_lookup(e, &c2s) / 2;
+    if (slot && slot <= e->params.max_sessions && session_is_over(e, slot))
+        slot = NONE;
     if (!slot) { /* else both ends spoke first, see give_way */
         give_way(e, &spec->s2c);
         slot = session_install(e, &c2s, e->held[at - 1].port, spec, &reason);
