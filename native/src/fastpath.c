@@ -166,7 +166,7 @@ bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t 
     return false;
 }
 
-static bool port_takes(const struct engine *e, uint16_t port)
+bool port_takes(const struct engine *e, uint16_t port)
 {
     return port < e->config.port_count && e->config.ports[port].zone;
 }

@@ -167,7 +167,9 @@ void held_finish(struct engine *e, struct held *h);
 
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
-/* Decides a parsed packet of a port, its key complete. False where it needs the slowpath; `ref` is then
+/* The port exists and is in a zone. */
+bool port_takes(const struct engine *e, uint16_t port);
+/* Decides a parsed packet of such a port, its key complete. False where it needs the slowpath; `ref` is then
  * the handle it must wait behind, or 0. */
 bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref);
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port);

@@ -153,15 +153,17 @@ static uint32_t release(struct engine *e, uint32_t at)
 {
     struct held *h = &e->held[at - 1];
     uint32_t next = h->next, ref, reason = 0;
-    if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref)) {
+    if (!port_takes(e, h->port)) { /* a commit took the port away while the packet waited */
+        reason = COUNTER_flow_no_interface;
+    } else if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref)) {
         /* its session ended in the meantime (a reset among the parked ones): it opens the next one */
         if (ref)
             reason = undecided_park(e, ref / 2 - e->params.max_sessions - 1, &h->packet, h->tag, h->port);
         else
             reason = undecided_open(e, &h->packet, h->tag, h->port);
-        if (reason)
-            verdict_drop(e, h->tag, 0, reason);
     }
+    if (reason)
+        verdict_drop(e, h->tag, 0, reason);
     held_finish(e, h);
     return next;
 }
