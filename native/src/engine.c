@@ -38,7 +38,7 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
     uint64_t verdict_at = reserve(&total, (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict));
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
-    uint64_t data_at = reserve(&total, (uint64_t)params->max_held * MAX_PACKET_BYTES);
+    uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
 
     /* pages are taken from the kernel when they are first touched */
     uint8_t *region = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

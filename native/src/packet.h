@@ -13,6 +13,8 @@ enum {
     PROTO_ICMPV6 = 58,
 };
 
+enum { LONGEST_PACKET = 40 + 65535 }; /* an IPv6 header and the most it may announce */
+
 /* What an ICMP or ICMPv6 message is to a session firewall. */
 enum icmp_kind {
     ICMP_NONE,      /* not ICMP */

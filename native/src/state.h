@@ -68,6 +68,8 @@ struct undecided_slot {
     bool outstanding;
 };
 
+enum { HELD_BYTES = (LONGEST_PACKET + 63) / 64 * 64 }; /* a buffer */
+
 struct held {
     struct packet packet;
     uint64_t tag;

@@ -42,7 +42,7 @@ struct held *held_take(struct engine *e)
     e->held_free = h->next;
     e->held_count++;
     h->next = NONE;
-    h->packet.data = e->held_data + (uint64_t)(at - 1) * MAX_PACKET_BYTES;
+    h->packet.data = e->held_data + (uint64_t)(at - 1) * HELD_BYTES;
     return h;
 }
 

@@ -272,6 +272,31 @@ static void ports_gone_while_packets_wait(void)
     engine_free(e);
 }
 
+/* The bytes a held packet is released with are its own, however long it and its neighbours are. */
+static void held_bytes(void)
+{
+    struct engine *e = build_engine((struct engine_params){.max_held = 4});
+    static uint8_t bytes[BUILD_BYTES];
+    const uint32_t payloads[] = {65527, 65527, 0, 65527}; /* of UDP: the first are 65,575 bytes long */
+    for (uint32_t n = 0; n < 4; n++) {
+        struct build b = udp_of(n + 1);
+        b.payload = payloads[n];
+        build_feed(e, &b, 1, 0, n);
+    }
+    struct undecided u[4];
+    CHECK(engine_undecided(e, u, 4) == 4);
+    for (uint32_t n = 0; n < 4; n++) {
+        struct session_spec spec = build_spec(&u[n].key, 2, ACTION_allow);
+        CHECK(engine_install(e, u[n].handle, &spec) > 0);
+        struct verdict v = build_last_verdict(e);
+        struct build b = udp_of(n + 1);
+        b.payload = payloads[n];
+        uint32_t len = build_packet(bytes, &b);
+        CHECK(v.action == VERDICT_FORWARD && v.len == len && !memcmp(v.data, bytes, len));
+    }
+    engine_free(e);
+}
+
 static void resets(uint8_t family, enum action action, uint8_t flags, bool answered)
 {
     struct engine *e = build_engine((struct engine_params){0});
@@ -324,6 +349,7 @@ int main(void)
     session_gone_before_the_other_end_is_answered();
     connection_over_while_its_packets_wait();
     ports_gone_while_packets_wait();
+    held_bytes();
     for (uint8_t family = 4; family <= 6; family += 2) {
         resets(family, ACTION_reset_both, TCP_SYN, true);
         resets(family, ACTION_reset_client, TCP_ACK, true);
