@@ -8,12 +8,15 @@ C_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer \
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_SOURCES := $(wildcard native/src/*.c)
 C_HEADERS := $(wildcard native/include/*.h native/src/*.h)
+TEST_OBJECTS := $(C_SOURCES:native/src/%.c=build/test-c/%.o)
+FUZZ_OBJECTS := $(C_SOURCES:native/src/%.c=build/fuzz/%.o)
 C_TESTS := $(patsubst native/tests/%.c,build/test-c/%,$(wildcard native/tests/test_*.c))
 FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz_*.c))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup packages run test test-c test-py netns lint format asan fuzz clean
+.PHONY: help setup run test test-c test-py netns lint format asan fuzz clean
+.PHONY: packages packages-fuzz c-tests fuzzers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -25,9 +28,10 @@ run: setup ## the demonstration: a lab, the firewall in it, traffic, then its CL
 
 test: test-c test-py ## every test
 
-test-c: $(C_TESTS) ## tests of the C engine, with address and undefined-behaviour sanitizers
+test-c: packages ## tests of the C engine, with address and undefined-behaviour sanitizers
+	@$(call build,c-tests,building the C tests)
 	@failed=; for test in $(C_TESTS); do \
-		echo "$${test##*/}: "; timeout 300 $$test || failed="$$failed $${test##*/}"; \
+		printf '%s: ' "$${test##*/}"; timeout 300 $$test || failed="$$failed $${test##*/}"; \
 	done; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
@@ -55,7 +59,7 @@ asan: setup ## Python tests of engine and dataplane, with a sanitized engine
 		.venv/bin/pytest -o 'pythonpath=. build/asan' tests/native tests/dataplane
 
 fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (60), starting from its corpus
-	@$(MAKE) --no-print-directory $(FUZZERS)
+	@$(call build,fuzzers,building the fuzz targets)
 	@for fuzzer in $(FUZZERS); do \
 		name=$${fuzzer##*/}; seeds=native/tests/corpus/$${name#fuzz_}; found=build/fuzz/corpus-$$name; \
 		mkdir -p $$found; echo "$$name for $(FUZZ_SECONDS) s"; \
@@ -73,9 +77,16 @@ clean: ## remove what was built; .venv stays
 packages:
 	@scripts/packages run
 
-.PHONY: packages-fuzz
 packages-fuzz: packages
 	@scripts/packages fuzz
+
+# in parallel and quietly, and without a word where there is nothing to do
+build = $(MAKE) --silent --question $1 || \
+	scripts/logged $1 "$2" $(MAKE) --no-print-directory --jobs=$$(nproc) $1
+
+c-tests: $(C_TESTS)
+
+fuzzers: $(FUZZERS)
 
 .venv/installed.stamp: pyproject.toml setup.py scripts/environment | packages
 	@scripts/environment
@@ -86,21 +97,17 @@ build/native.stamp: $(C_SOURCES) $(C_HEADERS) native/build_ffi.py .venv/installe
 		$(PYTHON) setup.py --quiet build_ext --inplace --force
 	@touch $@
 
-build/test-c/%.o: native/src/%.c $(C_HEADERS) | packages
+$(TEST_OBJECTS): build/test-c/%.o: native/src/%.c $(C_HEADERS)
 	@mkdir -p $(@D)
-	@gcc $(C_FLAGS) $(SANITIZE) -c -o $@ $<
+	gcc $(C_FLAGS) $(SANITIZE) -c -o $@ $<
 
-build/test-c/test_%: native/tests/test_%.c $(patsubst native/src/%.c,build/test-c/%.o,$(C_SOURCES)) \
-		$(wildcard native/tests/*.h)
-	@echo "building $(@F)"
-	@gcc $(C_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lpcap
+$(C_TESTS): build/test-c/%: native/tests/%.c $(TEST_OBJECTS) $(wildcard native/tests/*.h)
+	gcc $(C_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lpcap
 
-build/fuzz/%.o: native/src/%.c $(C_HEADERS)
+$(FUZZ_OBJECTS): build/fuzz/%.o: native/src/%.c $(C_HEADERS)
 	@mkdir -p $(@D)
-	@clang $(C_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c -o $@ $<
+	clang $(C_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c -o $@ $<
 
-build/fuzz/fuzz_%: native/tests/fuzz_%.c $(patsubst native/src/%.c,build/fuzz/%.o,$(C_SOURCES)) \
-		$(wildcard native/tests/*.h)
-	@echo "building $(@F)"
-	@clang $(C_FLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+$(FUZZERS): build/fuzz/%: native/tests/%.c $(FUZZ_OBJECTS) $(wildcard native/tests/*.h)
+	clang $(C_FLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		-o $@ $(filter %.c %.o,$^) -lpcap
