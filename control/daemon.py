@@ -68,6 +68,8 @@ class Running(Struct, frozen=True):
     static_routes: tuple[StaticRoute, ...]
 
 
+_RETRY_S = 1.0
+
 # What can go wrong between a good configuration and a running one.
 _REFUSALS = (StartError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
 
@@ -167,6 +169,9 @@ class Daemon:
         self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
         self._state = KernelState([], [], [])
         self._fib: tuple[Route, ...] = ()
+        self._is_configured = False  # the dataplane, with self._config
+        self._told_routes: tuple[Route, ...] | None = None
+        self._is_behind = asyncio.Event()  # the dataplane has to be told something
         self._neighbors: list[Neighbor] = []
         self._learned_since_s: dict[str, float] = {}
 
@@ -227,9 +232,14 @@ class Daemon:
         await self._configure(self._config)
         self._follow(self._kernel_mirror.run(), self._neighbor_mirror.run())
         await self._kernel_mirror.ready()
+        await self._bring_in_step()
         await asyncio.to_thread(self._kernel.open)
         await self._cli.start()
-        self._follow(self._supervisor.run(self._restore_dataplane), self._reload_when_wanted())
+        self._follow(
+            self._supervisor.run(self._forget_told),
+            self._keep_in_step(),
+            self._reload_when_wanted(),
+        )
         print(
             f"ready: {len(self._config.snapshot.ports)} ports, queue {self._options.queue}, "
             f"dataplane {self._supervisor.pid} {'taken over' if is_taken_over else 'started'}, "
@@ -261,6 +271,7 @@ class Daemon:
             if isinstance(reply, Failed):
                 raise StartError([reply.message])
             self._config = config
+            self._is_configured = True
             await asyncio.to_thread(
                 self._kernel.configure, config.snapshot.ports, config.static_routes
             )
@@ -288,18 +299,42 @@ class Daemon:
             await self._see_kernel(await asyncio.to_thread(self._kernel.look))
             LOG.info("%s loaded", self._options.config)
 
-    async def _restore_dataplane(self) -> None:
-        """Tells a dataplane that was started again what it has to know."""
+    # ---- dataplane -------------------------------------------------------------------------------
+
+    async def _forget_told(self) -> None:
+        """A dataplane that was started again knows nothing."""
+        self._is_configured = False
+        self._told_routes = None
+        self._is_behind.set()
+
+    async def _keep_in_step(self) -> None:
+        failures = 0
+        while True:
+            await self._is_behind.wait()
+            self._is_behind.clear()
+            try:
+                await self._bring_in_step()
+                failures = 0
+            except DataplaneUnavailable as error:
+                failures += 1
+                if failures > 1 and self._supervisor.pid:  # else its end is reported already
+                    LOG.warning("%s", error)
+                await asyncio.sleep(_RETRY_S)
+                self._is_behind.set()
+
+    async def _bring_in_step(self) -> None:
+        """Tells the dataplane what it does not know yet. Raises DataplaneUnavailable."""
         async with self._applying:
-            await self._tell(Configure(self._config.snapshot))
-            await self._tell(SetRoutes(self._fib))
+            if not self._is_configured:
+                await self._tell(Configure(self._config.snapshot))
+                self._is_configured = True
+            routes = self._fib
+            if routes != self._told_routes:
+                await self._tell(SetRoutes(routes))
+                self._told_routes = routes
 
     async def _tell(self, request: Request) -> None:
-        try:
-            reply = await self._client.ask(request)
-        except DataplaneUnavailable as error:
-            LOG.warning("%s", error)  # it is told everything when it is back
-            return
+        reply = await self._client.ask(request)
         if isinstance(reply, Failed):
             LOG.error("dataplane: %s", reply.message)
 
@@ -319,7 +354,7 @@ class Daemon:
         routes = fib.mirror(state.routes, ports)
         if routes != self._fib:
             self._fib = routes
-            await self._tell(SetRoutes(routes))
+            self._is_behind.set()
 
     async def _see_neighbors(self, neighbors: list[Neighbor]) -> None:
         self._neighbors = neighbors

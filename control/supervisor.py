@@ -59,14 +59,11 @@ class _Process:
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended: {status}"
 
     async def terminate(self) -> None:
-        """Waits for it to end by itself, then asks, then kills."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _END_S)
-                return
             if not self._ended.is_set():
                 signal.pidfd_send_signal(self._fd, number)
-        await self._ended.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), _END_S)
 
     def _end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)
@@ -133,8 +130,10 @@ class Supervisor:
         """Ends the dataplane."""
         if self._process is None or self._process.has_ended:
             return
-        with contextlib.suppress(DataplaneUnavailable):
-            await self._client.ask(Stop())
+        with contextlib.suppress(DataplaneUnavailable, TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await self._client.ask(Stop())
+                await self._process.ended()
         await self._process.terminate()
         await self._client.close()
 

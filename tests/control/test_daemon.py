@@ -1,0 +1,405 @@
+"""The management process from start to end, with a dataplane that touches no packet.
+
+eth1 [ firewall ] eth2          eth9 is not a port
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.private import ROOT, cable, in_namespace, run
+
+STATE = Path("/run/state")
+CONFIG = Path("/run/firewall.set")
+JOURNAL = Path("/run/journal")
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from control.daemon import Options, run
+fake = (sys.executable, "-m", "tests.support.fake_dataplane")
+ports = dict(port.split("=") for port in sys.argv[3:])
+sys.exit(run(Options(config=Path(sys.argv[1]), ports=ports, directory=Path(sys.argv[2]),
+    io="netfilterqueue", queue=6, dataplane=fake)))
+"""
+
+LINES = """\
+set deviceconfig system hostname fw1
+set network interface ethernet ethernet1/1 layer3 ip 192.0.2.1/24
+set network interface ethernet ethernet1/2 layer3 ip 198.51.100.1/24
+set network virtual-router default interface [ ethernet1/1 ethernet1/2 ]
+set network virtual-router default routing-table ip static-route far destination 10.0.0.0/8
+set network virtual-router default routing-table ip static-route far nexthop ip-address 198.51.100.9
+set zone trust network layer3 ethernet1/1
+set zone untrust network layer3 ethernet1/2
+"""
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.perf_counter() + 20
+    while not condition():
+        assert time.perf_counter() < deadline, f"never: {what}"
+        time.sleep(0.01)
+
+
+class Firewall:
+    """A management process; what it says is kept in files."""
+
+    def __init__(self, *ports: str, state: Path = STATE, fake: str = "") -> None:
+        self._out, self._err = Path(f"{state}.out"), Path(f"{state}.err")
+        environment = {**os.environ, "FAKE_JOURNAL": str(JOURNAL), "FAKE_DATAPLANE": fake}
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", PROGRAM, str(CONFIG), str(state), *ports],
+                cwd=ROOT,
+                stdout=out,
+                stderr=err,
+                env=environment,
+            )
+
+    def out(self) -> str:
+        return self._out.read_text()
+
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def ready(self) -> "Firewall":
+        wait_until(lambda: "ready: " in self.out() or self.process.poll() is not None, "ready")
+        assert self.process.poll() is None, self.err()
+        return self
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+def refused(*ports: str, state: Path = STATE, fake: str = "") -> list[str]:
+    """What a firewall says that does not start."""
+    firewall = Firewall(*ports, state=state, fake=fake)
+    assert firewall.process.wait(20) == 2, firewall.err()
+    assert "ready" not in firewall.out()
+    return firewall.err().splitlines()
+
+
+def setup() -> None:
+    cable("eth1", "eth2", "eth9")
+    CONFIG.write_text(LINES)
+
+
+def journal() -> list[dict[str, object]]:
+    entries = [json.loads(line) for line in JOURNAL.read_text().splitlines()]
+    return [entry for entry in entries if entry.get("request") != "GetStatus"]
+
+
+def dataplanes() -> list[int]:
+    """Every one that was started, the last one last."""
+    return [int(str(entry["start"])) for entry in journal() if "start" in entry]
+
+
+def told(pid: int) -> list[tuple[object, list[str]]]:
+    """What that dataplane was told, up to the start of the next."""
+    result: list[tuple[object, list[str]]] = []
+    is_its = False
+    for entry in journal():
+        if "start" in entry:
+            is_its = entry["start"] == pid
+        elif is_its and isinstance(entry["detail"], list):
+            result.append((entry["request"], entry["detail"]))
+    return result
+
+
+def is_open() -> bool:
+    """Forwarding, and only through the queue."""
+    switches = run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")
+    hooked = [
+        f"-A SIXTUPLE -i {name} -j NFQUEUE --queue-num 6" in run(f"{tool}-save")
+        for name in ("eth1", "eth2")
+        for tool in ("iptables", "ip6tables")
+    ]
+    return switches == "1\n1\n" and all(hooked)
+
+
+def is_closed() -> bool:
+    switches = run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")
+    return switches == "0\n0\n" and "SIXTUPLE" not in run("iptables-save; ip6tables-save")
+
+
+def network() -> str:
+    """Addresses, routes and rules."""
+    addresses = "ip addr show dev eth1; ip addr show dev eth2"
+    return run(f"{addresses}; ip route; ip -6 route; (iptables-save; ip6tables-save) | grep ^-A")
+
+
+def is_alive(pid: int) -> bool:
+    """Zombies of a management process that was killed do not count."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+@in_namespace
+def test_start_and_stop(number: str) -> None:
+    setup()
+    firewall = Firewall().ready()
+    (line,) = firewall.out().splitlines()
+    (pid,) = dataplanes()
+    assert line == f"ready: 2 ports, queue 6, dataplane {pid} started, state in {STATE}"
+    assert is_open()
+    assert "10.0.0.0/8 via 198.51.100.9 dev eth2 proto 66" in run("ip route")
+    assert (STATE / "cli.sock").is_socket()
+    assert STATE.stat().st_mode & 0o777 == 0o700
+    (configure, routes) = told(pid)[:2]
+    assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
+    assert routes[0] == "SetRoutes"
+    wait_until(lambda: "10.0.0.0/8" in told(pid)[-1][1], "the static route is told")
+    assert firewall.end(signal.Signals[number]) == 0
+    assert firewall.err() == ""
+    assert is_closed()
+    assert not is_alive(pid)
+    assert not (STATE / "cli.sock").exists()
+    assert Firewall().ready().end() == 0
+
+
+@in_namespace
+def test_an_administrator_is_answered() -> None:
+    setup()
+    firewall = Firewall().ready()
+    run("ip neigh replace 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth1")
+
+    def ask(*commands: str) -> str:
+        asked = " ".join(f"-c '{command}'" for command in commands)
+        cli = f"{sys.executable} -m control.main cli --socket {STATE}/cli.sock"
+        return run(f"cd {ROOT}; {cli} {asked}")
+
+    shown = ask("show system info", "show interface all", "show routing route")
+    assert "hostname: fw1" in shown
+    assert "198.51.100.1/24" in shown
+    assert "10.0.0.0/8" in shown
+    wait_until(lambda: "02:00:00:00:00:09" in ask("show arp all"), "the neighbour is listed")
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_routes_are_told_as_they_change() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    run("ip route add 203.0.113.0/24 via 192.0.2.9")
+    wait_until(lambda: "203.0.113.0/24" in told(pid)[-1][1], "the route is told")
+    run("ip route del 203.0.113.0/24")
+    wait_until(lambda: "203.0.113.0/24" not in told(pid)[-1][1], "the route is gone")
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_a_dataplane_that_dies_is_replaced_and_told_everything() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (first,) = dataplanes()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 2, "replaced")
+    (_, second) = dataplanes()
+    configure, routes = told(second)
+    assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
+    assert routes[0] == "SetRoutes"
+    assert "10.0.0.0/8" in routes[1]
+    assert is_open()
+    assert firewall.end() == 0
+    assert len(firewall.err().splitlines()) == 2, firewall.err()
+    first_line, second_line = firewall.err().splitlines()
+    assert first_line.endswith(f"ERROR dataplane {first} killed by SIGKILL; starting it again"), (
+        first_line
+    )
+    assert second_line.endswith(f"WARNING dataplane runs again, pid {second}"), second_line
+
+
+@in_namespace
+def test_after_a_crash_everything_goes_on_and_is_taken_over() -> None:
+    setup()
+    crashed = Firewall().ready()
+    (pid,) = dataplanes()
+    crashed.process.kill()
+    crashed.process.wait()
+    assert is_alive(pid)
+    assert is_open()
+    before = network()
+    firewall = Firewall().ready()
+    assert f"dataplane {pid} taken over" in firewall.out()
+    assert dataplanes() == [pid]
+    assert network() == before
+    assert firewall.end() == 0
+    assert is_closed()
+    assert not is_alive(pid)
+
+
+@in_namespace
+def test_after_both_crashed_the_hook_holds_and_the_next_start_is_clean() -> None:
+    setup()
+    crashed = Firewall().ready()
+    (pid,) = dataplanes()
+    crashed.process.kill()
+    os.kill(pid, signal.SIGKILL)
+    crashed.process.wait()
+    assert is_open()
+    firewall = Firewall().ready()
+    assert "started" in firewall.out()
+    assert is_open()
+    assert firewall.end() == 0
+    assert is_closed()
+
+
+@in_namespace
+def test_reload() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    CONFIG.write_text(LINES.replace("192.0.2.1", "192.0.2.2").replace("10.0.0.0/8", "10.0.0.0/9"))
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"{CONFIG} loaded" in firewall.err(), "loaded")
+    assert "192.0.2.2/24" in run("ip addr show dev eth1")
+    assert "192.0.2.1/24" not in run("ip addr show dev eth1")
+    assert "10.0.0.0/9" in run("ip route")
+    assert [request for request, _ in told(pid)].count("Configure") == 2
+    wait_until(lambda: "10.0.0.0/9" in told(pid)[-1][1], "the new route is told")
+    assert firewall.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("set network interface ethernet ethernet1/1 layer3 ip 300.0.0.1/24", "300.0.0.1/24"),
+        (
+            "set network interface ethernet ethernet1/7 layer3 ip 203.0.113.1/24\n"
+            "set zone trust network layer3 ethernet1/7",
+            "ethernet1/7: there is no interface eth7",
+        ),
+    ],
+)
+@in_namespace
+def test_a_reload_with_errors_changes_nothing(change: str, message: str) -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    before = network()
+    CONFIG.write_text(f"{LINES}{change}\n")
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old configuration stays" in firewall.err(), "refused")
+    assert message in firewall.err()
+    assert network() == before
+    assert [request for request, _ in told(pid)].count("Configure") == 1
+    assert is_open()
+    assert firewall.end() == 0
+
+
+# ---- starts that are refused ---------------------------------------------------------------------
+
+
+@in_namespace
+def test_everything_wrong_with_the_configuration_is_said() -> None:
+    setup()
+    CONFIG.write_text(
+        LINES
+        + "set network interface ethernet ethernet1/1 layer3 ip 300.0.0.1/24\n"
+        + "set rulebase security rules r action perhaps\n"
+    )
+    lines = refused()
+    assert any(f"{CONFIG}:9" in line for line in lines), lines
+    assert any(f"{CONFIG}:10" in line for line in lines), lines
+    CONFIG.unlink()
+    assert refused() == [f"{CONFIG}: No such file or directory"]
+    assert not STATE.exists()
+
+
+@in_namespace
+def test_a_missing_interface() -> None:
+    setup()
+    run("ip link del eth2")
+    assert refused() == [
+        "ethernet1/2: there is no interface eth2; "
+        "name the one behind it with --port ethernet1/2=IFNAME"
+    ]
+    assert not STATE.exists()
+    assert Firewall("ethernet1/2=eth9").ready().end() == 0
+
+
+@in_namespace
+def test_a_second_one() -> None:
+    setup()
+    firewall = Firewall().ready()
+    before = network()
+    pid = firewall.process.pid
+    assert refused() == [
+        f"another firewall (pid {pid}) uses state directory {STATE}; name another with --state-dir"
+    ]
+    assert refused(state=Path("/run/other")) == [
+        f"another firewall (pid {pid}) runs in this network namespace: stop it, "
+        "or start this one in a namespace of its own"
+    ]
+    assert network() == before
+    assert is_open()
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_without_privilege() -> None:
+    setup()
+    STATE.mkdir(mode=0o700)
+    command = [sys.executable, "-c", PROGRAM, str(CONFIG), str(STATE)]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "no privilege to change the network: start as root, or with CAP_NET_ADMIN\n"
+    )
+    assert list(STATE.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fake", "message"),
+    [
+        ("refuse-start", "the dataplane does not start: queue is taken"),
+        ("refuse", "this dataplane takes no configuration"),
+    ],
+)
+@in_namespace
+def test_a_dataplane_that_does_not_want(fake: str, message: str) -> None:
+    setup()
+    assert refused(fake=fake) == [message]
+    assert is_closed()
+    assert not is_alive(dataplanes()[-1])
+
+
+@in_namespace
+def test_what_was_forwarding_before_is_closed_while_the_firewall_is_not_there() -> None:
+    """A machine that was a router must not be one around the firewall, nor after it."""
+    setup()
+    run("sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv6.conf.all.forwarding=1")
+    firewall = Firewall().ready()
+    assert is_open()
+    assert firewall.end() == 0
+    assert is_closed()
+
+
+@in_namespace
+def test_it_can_be_stopped_while_it_starts() -> None:
+    setup()
+    firewall = Firewall(fake="mute")
+    wait_until(lambda: JOURNAL.exists() and len(dataplanes()) == 1, "the dataplane is started")
+    assert firewall.end() == 0
+    assert is_closed()
+    wait_until(lambda: not is_alive(dataplanes()[0]), "the dataplane is gone")
