@@ -18,6 +18,7 @@ class Groups:
     """Groups of one kind: what each names, groups or not. Needs no correct tree."""
 
     def __init__(self, tree: Tree, list_name: str, member_list: str) -> None:
+        self.member_list = member_list
         self._members = {
             name: tuple(node.members(member_list)) for name, node in tree.entries(list_name).items()
         }

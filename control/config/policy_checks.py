@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from graphlib import CycleError, TopologicalSorter
 
 from control.config import schema
 from control.config.errors import Problem, shown
@@ -11,6 +10,8 @@ from control.config.objects import Groups, Objects
 from control.config.set_syntax import path_text
 from control.config.tree import Tree
 from control.config.value_types import literal_addresses
+
+_SHOWN_GROUPS = 8  # of a circle
 
 
 def policy_problems(tree: Tree) -> Iterator[Problem]:
@@ -40,23 +41,31 @@ def _shared_names(tree: Tree, objects: str, groups: str) -> Iterator[Problem]:
 
 
 def _cycles(tree: Tree, list_name: str, groups: Groups) -> Iterator[Problem]:
+    """A problem for each member that leads back to the group it is in, or to one around that."""
     edges = groups.edges()
-    while True:
-        try:
-            TopologicalSorter(edges).prepare()
-            return
-        except CycleError as error:
-            circle: list[str] = error.args[1]
-        # graphlib goes from member to group; read it the way the groups are written.
-        circle.reverse()
-        around = " > ".join(map(path_text, ([name] for name in circle)))
-        yield Problem(
-            tree.entries(list_name)[circle[0]].line,
-            path_text((list_name, circle[0])),
-            f"the group is in itself: {around}; remove one of these members",
-        )
-        for name in circle:
-            edges.pop(name, None)
+    done: set[str] = set()
+    for start in edges:
+        path: dict[str, Iterator[str]] = {} if start in done else {start: iter(edges[start])}
+        while path:
+            group, members = next(reversed(path.items()))
+            for member in members:
+                if member in path:
+                    line = tree.members(list_name, group, groups.member_list)[member]
+                    message = f"{_circle(list(path), member)}; remove one of these members"
+                    yield Problem(line, path_text((list_name, group)), message)
+                elif member not in done:
+                    path[member] = iter(edges[member])
+                    break
+            else:
+                done.add(group)
+                del path[group]
+
+
+def _circle(path: list[str], member: str) -> str:
+    circle = [path_text([name]) for name in path[path.index(member) :]]
+    if len(circle) > _SHOWN_GROUPS:
+        circle[_SHOWN_GROUPS - 1 : -1] = ["..."]
+    return f"the group is in itself: {' > '.join([*circle, path_text([member])])}"
 
 
 def _intrazone(path: tuple[str, ...], rule: Tree) -> Iterator[Problem]:

@@ -16,6 +16,9 @@ from control.config.set_syntax import number_problems, path_text
 from control.config.tree import Tree
 from control.config.value_types import Reference, ValueType, looks_like_addresses
 
+# Names compared in search of what was meant; with thousands of wrong ones nobody waits for it.
+_MAX_COMPARISONS = 100_000
+
 
 def validate(tree: Tree) -> list[Problem]:
     """In the order of their lines."""
@@ -28,6 +31,7 @@ class _Walk:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self._comparisons = _MAX_COMPARISONS
 
     def run(self) -> Iterator[Problem]:
         return self._container(schema.ROOT, self._tree, ())
@@ -97,12 +101,17 @@ class _Walk:
             except ValueError as error:
                 message = str(error)
         else:
-            known = [name for names in lists for name in names]
-            close = suggestion(value, [*known, *to.predefined, *type_.words])
+            close = self._suggestion(value, lists, (*to.predefined, *type_.words))
             message = (
                 f"{to.noun} {shown(value)} does not exist{close or f'; right is {type_.right}'}"
             )
         yield Problem(line, where, message, severity)
+
+    def _suggestion(self, value: str, lists: list[dict[str, Tree]], words: tuple[str, ...]) -> str:
+        self._comparisons -= sum(map(len, lists))
+        if self._comparisons < 0:
+            return ""
+        return suggestion(value, [*(name for names in lists for name in names), *words])
 
 
 def _choices(container: Container, node: Tree, path: tuple[str, ...]) -> Iterator[Problem]:

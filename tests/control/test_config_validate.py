@@ -450,6 +450,19 @@ def test_every_circle_is_found() -> None:
     assert len(members & set("de")) == 1
 
 
+def test_a_wide_circle_is_one_line() -> None:
+    groups = [f"set address-group g{n} static g{(n + 1) % 5000}" for n in range(5000)]
+    (problem,) = problems_of("\n".join(groups))
+    assert problem.line == LINE + 4999
+    assert problem.message.startswith("the group is in itself: g0 > g1 > g2 > g3 > ")
+    assert problem.message.endswith("> ... > g4999 > g0; remove one of these members")
+
+
+def test_thousands_of_names_that_do_not_exist() -> None:
+    groups = [f"set address-group g{n} static h{n}" for n in range(3000)]
+    assert len(problems_of("\n".join(groups))) == 3000
+
+
 def test_groups_nested_ten_thousand_deep() -> None:
     groups = [f"set address-group g{n} static g{n + 1}" for n in range(10_000)]
     text = "\n".join(
