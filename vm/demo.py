@@ -4,7 +4,9 @@ Ends in the firewall's command line where there is a terminal. The status is 1 w
 not go as expected, 2 where there can be no lab.
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -48,6 +50,18 @@ def look(firewall: Firewall) -> None:
     ask(firewall, "show log traffic")
 
 
+def run_in_foreground(command: list[str]) -> None:
+    """Runs an interactive command that has the terminal and its ^C for itself, as a shell would."""
+    terminal = sys.stdin.fileno()
+    ours = os.tcgetpgrp(terminal)
+    process = subprocess.Popen(command, env=environment(), process_group=0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or taking the terminal back would stop us
+    os.tcsetpgrp(terminal, process.pid)
+    os.killpg(process.pid, signal.SIGCONT)  # in case it wanted the terminal before that
+    process.wait()
+    os.tcsetpgrp(terminal, ours)
+
+
 def demonstrate(lab: Lab) -> bool:
     show("firewall: sixtuple run --config vm/lab.set")
     firewall = Firewall(lab)
@@ -57,7 +71,7 @@ def demonstrate(lab: Lab) -> bool:
     look(firewall)
     if sys.stdin.isatty() and sys.stdout.isatty():
         show("\nThe firewall's command line; `exit` ends the demonstration.")
-        subprocess.run(lab.command(FIREWALL, firewall.cli()), env=environment(), check=False)
+        run_in_foreground(lab.command(FIREWALL, firewall.cli()))
     status = firewall.stop()
     if status:
         raise LabError(f"the firewall ended with status {status}: {firewall.said()}")
