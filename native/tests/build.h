@@ -141,6 +141,25 @@ static inline uint32_t build_packet(uint8_t *out, const struct build *b)
     return len;
 }
 
+/* Writes an ICMP or ICMPv6 error of this type from host `from` that quotes a packet to that packet's sender. */
+static inline uint32_t build_icmp_error(uint8_t *out, uint32_t from, uint8_t type, const uint8_t *quoted, uint32_t len)
+{
+    uint8_t family = quoted[0] >> 4;
+    struct build b = {.family = family, .proto = family == 4 ? PROTO_ICMP : PROTO_ICMPV6, .icmp_type = type,
+                      .src = from, .payload = len};
+    uint32_t header = family == 4 ? 20 : 40, whole = build_packet(out, &b);
+    if (family == 4) {
+        memcpy(out + 16, quoted + 12, 4);
+        build_be16(out + 10, 0);
+        build_be16(out + 10, ~build_sum(0, out, 20) & 0xffff);
+    } else {
+        memcpy(out + 24, quoted + 8, 16);
+    }
+    memcpy(out + header + 8, quoted, len);
+    build_l4_checksum(out, whole);
+    return whole;
+}
+
 /* ---- engines: port 1 in zone 1, port 2 in zone 2, port 3 in zone 3, IPv6 everywhere -------------------- */
 
 static const int64_t SECOND = 1000000000;

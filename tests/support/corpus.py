@@ -1,0 +1,171 @@
+"""Writes the seeds of the fuzz targets (native/tests/fuzz_*.c):
+
+    python -m tests.support.corpus
+
+Inputs a fuzzer found are kept beside them under names that begin with `found-`; those stay.
+"""
+
+from pathlib import Path
+
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6ND_NS,
+    HBHOptUnknown,
+    ICMPv6MLReport2,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    Jumbo,
+    PadN,
+)
+from scapy.layers.l2 import CookedLinux, Dot1Q, Ether
+
+from tests.support import packets
+from tests.support.packets import FAMILIES, OWN
+
+ROOT = Path(__file__).parents[2] / "native" / "tests" / "corpus"
+
+# ---- fuzz_packet: link type and flags, then the frame
+
+IP_LINK, ETHERNET, COOKED, COOKED2, NULL = range(5)
+TRUSTED, MEND_IPV4 = 8, 16
+
+
+def packet_seeds() -> dict[str, bytes]:
+    plain: dict[str, bytes] = {}
+    for family in FAMILIES:
+        plain |= {
+            f"tcp{family}": packets.tcp("PA", family, payload=b"data"),
+            f"udp{family}": packets.udp(family),
+            f"echo{family}": packets.echo(family),
+            f"reply{family}": packets.echo(family, reply=True, back=True),
+            f"gre{family}": packets.other(47, family),
+            f"error-tcp{family}": packets.icmp_error(packets.tcp("S", family)),
+            f"error-echo{family}": packets.icmp_error(packets.echo(family), kind="exceeded"),
+        }
+    base = packets.ip(6)
+    segment = TCP(sport=1, dport=2)
+    plain |= {
+        "options4": bytes(IP(src="192.0.2.10", dst="198.51.100.20", options=b"\x94\x04\0\0") / segment),
+        "fragment4": bytes(IP(src="192.0.2.10", dst="198.51.100.20", frag=3, flags="MF") / segment),
+        "hop6": bytes(base / IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0\0")]) / segment),
+        "jumbo6": bytes(base / IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=70000)]) / segment),
+        "chain6": bytes(
+            base
+            / IPv6ExtHdrHopByHop()
+            / IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x3E, optdata=b"abc")])
+            / IPv6ExtHdrRouting(addresses=["2001:db8::9"], segleft=0)
+            / IPv6ExtHdrFragment(id=9)
+            / UDP(sport=3, dport=4)
+        ),
+        "fragment6": bytes(base / IPv6ExtHdrFragment(offset=5, m=1, id=9) / UDP(sport=3, dport=4)),
+        "neighbour6": bytes(
+            IPv6(src="2001:db8:1::10", dst=OWN[6], hlim=255) / ICMPv6ND_NS(tgt=OWN[6])
+        ),
+        "listener6": bytes(
+            IPv6(src="fe80::1", dst="ff02::16", hlim=1) / IPv6ExtHdrHopByHop() / ICMPv6MLReport2()
+        ),
+    }
+    seeds = {name: bytes([IP_LINK | MEND_IPV4]) + data for name, data in plain.items()}
+    for family in FAMILIES:
+        tcp = packets.tcp("S", family)
+        ethertype = 0x0800 if family == 4 else 0x86DD
+        address_family = (2 if family == 4 else 10).to_bytes(4, "little")
+        ethernet = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=ethertype))
+        cooked = bytes(CookedLinux(pkttype=0, src=b"\2\0\0\0\0\1\0\0", proto=ethertype))
+        cooked2 = ethertype.to_bytes(2, "big") + bytes(18)
+        seeds |= {
+            f"ethernet-tcp{family}": bytes([ETHERNET]) + ethernet + tcp,
+            f"cooked-tcp{family}": bytes([COOKED]) + cooked + tcp,
+            f"cooked2-tcp{family}": bytes([COOKED2]) + cooked2 + tcp,
+            f"null-tcp{family}": bytes([NULL]) + address_family + tcp,
+            f"trusted-tcp{family}": bytes([IP_LINK | TRUSTED]) + tcp,
+        }
+    tagged = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5)
+    seeds["ethernet-vlan"] = bytes([ETHERNET]) + bytes(tagged / IP(packets.tcp()))
+    return seeds
+
+
+# ---- fuzz_engine: a history of operations, see its head
+
+SYN, ACK, FIN, RST = 2, 16, 1, 4
+BACK = 8
+
+
+def _packet(shape: int, flags: int, *, port: int, hosts: int = 0) -> bytes:
+    return bytes([0, shape, hosts, flags, port])
+
+
+def _install(action: int = 0, *, egress: int = 1, which: int = 0, server: int = 0) -> bytes:
+    return bytes([2, which, egress | action << 2, server])
+
+
+def _tick(power: int) -> bytes:
+    return bytes([4, power])
+
+
+_VERDICTS, _EVENTS, _LIST = b"\5", b"\6", bytes([9, 0xC8, 0])
+
+
+def engine_seeds() -> dict[str, bytes]:
+    seeds = {}
+    for version, family in enumerate(FAMILIES):
+        tcp, udp, icmp = version, version | 1 << 1, version | 2 << 1
+        handshake = (
+            _packet(tcp, SYN, port=1)
+            + _install()
+            + _packet(tcp | BACK, SYN | ACK, port=2)
+            + _packet(tcp, ACK, port=1)
+        )
+        seeds |= {
+            f"handshake-fin{family}": handshake
+            + _packet(tcp, FIN | ACK, port=1)
+            + _packet(tcp | BACK, FIN | ACK, port=2)
+            + _LIST
+            + _tick(35),
+            f"reset-reuse{family}": handshake
+            + _packet(tcp | BACK, RST, port=2)
+            + _packet(tcp, SYN, port=1)
+            + _install()
+            + _EVENTS,
+            f"parked{family}": _packet(udp, 0, port=1) * 20 + _install() + _VERDICTS,
+            f"timeout{family}": _packet(udp, 0, port=1) * 3 + _tick(30) + _install(),
+            f"both-first{family}": _packet(udp, 0, port=1)
+            + _packet(udp | BACK, 0, port=2)
+            + _install()
+            + _install(egress=0),
+            f"discard{family}": _packet(tcp, SYN, port=1)
+            + _install(5)
+            + _packet(tcp, SYN, port=1)
+            + _tick(37),
+            f"error{family}": _packet(udp, 0, port=1)
+            + _install()
+            + _packet(udp | 1 << 4, 0, port=2)
+            + _packet(icmp, 0, port=1, hosts=5)
+            + _install(egress=2),
+            f"commit{family}": _packet(udp, 0, port=3) + bytes([8, 0x20]) + _install(egress=0),
+            f"refused{family}": _packet(udp, 0, port=1) + bytes([3, 0, 68]) + bytes([7, 1]),
+        }
+    hosts = (_packet(2, 0, port=1, hosts=number) + _install() for number in range(16))
+    seeds["table-full"] = b"".join(hosts) + _EVENTS
+    translated = _packet(0, SYN, port=1) + _install(server=0x0F) + _packet(0, SYN, port=1, hosts=1)
+    seeds["translated"] = translated + _install(server=0x1B) + _tick(33)
+    frame = packets.tcp()
+    seeds["frame"] = bytes([1, 0, 1, len(frame)]) + frame + _install()
+    return seeds
+
+
+def write(folder: Path, seeds: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if not old.name.startswith("found-"):
+            old.unlink()
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    write(ROOT / "packet", packet_seeds())
+    write(ROOT / "engine", engine_seeds())
