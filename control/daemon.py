@@ -104,6 +104,8 @@ def load(options: Options) -> Running:
         raise StartError([f"{name}: {error.strerror}"]) from None
     loaded = load_config(text, name)
     try:
+        if loaded.errors:
+            raise ConfigError(loaded.errors)
         snapshot = compile_snapshot(loaded.tree, options.ports)
     except ConfigError as error:
         raise StartError([problem.text(name) for problem in error.problems]) from None

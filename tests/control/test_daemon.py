@@ -277,6 +277,7 @@ def test_reload() -> None:
     ("change", "message"),
     [
         ("set network interface ethernet ethernet1/1 layer3 ip 300.0.0.1/24", "300.0.0.1/24"),
+        ("set zone trust nonsense", f"{CONFIG}:9: error: zone trust: unknown element"),
         (
             "set network interface ethernet ethernet1/7 layer3 ip 203.0.113.1/24\n"
             "set zone trust network layer3 ethernet1/7",

@@ -19,7 +19,8 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 async def read(reader: asyncio.StreamReader) -> Request:
     (length,) = LENGTH.unpack(await reader.readexactly(4))
-    return msgspec.msgpack.decode(await reader.readexactly(length), type=Request)
+    request: Request = msgspec.msgpack.decode(await reader.readexactly(length), type=Request)
+    return request
 
 
 def write(writer: asyncio.StreamWriter, reply: Reply) -> None:

@@ -34,7 +34,9 @@ def forwarding() -> str:
 
 def state() -> str:
     switches = "sysctl -a 2>/dev/null | grep -E '^net.ipv[46].(conf|ip_forward)'"
-    return run(f"ip addr; ip route; ip -6 route; {switches}; nft list ruleset")
+    rules = "(iptables-save; ip6tables-save) | grep ^-A"
+    addresses = "ip addr show dev eth1; ip addr show dev eth2"
+    return run(f"{addresses}; ip route; ip -6 route show proto 66; {switches}; {rules}")
 
 
 @in_namespace

@@ -6,7 +6,7 @@ from ipaddress import ip_interface
 import pytest
 
 from control.system import links
-from control.system.netlink import Link, Netlink
+from control.system.netlink import Address, Link, Netlink
 from dataplane.snapshot import Port
 from tests.support.private import cable, in_namespace, run
 
@@ -149,5 +149,5 @@ def test_indices() -> None:
 
 
 def test_link_local_is_about_ipv6() -> None:
-    assert links.Address(1, ip_interface("fe80::1/64")).is_link_local
-    assert not links.Address(1, ip_interface("169.254.0.1/16")).is_link_local
+    assert Address(1, ip_interface("fe80::1/64")).is_link_local
+    assert not Address(1, ip_interface("169.254.0.1/16")).is_link_local
