@@ -15,7 +15,7 @@ FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-c test-py netns lint format asan fuzz clean
+.PHONY: help setup run test test-c test-py netns lint format asan fuzz bench clean
 .PHONY: packages packages-fuzz c-tests fuzzers
 
 help: ## this list
@@ -68,6 +68,9 @@ fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (60), starting from it
 			|| { tail -n 40 build/$$name.log >&2; exit 1; }; \
 		sed -n 's/^stat::number_of_executed_units: */  inputs tried: /p' build/$$name.log; \
 	done
+
+bench: setup ## throughput and connection rate, beside what bounds them
+	@$(PYTHON) -m tests.bench.throughput
 
 clean: ## remove what was built; .venv stays
 	@rm -rf build native/_engine.c native/_engine*.so *.egg-info \
