@@ -12,6 +12,7 @@ Severity = Literal["error", "warning"]
 
 # Names and values are far shorter; what is longer is not meant to be read in a message.
 _SHOWN_CHARACTERS = 80
+_SHOWN_ESCAPES = 24  # where a character may take twelve
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +40,9 @@ class ConfigError(Exception):
 
 def shown(text: str) -> str:
     """Input in quotes, shortened, and harmless to a terminal whatever it is."""
-    return json.dumps(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
+    plain = text.isascii() and text.isprintable()
+    limit = _SHOWN_CHARACTERS if plain else _SHOWN_ESCAPES
+    return json.dumps(text if len(text) <= limit else text[:limit] + "...")
 
 
 def suggestion(text: str, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from control.config import schema, value_types
@@ -191,6 +191,8 @@ READERS: list[Callable[[str], object]] = [
 ]
 
 
+@example("\U0001f525" * 100)
+@example("\x7f" * 100)
 @given(st.text() | st.text(alphabet="0123456789abcdef:./-,"))
 def test_reading_any_text(text: str) -> None:
     """A value or a ValueError with a sentence, whatever the text is."""
