@@ -169,7 +169,7 @@ class Daemon:
         self._applying = asyncio.Lock()  # a configuration is on its way to dataplane and kernel
         self._reload_wanted = asyncio.Event()
         self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
-        self._state = KernelState([], [], [])
+        self._state = KernelState({}, [], [], [])
         self._fib: tuple[Route, ...] = ()
         self._is_configured = False  # the dataplane, with self._config
         self._told_routes: tuple[Route, ...] | None = None
@@ -295,11 +295,23 @@ class Daemon:
                 LOG.error("%s", line)
             LOG.error("%s not loaded, the old configuration stays", self._options.config)
             if self._config is not old:
-                await self._configure(old)
+                await self._go_back_to(old)
         else:
             self.hostname = config.hostname
-            await self._see_kernel(await asyncio.to_thread(self._kernel.look))
             LOG.info("%s loaded", self._options.config)
+        self._kernel_mirror.refresh()
+
+    async def _go_back_to(self, old: Running) -> None:
+        """From a configuration the dataplane took and the kernel did not."""
+        async with self._applying:
+            self._config = old
+            await self._forget_told()
+            try:
+                await asyncio.to_thread(
+                    self._kernel.configure, old.snapshot.ports, old.static_routes
+                )
+            except KernelError as error:
+                LOG.error("%s", error)
 
     # ---- dataplane -------------------------------------------------------------------------------
 
@@ -352,8 +364,7 @@ class Daemon:
         self._learned_since_s = {
             prefix: since_s.get(prefix, now_s) for prefix in fib.learned(state.routes)
         }
-        ports = links.indices(self._config.snapshot.ports, state.links)
-        routes = fib.mirror(state.routes, ports)
+        routes = fib.mirror(state.routes, state.ports)
         if routes != self._fib:
             self._fib = routes
             self._is_behind.set()

@@ -30,6 +30,7 @@ from dataplane.snapshot import Port
 
 
 class KernelState(NamedTuple):
+    ports: dict[int, str]  # names by the index of the link behind them
     links: list[Link]
     routes: list[KernelRoute]
     refused: list[str]  # a line for each static route that is not in force
@@ -93,7 +94,7 @@ class Kernel:
         routes that went with a link are put back."""
         with self._open_turn(), Netlink() as netlink:
             state, todo = self._read(netlink)
-            if links.indices(self._ports, state.links) != self._indices:
+            if state.ports != self._indices:
                 self._configure(netlink)
                 state, todo = self._read(netlink)
             if not todo.is_empty:
@@ -124,9 +125,10 @@ class Kernel:
         self._indices = indices
 
     def _read(self, netlink: Netlink) -> tuple[KernelState, routes.Plan]:
-        state = KernelState(netlink.links(), netlink.routes(), [])
-        todo = routes.plan(self._static_routes, state.links, state.routes)
-        return state._replace(refused=todo.refused), todo
+        present, table = netlink.links(), netlink.routes()
+        todo = routes.plan(self._static_routes, present, table)
+        ports = links.indices(self._ports, present)
+        return KernelState(ports, present, table, todo.refused), todo
 
     def _remembered(self) -> list[str]:
         """The interfaces configured last, by us or before a crash."""

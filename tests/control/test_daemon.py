@@ -267,7 +267,7 @@ def test_reload() -> None:
     wait_until(lambda: f"{CONFIG} loaded" in firewall.err(), "loaded")
     assert "192.0.2.2/24" in run("ip addr show dev eth1")
     assert "192.0.2.1/24" not in run("ip addr show dev eth1")
-    assert "10.0.0.0/9" in run("ip route")
+    wait_until(lambda: "10.0.0.0/9" in run("ip route"), "the new route is set")
     assert [request for request, _ in told(pid)].count("Configure") == 2
     wait_until(lambda: "10.0.0.0/9" in told(pid)[-1][1], "the new route is told")
     assert firewall.end() == 0
@@ -298,6 +298,29 @@ def test_a_reload_with_errors_changes_nothing(change: str, message: str) -> None
     assert network() == before
     assert [request for request, _ in told(pid)].count("Configure") == 1
     assert is_open()
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_a_reload_the_kernel_does_not_take_goes_back() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    before = network()
+    run("mount -o bind,ro /proc/sys /proc/sys")
+    third = "set network interface ethernet ethernet1/9 layer3 ip 203.0.113.1/24\n"
+    CONFIG.write_text(LINES + third + "set zone trust network layer3 ethernet1/9\n")
+    firewall.process.send_signal(signal.SIGHUP)
+    configured = [["ethernet1/1", "ethernet1/2"], ["ethernet1/1", "ethernet1/2", "ethernet1/9"]]
+    configured.append(configured[0])
+    wait_until(
+        lambda: [ports for request, ports in told(pid) if request == "Configure"] == configured,
+        "the dataplane has the old configuration again",
+    )
+    wait_until(lambda: network() == before, "the kernel has the old configuration again")
+    assert "cannot set net.ipv4.conf.eth9." in firewall.err()
+    assert "the old configuration stays" in firewall.err()
+    run("umount /proc/sys")
     assert firewall.end() == 0
 
 
