@@ -12,7 +12,7 @@ Severity = Literal["error", "warning"]
 
 # Names and values are far shorter; what is longer is not meant to be read in a message.
 _SHOWN_CHARACTERS = 80
-_SHOWN_ESCAPES = 24  # where a character may take twelve
+_SHOWN_ESCAPES = 20  # where a character may take twelve
 
 
 @dataclass(frozen=True, slots=True, order=True)
