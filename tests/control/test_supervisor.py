@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,15 +50,23 @@ class Bench:
             await asyncio.gather(task, return_exceptions=True)
             await supervisor.stop()
 
+    def started(self) -> list[int]:
+        return [int(str(entry["start"])) for entry in self.journal() if "start" in entry]
+
     def journal(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in (self.directory / "journal").read_text().splitlines()]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("FAKE_JOURNAL", str(tmp_path / "journal"))
-    return Bench(tmp_path)
+    bench = Bench(tmp_path)
+    yield bench
+    if (tmp_path / "journal").exists():
+        for pid in bench.started():
+            with contextlib.suppress(ProcessLookupError):  # where the test did its work
+                os.kill(pid, signal.SIGKILL)
 
 
 def check(test: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -115,7 +123,7 @@ def test_one_that_is_left_is_taken_over(bench: Bench) -> None:
         async with bench.running(second):
             os.kill(first.pid, signal.SIGKILL)
             assert await bench.restarts.get() != first.pid
-        assert len([entry for entry in bench.journal() if "start" in entry]) == 2
+        assert len(bench.started()) == 2
 
     check(test)
 
