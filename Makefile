@@ -56,7 +56,7 @@ asan: setup ## Python tests of engine and dataplane, with a sanitized engine
 		"building the engine with sanitizers" \
 		$(PYTHON) setup.py --quiet build --build-base build/asan-temp --build-lib build/asan
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-		.venv/bin/pytest -o 'pythonpath=build/asan .' $(wildcard tests/native tests/dataplane)
+		.venv/bin/pytest -o 'pythonpath=build/asan .' tests/native tests/dataplane
 
 fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (60), starting from its corpus
 	@$(call build,fuzzers,building the fuzz targets)
