@@ -5,6 +5,7 @@ says so and takes the log entries. Times are the edge's clock; `wall_offset_ns` 
 of day.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -31,6 +32,7 @@ from native import (
     PortConfig,
     SessionView,
     Stats,
+    Undecided,
     Verdict,
 )
 from native import Engine as NativeEngine
@@ -151,19 +153,25 @@ class Engine:
     def _decide_all(self) -> None:
         while waiting := self._native.undecided():
             for packet in waiting:
-                try:
-                    context, refusal = decide(packet, self._tables)
-                except Exception:  # a fault of ours must not take the firewall down: fail closed
-                    log.exception("slowpath failed on a packet")
-                    self._native.refuse(packet.handle, DropReason.flow_slowpath_error)
-                    continue
-                if refusal is not None:
-                    self._native.refuse(packet.handle, refusal)
-                    if refusal is DropReason.flow_policy_deny:
-                        self._log_refused(context)
-                else:
-                    assert context.spec is not None
-                    self._native.install(packet.handle, context.spec)
+                # the other end may have spoken first too, and its answer was this one's
+                with contextlib.suppress(KeyError):
+                    self._decide(packet)
+
+    def _decide(self, packet: Undecided) -> None:
+        """Answers a packet that waits. Raises KeyError where it does not wait any more."""
+        try:
+            context, refusal = decide(packet, self._tables)
+        except Exception:  # a fault of ours must not take the firewall down: fail closed
+            log.exception("slowpath failed on a packet")
+            self._native.refuse(packet.handle, DropReason.flow_slowpath_error)
+            return
+        if refusal is not None:
+            self._native.refuse(packet.handle, refusal)
+            if refusal is DropReason.flow_policy_deny:
+                self._log_refused(context)
+        else:
+            assert context.spec is not None
+            self._native.install(packet.handle, context.spec)
 
     # ---- logs
 

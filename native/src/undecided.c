@@ -205,13 +205,11 @@ uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
     return n;
 }
 
-/* The server's key may belong to a packet that waits too: both ends spoke first. That packet then finds
- * this session when its own answer comes. */
-static void give_way(struct engine *e, const struct flow_key *s2c)
+/* The reference of the packet with this key that waits for the slowpath, or NONE. */
+static uint32_t undecided_ref(const struct engine *e, const struct flow_key *key)
 {
-    uint32_t ref = flow_table_lookup(e, s2c);
-    if (ref / 2 > e->params.max_sessions)
-        flow_table_remove(e, ref);
+    uint32_t ref = flow_table_lookup(e, key);
+    return ref / 2 > e->params.max_sessions ? ref : NONE;
 }
 
 static bool is_sane(const struct engine *e, const struct session_spec *spec)
@@ -228,29 +226,32 @@ int64_t engine_install(struct engine *e, uint32_t handle, const struct session_s
     if (!is_sane(e, spec))
         return -EINVAL;
     struct flow_key c2s = e->undecided[index].key;
-    uint32_t at = close_handle(e, index), slot = flow_table_lookup(e, &c2s) / 2;
-    if (slot && slot <= e->params.max_sessions && session_is_over(e, slot))
-        slot = NONE;
-    if (!slot) { /* else both ends spoke first, see give_way */
-        give_way(e, &spec->s2c);
-        slot = session_install(e, &c2s, e->held[at - 1].port, spec, &reason);
-        if (!slot) {
-            while (at)
-                at = release_dropped(e, at, 0, reason);
-            return 0;
-        }
-        if (spec->action != ACTION_allow) {
-            const struct packet *first = &e->held[at - 1].packet;
-            struct session *s = &e->sessions[slot];
-            s->packets[C2S]++, s->bytes[C2S] += first->len;
-            if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
-                reset_sender(e, first, s->port[C2S]);
-            at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
-        }
+    uint32_t at = close_handle(e, index);
+    uint32_t server = undecided_ref(e, &spec->s2c); /* both ends spoke first: that packet waits too */
+    if (server)
+        flow_table_remove(e, server);
+    uint32_t slot = session_install(e, &c2s, e->held[at - 1].port, spec, &reason);
+    if (!slot) {
+        if (server)
+            flow_table_insert(e, server);
+        while (at)
+            at = release_dropped(e, at, 0, reason);
+        return 0;
+    }
+    if (spec->action != ACTION_allow) {
+        const struct packet *first = &e->held[at - 1].packet;
+        struct session *s = &e->sessions[slot];
+        s->packets[C2S]++, s->bytes[C2S] += first->len;
+        if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
+            reset_sender(e, first, s->port[C2S]);
+        at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
     }
     while (at)
         at = release(e, at);
-    return slot <= e->params.max_sessions ? slot : 0;
+    if (server) /* this session is its answer */
+        for (at = close_handle(e, server / 2 - e->params.max_sessions - 1); at;)
+            at = release(e, at);
+    return slot;
 }
 
 int engine_refuse(struct engine *e, uint32_t handle, uint32_t reason)

@@ -167,7 +167,8 @@ static void handles_expire(void)
     engine_free(e);
 }
 
-static void both_ends_speak_first(enum action action, bool answered_in_order)
+/* The answer to one end is the other's too. */
+static void both_ends_speak_first(enum action action, int asked_first)
 {
     struct engine *e = build_engine((struct engine_params){0});
     struct build there = udp_of(1), back = reversed(there);
@@ -177,54 +178,51 @@ static void both_ends_speak_first(enum action action, bool answered_in_order)
     build_feed(e, &there, 1, 0, 3);
     build_feed(e, &back, 2, 0, 4);
     CHECK(engine_undecided(e, u, 2) == 2);
-    struct session_spec first = build_spec(&u[0].key, 2, action), second = build_spec(&u[1].key, 1, action);
-    int64_t ids[2];
-    if (answered_in_order) {
-        ids[0] = engine_install(e, u[0].handle, &first);
-        ids[1] = engine_install(e, u[1].handle, &second);
-    } else {
-        ids[1] = engine_install(e, u[1].handle, &second);
-        ids[0] = engine_install(e, u[0].handle, &first);
-    }
-    CHECK(ids[0] == 1 && ids[1] == 1 && stats_of(e).allocated == 1);
+    int other = !asked_first;
+    struct session_spec spec = build_spec(&u[asked_first].key, (uint16_t)(2 - asked_first), action);
+    struct session_spec late = build_spec(&u[other].key, (uint16_t)(2 - other), action);
+    CHECK(engine_install(e, u[asked_first].handle, &spec) == 1);
+    CHECK(engine_install(e, u[other].handle, &late) == -ENOENT);
+    CHECK(engine_refuse(e, u[other].handle, COUNTER_flow_policy_deny) == -ENOENT);
     uint32_t count;
     const struct verdict *all = engine_verdicts(e, &count);
     CHECK(count == 4);
     for (uint32_t i = 0; i < count; i++) {
-        CHECK(all[i].tag == (answered_in_order ? (uint64_t[]){1, 3, 2, 4} : (uint64_t[]){2, 4, 1, 3})[i]);
+        CHECK(all[i].tag == (asked_first ? (uint64_t[]){2, 4, 1, 3} : (uint64_t[]){1, 3, 2, 4})[i]);
         CHECK(all[i].action == (action == ACTION_allow ? VERDICT_FORWARD : VERDICT_DROP) && all[i].session == 1);
         if (action == ACTION_allow)
             CHECK(all[i].port == (all[i].tag & 1 ? 2 : 1));
+        else
+            CHECK(all[i].reason == (i ? COUNTER_flow_discard_drop : COUNTER_flow_policy_deny));
     }
     engine_verdicts_done(e);
     struct session_view view;
     CHECK(!engine_session(e, 1, &view) && view.packets[C2S] == 2 && view.packets[S2C] == 2);
-    CHECK(stats_of(e).held == 0 && stats_of(e).undecided == 0);
+    CHECK(stats_of(e).held == 0 && stats_of(e).undecided == 0 && stats_of(e).allocated == 1);
     engine_clear(e, 1);
     CHECK(!flow_table_lookup(e, &u[0].key) && !flow_table_lookup(e, &u[1].key));
     engine_free(e);
 }
 
-/* The server's packet waits, the session it belongs to comes and goes, and it is asked about after all. */
-static void session_gone_before_the_other_end_is_answered(void)
+/* Where one end gets no session, the other is still asked about. */
+static void both_ends_speak_first_to_a_full_table(void)
 {
-    struct engine *e = build_engine((struct engine_params){0});
-    struct build there = udp_of(1), back = reversed(there);
+    struct engine *e = build_engine((struct engine_params){.max_sessions = 1});
+    struct build there = udp_of(1), back = reversed(there), third = udp_of(9);
     struct undecided u[2];
+    CHECK(build_session(e, &third, 1, 2, ACTION_allow, 0) == 1);
+    engine_verdicts_done(e);
     build_feed(e, &there, 1, 0, 1);
     build_feed(e, &back, 2, 0, 2);
     CHECK(engine_undecided(e, u, 2) == 2);
     struct session_spec spec = build_spec(&u[0].key, 2, ACTION_allow), other = build_spec(&u[1].key, 1, ACTION_allow);
-    CHECK(engine_install(e, u[0].handle, &spec) == 1 && engine_clear(e, 1) == 0);
-    build_feed(e, &back, 2, 0, 3); /* opens a handle of its own for the same key */
-    struct undecided again;
-    CHECK(engine_undecided(e, &again, 1) == 1);
-    CHECK(engine_install(e, u[1].handle, &other) == 0); /* its packet now waits behind that one */
-    engine_verdicts_done(e);
-    CHECK(stats_of(e).undecided == 1 && stats_of(e).held == 2);
-    CHECK(engine_install(e, again.handle, &other) == 2);
-    check_verdicts(e, VERDICT_FORWARD, 0, (uint64_t[]){3, 2}, 2);
-    CHECK(stats_of(e).held == 0);
+    CHECK(engine_install(e, u[0].handle, &spec) == 0);
+    check_verdicts(e, VERDICT_DROP, COUNTER_session_alloc_fail, (uint64_t[]){1}, 1);
+    build_feed(e, &back, 2, 0, 3);
+    CHECK(stats_of(e).undecided == 1 && stats_of(e).held == 2); /* it parked */
+    engine_clear(e, 1);
+    CHECK(engine_install(e, u[1].handle, &other) == 1);
+    check_verdicts(e, VERDICT_FORWARD, 0, (uint64_t[]){2, 3}, 2);
     engine_free(e);
 }
 
@@ -344,9 +342,11 @@ int main(void)
     answers_that_make_no_sense();
     bounds();
     handles_expire();
-    both_ends_speak_first(ACTION_allow, true);
-    both_ends_speak_first(ACTION_allow, false);
-    session_gone_before_the_other_end_is_answered();
+    for (int asked_first = 0; asked_first < 2; asked_first++) {
+        both_ends_speak_first(ACTION_allow, asked_first);
+        both_ends_speak_first(ACTION_deny, asked_first);
+    }
+    both_ends_speak_first_to_a_full_table();
     connection_over_while_its_packets_wait();
     ports_gone_while_packets_wait();
     held_bytes();

@@ -1,4 +1,4 @@
-"""Packets with a different value in every field, and a firewall of three zones to send them through.
+"""Packets with another value in every field, and a firewall of three zones to send them through.
 
      client  192.0.2.10                       server  198.51.100.20
              2001:db8:1::10                           2001:db8:2::20
@@ -134,13 +134,18 @@ def icmp_error(
     src: str | None = None,
     dst: str | None = None,
     kind: str = "unreachable",
-    keep: int | None = None,
+    quote: bytes | None = None,
 ) -> bytes:
-    """What a router on the way (or `src`) tells the sender of a packet; quotes `keep` bytes of it."""
+    """What a router on the way (or `src`) tells the sender of a packet; quotes it, or `quote`."""
     family = about[0] >> 4
-    quoted = Raw(about if keep is None else about[:keep])
+    quoted = Raw(about if quote is None else quote)
     if family == 4:
-        types = {"unreachable": (3, 1), "too-big": (3, 4), "exceeded": (11, 0), "parameter": (12, 0)}
+        types = {
+            "unreachable": (3, 1),
+            "too-big": (3, 4),
+            "exceeded": (11, 0),
+            "parameter": (12, 0),
+        }
         icmp_type, code = types[kind]
         message = ICMP(type=icmp_type, code=code)
     else:
@@ -153,7 +158,9 @@ def icmp_error(
     return bytes(ip(family, src=src or ROUTER[family], dst=receiver) / message / quoted)
 
 
-def other(protocol: int, family: int = 4, *, back: bool = False, payload: bytes = b"x" * 20) -> bytes:
+def other(
+    protocol: int, family: int = 4, *, back: bool = False, payload: bytes = b"x" * 20
+) -> bytes:
     """A packet of a protocol the firewall knows no ports of."""
     header = ip(family, back=back)
     if family == 4:
@@ -269,7 +276,7 @@ class Firewall:
         link: LinkType = LinkType.IP,
         trusted: bool = False,
     ) -> Answer:
-        """Sends one packet at a time (that of the last one, unless given) and says what became of it."""
+        """Sends a packet, at the time of the last one unless told; says what became of it."""
         self._now_ns = (self._now_ns if at_s is None else round(at_s * NS)) + after_ns
         number = self.engine.port_number(port)
         fed = Packet(packet, number, self._now_ns, 7, link, trusted)
