@@ -9,9 +9,9 @@ from pathlib import Path
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import (
-    ICMPv6ND_NS,
     HBHOptUnknown,
     ICMPv6MLReport2,
+    ICMPv6ND_NS,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
@@ -48,7 +48,9 @@ def packet_seeds() -> dict[str, bytes]:
     base = packets.ip(6)
     segment = TCP(sport=1, dport=2)
     plain |= {
-        "options4": bytes(IP(src="192.0.2.10", dst="198.51.100.20", options=b"\x94\x04\0\0") / segment),
+        "options4": bytes(
+            IP(src="192.0.2.10", dst="198.51.100.20", options=b"\x94\x04\0\0") / segment
+        ),
         "fragment4": bytes(IP(src="192.0.2.10", dst="198.51.100.20", frag=3, flags="MF") / segment),
         "hop6": bytes(base / IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0\0")]) / segment),
         "jumbo6": bytes(base / IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=70000)]) / segment),
@@ -110,7 +112,7 @@ _VERDICTS, _EVENTS, _LIST = b"\5", b"\6", bytes([9, 0xC8, 0])
 
 
 def engine_seeds() -> dict[str, bytes]:
-    seeds = {}
+    seeds: dict[str, bytes] = {}
     for version, family in enumerate(FAMILIES):
         tcp, udp, icmp = version, version | 1 << 1, version | 2 << 1
         handshake = (

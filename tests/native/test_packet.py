@@ -1,0 +1,428 @@
+"""The parser's drop reasons, row by row, as a packet through the firewall shows them."""
+
+from collections.abc import Callable
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import (
+    HBHOptUnknown,
+    ICMPv6MLReport2,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_RS,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    Jumbo,
+    Pad1,
+    PadN,
+)
+from scapy.layers.l2 import ARP, CookedLinux, Dot1AD, Dot1Q, Ether
+from scapy.packet import Packet as Layers
+
+from native import LinkType
+from tests.support.packets import (
+    CLIENT,
+    FAMILIES,
+    OWN,
+    SERVER,
+    TRUST,
+    Firewall,
+    echo,
+    icmp_error,
+    ip,
+    other,
+    snapshot,
+    tcp,
+    udp,
+)
+
+ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+
+
+def changed(packet: bytes, at: int, *values: int) -> bytes:
+    return packet[:at] + bytes(values) + packet[at + len(values) :]
+
+
+def v4(packet: bytes) -> bytes:
+    """Mends the header checksum of an IPv4 packet somebody changed."""
+    header = (packet[0] & 15) * 4
+    packet = changed(packet, 10, 0, 0)
+    words = [int.from_bytes(packet[i : i + 2], "big") for i in range(0, header, 2)]
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return changed(packet, 10, *(~total & 0xFFFF).to_bytes(2, "big"))
+
+
+def verdict(
+    packet: bytes | Layers,
+    port: str = TRUST,
+    *,
+    link: LinkType = LinkType.IP,
+    trusted: bool = False,
+) -> str:
+    """What becomes of a packet, a drop being counted once and as nothing else."""
+    firewall = Firewall()
+    what = firewall.send(bytes(packet), port, link=link, trusted=trusted).what
+    if what != "forward":
+        counted = {k: v for k, v in firewall.counters().items() if k != "flow_tcp_non_syn"}
+        assert counted == {"pkt_recv": 1, what: 1}
+    return what
+
+
+# ---- IPv4 ----------------------------------------------------------------------------------------
+
+
+def v4_header(src: str = CLIENT[4], dst: str = SERVER[4], **fields: object) -> bytes:
+    return bytes(IP(src=src, dst=dst, **fields) / UDP(sport=1, dport=2))
+
+
+V4_ROWS = [
+    pytest.param(b"", "flow_parse_ip_hdr", id="nothing"),
+    pytest.param(changed(udp(), 0, 0x55), "flow_parse_ip_version", id="version 5"),
+    pytest.param(changed(udp(), 0, 0x05), "flow_parse_ip_version", id="version 0"),
+    pytest.param(udp()[:19], "flow_parse_ip_hdr", id="19 bytes"),
+    pytest.param(changed(udp(), 0, 0x44), "flow_parse_ip_hdr", id="header of 16 bytes"),
+    pytest.param(changed(udp(), 0, 0x4F)[:58], "flow_parse_ip_hdr", id="header longer than packet"),
+    pytest.param(v4(changed(udp(), 2, 0, 19)), "flow_parse_ip_hdr", id="length within header"),
+    pytest.param(changed(udp(), 10, 0, 0), "flow_parse_ip_cksm", id="checksum"),
+    pytest.param(v4(changed(udp(), 9, 0)), "flow_parse_ip_proto", id="protocol 0"),
+    pytest.param(v4(changed(udp(), 8, 0)), "flow_parse_ip_ttl", id="TTL 0"),
+    pytest.param(v4_header(dst=CLIENT[4]), "flow_parse_land", id="land"),
+    pytest.param(v4_header(frag=8190), "flow_ipfrag_drop", id="last fragment that fits"),
+    pytest.param(
+        bytes(IP(src=CLIENT[4], dst=SERVER[4], frag=8190, proto=17) / (b"x" * 16)),
+        "flow_parse_ping_of_death",
+        id="fragment past 65,535",
+    ),
+    pytest.param(v4_header(src="0.1.2.3"), "flow_parse_martian", id="source 0/8"),
+    pytest.param(v4_header(src="127.0.0.9"), "flow_parse_martian", id="source 127/8"),
+    pytest.param(v4_header(src="224.0.0.5"), "flow_parse_martian", id="source multicast"),
+    pytest.param(v4_header(src="250.0.0.5"), "flow_parse_martian", id="source class E"),
+    pytest.param(v4_header(src="255.255.255.255"), "flow_parse_martian", id="source broadcast"),
+    pytest.param(v4_header(dst="0.0.0.1"), "flow_parse_martian", id="destination 0/8"),
+    pytest.param(v4_header(dst="127.1.2.3"), "flow_parse_martian", id="destination 127/8"),
+    pytest.param(udp()[:-1], "flow_parse_ip_len", id="one byte missing"),
+    pytest.param(v4_header(flags="MF"), "flow_ipfrag_drop", id="first fragment"),
+    pytest.param(v4_header(frag=1), "flow_ipfrag_drop", id="later fragment"),
+    pytest.param(v4_header(flags="DF"), "forward", id="DF is no fragment"),
+    pytest.param(v4_header(options=b"\x94\x04\0\0"), "forward", id="router alert"),
+    pytest.param(v4_header(options=b"\x01" * 40), "forward", id="longest header"),
+    pytest.param(udp() + b"trailer", "forward", id="padding of the link layer"),
+]
+
+
+@pytest.mark.parametrize(("packet", "expected"), V4_ROWS)
+def test_ipv4(packet: bytes, expected: str) -> None:
+    assert verdict(packet) == expected
+
+
+# ---- IPv6 ----------------------------------------------------------------------------------------
+
+
+def v6(*extensions: Layers, payload: Layers | None = None, **fields: str) -> bytes:
+    packet = IPv6(src=fields.get("src", CLIENT[6]), dst=fields.get("dst", SERVER[6]))
+    for extension in extensions:
+        packet = packet / extension
+    return bytes(packet / (UDP(sport=1, dport=2) if payload is None else payload))
+
+
+HOPS = IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0\0\0\0")])
+DESTINATION = IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x1E, optdata=b"abcd")])
+ROUTING = IPv6ExtHdrRouting(addresses=["2001:db8::9"], segleft=0)
+JUMBO = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=66000)])
+LATE_JUMBO = IPv6ExtHdrHopByHop(options=[Pad1(), PadN(optdata=b"\0"), Jumbo(jumboplen=66000)])
+ATOMIC = IPv6ExtHdrFragment(id=7)
+
+V6_ROWS = [
+    pytest.param(udp(6)[:39], "flow_parse_ip_hdr", id="39 bytes"),
+    pytest.param(changed(udp(6), 7, 0), "flow_parse_ip_ttl", id="hop limit 0"),
+    pytest.param(v6(dst=CLIENT[6]), "flow_parse_land", id="land"),
+    pytest.param(v6(src="ff02::1"), "flow_parse_martian", id="source multicast"),
+    pytest.param(v6(src="::1"), "flow_parse_martian", id="source loopback"),
+    pytest.param(v6(dst="::1"), "flow_parse_martian", id="destination loopback"),
+    pytest.param(v6(dst="::"), "flow_parse_martian", id="destination unspecified"),
+    pytest.param(v6(src="::"), "flow_parse_martian", id="source unspecified"),
+    pytest.param(v6(src="::ffff:192.0.2.10"), "flow_parse_martian", id="source IPv4-mapped"),
+    pytest.param(
+        v6(dst="::ffff:198.51.100.20"), "flow_parse_martian", id="destination IPv4-mapped"
+    ),
+    pytest.param(udp(6)[:-1], "flow_parse_ip_len", id="one byte missing"),
+    pytest.param(udp(6) + b"trailer", "forward", id="padding of the link layer"),
+    pytest.param(v6(JUMBO), "flow_parse_ip6_jumbo", id="jumbogram"),
+    pytest.param(v6(LATE_JUMBO), "flow_parse_ip6_jumbo", id="jumbo option behind padding"),
+    pytest.param(changed(v6(HOPS), 4, 0, 0), "flow_parse_ip6_jumbo", id="length 0, hop-by-hop"),
+    pytest.param(v6(HOPS), "forward", id="hop-by-hop"),
+    pytest.param(v6(DESTINATION), "forward", id="destination options"),
+    pytest.param(v6(ROUTING), "forward", id="routing"),
+    pytest.param(v6(ATOMIC), "forward", id="atomic fragment"),
+    pytest.param(v6(HOPS, DESTINATION, ROUTING, ATOMIC, DESTINATION), "forward", id="all of them"),
+    pytest.param(v6(*[DESTINATION] * 8), "forward", id="eight headers"),
+    pytest.param(v6(*[DESTINATION] * 9), "flow_parse_ip6_ext_hdr", id="nine headers"),
+    pytest.param(v6(DESTINATION, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop not first"),
+    pytest.param(v6(HOPS, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop twice"),
+    pytest.param(changed(v6(DESTINATION), 41, 9), "flow_parse_ip6_ext_hdr", id="header too long"),
+    pytest.param(
+        bytes(IPv6(src=CLIENT[6], dst=SERVER[6], nh=60) / b"\x11\0\0"),
+        "flow_parse_ip6_ext_hdr",
+        id="header of 3 bytes",
+    ),
+    pytest.param(v6(IPv6ExtHdrFragment(m=1)), "flow_ipfrag_drop", id="first fragment"),
+    pytest.param(v6(IPv6ExtHdrFragment(offset=1)), "flow_ipfrag_drop", id="later fragment"),
+    pytest.param(v6(IPv6ExtHdrFragment(offset=8191)), "flow_parse_ping_of_death", id="past 65,535"),
+    pytest.param(other(59, 6, payload=b""), "forward", id="no next header"),
+    pytest.param(other(51, 6), "forward", id="AH is a protocol of its own"),
+]
+
+
+@pytest.mark.parametrize(("packet", "expected"), V6_ROWS)
+def test_ipv6(packet: bytes, expected: str) -> None:
+    assert verdict(packet) == expected
+
+
+def test_ipv6_of_a_port_or_everywhere_can_be_off() -> None:
+    here = Firewall(snapshot(ipv6_ports=["ethernet1/2"], interzone="allow"))
+    assert here.send(udp(6)).what == "flow_ipv6_disabled"
+    assert here.send(udp(4)).what == "forward"
+    nowhere = Firewall(snapshot(ipv6_firewalling=False, interzone="allow"))
+    assert nowhere.send(udp(6, back=True), "ethernet1/2").what == "flow_ipv6_disabled"
+
+
+# ---- layer 4, both families ----------------------------------------------------------------------
+
+
+def l4(packet: bytes, at: int, *values: int) -> bytes:
+    return changed(packet, (20 if packet[0] >> 4 == 4 else 40) + at, *values)
+
+
+def shortened(packet: bytes, l4_bytes: int) -> bytes:
+    """The packet with so many bytes behind its IP header, and a header that says so."""
+    if packet[0] >> 4 == 4:
+        return v4(changed(packet[: 20 + l4_bytes], 2, *(20 + l4_bytes).to_bytes(2, "big")))
+    return changed(packet[: 40 + l4_bytes], 4, *l4_bytes.to_bytes(2, "big"))
+
+
+def without_checksum(family: int) -> bytes:
+    return bytes(ip(family) / UDP(sport=1, dport=2, chksum=0))
+
+
+L4_ROWS = [
+    pytest.param(lambda f: shortened(tcp("S", f), 19), "flow_parse_l4_hdr", id="TCP 19 bytes"),
+    pytest.param(lambda f: shortened(udp(f), 7), "flow_parse_l4_hdr", id="UDP 7 bytes"),
+    pytest.param(lambda f: shortened(echo(f), 7), "flow_parse_l4_hdr", id="ICMP 7 bytes"),
+    pytest.param(lambda f: shortened(tcp("S", f), 0), "flow_parse_l4_hdr", id="TCP nothing"),
+    pytest.param(lambda f: l4(tcp("S", f), 12, 0x40), "flow_parse_tcp_offset", id="offset 4"),
+    pytest.param(lambda f: l4(tcp("S", f), 12, 0x60), "flow_parse_tcp_offset", id="offset 6 of 5"),
+    pytest.param(lambda f: l4(tcp("S", f), 16, 0, 0), "flow_parse_l4_cksm", id="TCP checksum"),
+    pytest.param(lambda f: l4(udp(f), 6, 0, 1), "flow_parse_l4_cksm", id="UDP checksum"),
+    pytest.param(lambda f: l4(echo(f), 2, 0, 1), "flow_parse_l4_cksm", id="ICMP checksum"),
+    pytest.param(lambda f: tcp("S", f, sport=0), "flow_parse_tcp_port", id="TCP source port 0"),
+    pytest.param(lambda f: tcp("S", f, dport=0), "flow_parse_tcp_port", id="TCP port 0"),
+    pytest.param(lambda f: udp(f, sport=0), "forward", id="UDP source port 0"),
+    pytest.param(lambda f: l4(udp(f), 4, 0, 7), "flow_parse_udp_len", id="UDP length 7"),
+    pytest.param(lambda f: l4(udp(f), 4, 0, 17), "flow_parse_udp_len", id="UDP longer than packet"),
+    pytest.param(lambda f: udp(f, payload=b""), "forward", id="UDP without payload"),
+    pytest.param(lambda f: udp(f, payload=b"odd"), "forward", id="UDP odd length"),
+    pytest.param(lambda f: tcp("S", f, payload=b"odd"), "forward", id="TCP odd length"),
+    pytest.param(lambda f: other(47, f), "forward", id="GRE"),
+    pytest.param(lambda f: other(47, f, payload=b""), "forward", id="GRE nothing"),
+    pytest.param(lambda f: other(58 if f == 4 else 1, f), "forward", id="the other family's ICMP"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("build", "expected"), L4_ROWS)
+def test_layer_4(build: Callable[[int], bytes], expected: str, family: int) -> None:
+    assert verdict(build(family)) == expected
+
+
+def test_udp_without_checksum_is_for_ipv4_only() -> None:
+    assert verdict(without_checksum(4)) == "forward"
+    assert verdict(without_checksum(6)) == "flow_parse_l4_cksm"  # RFC 8200 8.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trusted_checksum_is_not_looked_at(family: int) -> None:
+    for packet in (l4(tcp("S", family), 16, 0, 1), l4(udp(family), 6, 0, 1)):
+        assert verdict(packet) == "flow_parse_l4_cksm"
+        assert verdict(packet, trusted=True) == "forward"
+
+
+def test_extension_headers_do_not_move_the_checksum() -> None:
+    for extensions in ([HOPS], [DESTINATION, ROUTING], [ATOMIC]):
+        segment = TCP(sport=5, dport=6, flags="S")
+        assert verdict(v6(*extensions, payload=segment)) == "forward"
+        assert verdict(v6(*extensions, payload=segment)[:-3] + b"\1\0\0") == "flow_parse_l4_cksm"
+
+
+# RFC 9293 knows what each flag may go with; URG belongs to data or to a handshake's SYN or FIN.
+VALID_FLAGS = {"S", "SU", "SA", "R", "RA", "FA", "FAU", "A", "AU"}
+
+
+@pytest.mark.parametrize("bits", range(64))
+def test_every_combination_of_tcp_flags(bits: int) -> None:
+    letters = "".join(letter for i, letter in enumerate("FSRPAU") if bits >> i & 1)
+    bare = letters.replace("P", "")
+    valid = any(set(bare) == set(flags) for flags in VALID_FLAGS)
+    opens = valid and set(bare) <= {"S", "U"}
+    expected = (
+        "tcp_flag_zero"
+        if not letters
+        else "flow_parse_tcp_flags"
+        if not valid
+        else "forward"
+        if opens
+        else "flow_tcp_non_syn_drop"
+    )
+    for congestion in ("", "E", "C", "EC"):
+        for family in FAMILIES:
+            assert verdict(tcp(letters + congestion, family)) == expected
+
+
+# ---- link layers ---------------------------------------------------------------------------------
+
+MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
+
+
+def framed(link: LinkType, ethertype: int, family: int) -> bytes:
+    packet = udp(family)
+    if link is LinkType.ETHERNET:
+        return bytes(Ether(**MACS, type=ethertype)) + packet
+    if link is LinkType.COOKED:
+        return bytes(CookedLinux(src=b"\2\0\0\0\0\1\0\0", proto=ethertype)) + packet
+    if link is LinkType.COOKED2:
+        return ethertype.to_bytes(2, "big") + bytes(range(18)) + packet
+    return (2 if family == 4 else 10).to_bytes(4, "little") + packet
+
+
+ETHERTYPED = [LinkType.ETHERNET, LinkType.COOKED, LinkType.COOKED2]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("link", [*ETHERTYPED, LinkType.NULL])
+def test_link_layers(link: LinkType, family: int) -> None:
+    frame = framed(link, ETHERTYPE[family], family)
+    assert verdict(frame, link=link) == "forward"
+    header = len(frame) - len(udp(family))
+    for cut in range(header):
+        assert verdict(frame[:cut], link=link) == "flow_parse_l2_hdr"
+    assert verdict(frame[:header], link=link) == "flow_parse_ip_hdr"
+
+
+@pytest.mark.parametrize("link", ETHERTYPED)
+def test_ethertypes(link: LinkType) -> None:
+    assert verdict(framed(link, 0x0806, 4), link=link) == "flow_parse_ethertype"
+    assert verdict(framed(link, 0x0800, 6), link=link) == "flow_parse_ip_version"
+    assert verdict(framed(link, 0x86DD, 4), link=link) == "flow_parse_ip_version"
+    assert verdict(framed(link, 0x8100, 4), link=link) == "flow_rcv_dot1q_tag_err"
+    assert verdict(framed(link, 0x88A8, 4), link=link) == "flow_rcv_dot1q_tag_err"
+
+
+def test_frames_that_are_no_ip() -> None:
+    link = LinkType.ETHERNET
+    assert verdict(Ether(**MACS) / ARP(), link=link) == "flow_parse_ethertype"
+    tagged = Ether(**MACS) / Dot1Q(vlan=7) / IP(src=CLIENT[4], dst=SERVER[4]) / UDP()
+    assert verdict(tagged, link=link) == "flow_rcv_dot1q_tag_err"
+    stacked = Ether(**MACS) / Dot1AD(vlan=7) / Dot1Q(vlan=8) / IP(src=CLIENT[4], dst=SERVER[4])
+    assert verdict(stacked, link=link) == "flow_rcv_dot1q_tag_err"
+
+
+def test_no_interface_is_asked_before_anything_else() -> None:
+    assert verdict(b"", port="ethernet1/9") == "flow_no_interface"
+    assert verdict(udp(), port="") == "flow_no_interface"
+
+
+# ---- neighbour and listener discovery ------------------------------------------------------------
+
+
+def discovery(message: Layers, dst: str, hlim: int = 255, src: str = CLIENT[6]) -> bytes:
+    return bytes(IPv6(src=src, dst=dst, hlim=hlim) / message)
+
+
+SOLICITED_NODE = "ff02::1:ff00:1"
+LISTENER = IPv6ExtHdrHopByHop() / ICMPv6MLReport2()
+
+DISCOVERY_ROWS = [
+    pytest.param(discovery(ICMPv6ND_NS(tgt=OWN[6]), SOLICITED_NODE), "host", id="solicitation"),
+    pytest.param(discovery(ICMPv6ND_NS(tgt=OWN[6]), OWN[6]), "host", id="to our own address"),
+    pytest.param(discovery(ICMPv6ND_NA(tgt=CLIENT[6]), OWN[6]), "host", id="advertisement"),
+    pytest.param(
+        discovery(ICMPv6ND_RS(), "ff02::2", src="fe80::1"), "host", id="router solicitation"
+    ),
+    pytest.param(discovery(ICMPv6ND_RA(), "ff02::1", src="fe80::1"), "host", id="router advert"),
+    pytest.param(
+        discovery(ICMPv6ND_NS(tgt=OWN[6]), SOLICITED_NODE, src="::"), "host", id="address probe"
+    ),
+    pytest.param(discovery(LISTENER, "ff02::16", 1, "fe80::1"), "host", id="listener report"),
+    pytest.param(
+        discovery(ICMPv6ND_NS(tgt=SERVER[6]), SERVER[6]), "flow_icmp_no_session", id="to a stranger"
+    ),
+    pytest.param(
+        discovery(ICMPv6ND_NS(tgt=OWN[6]), "ff05::2"), "flow_icmp_no_session", id="beyond the link"
+    ),
+    pytest.param(
+        discovery(ICMPv6ND_NS(tgt=OWN[6]), OWN[6], 254), "flow_icmp_no_session", id="was forwarded"
+    ),
+    pytest.param(
+        discovery(LISTENER, "ff02::16", 2, "fe80::1"), "flow_icmp_no_session", id="report, hops 2"
+    ),
+]
+
+
+@pytest.mark.parametrize(("packet", "expected"), DISCOVERY_ROWS)
+def test_discovery(packet: bytes, expected: str) -> None:
+    firewall = Firewall(snapshot(interzone="allow"))
+    assert firewall.send(packet, TRUST).what == expected
+    assert firewall.counters().get("flow_host_pass", 0) == (expected == "host")
+    assert firewall.engine.stats().allocated == 0
+
+
+# ---- the key, seen in the session ----------------------------------------------------------------
+
+KEY_ROWS = [
+    pytest.param(lambda f: tcp("S", f), 40001, 80, id="TCP"),
+    pytest.param(lambda f: udp(f), 40002, 53, id="UDP"),
+    pytest.param(lambda f: echo(f), 0x0102, 0x0304, id="echo: identifier, sequence"),
+    pytest.param(lambda f: other(47, f), 0, 0, id="GRE: none"),
+    pytest.param(lambda f: other(50, f, payload=b"12345678"), 0, 0, id="ESP: none"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("build", "sport", "dport"), KEY_ROWS)
+def test_flow_keys(build: Callable[[int], bytes], sport: int, dport: int, family: int) -> None:
+    firewall = Firewall()
+    assert firewall.send(build(family)).what == "forward"
+    there, back = firewall.session().c2s, firewall.session().s2c
+    assert there == (type(there))(CLIENT[family], SERVER[family], sport, dport, "trust")
+    assert back == (type(back))(SERVER[family], CLIENT[family], dport, sport, "untrust")
+
+
+def test_icmp_that_opens_nothing() -> None:
+    reply = echo(reply=True)
+    assert verdict(reply) == "flow_icmp_no_session"
+    assert verdict(echo(6, reply=True)) == "flow_icmp_no_session"
+    assert (
+        verdict(icmp_error(tcp(), quote=tcp()[:20])) == "flow_icmp_no_session"
+    )  # quotes too little
+    redirect = changed(icmp_error(tcp()), 20, 5)
+    assert verdict(redirect, trusted=True) == "flow_icmp_no_session"
+
+
+@pytest.mark.parametrize("icmp_type", [8, 13, 15, 17])
+def test_icmp_requests_open_sessions(icmp_type: int) -> None:
+    firewall = Firewall()
+    request = changed(echo(), 20, icmp_type)
+    answer = changed(echo(reply=True, back=True), 20, icmp_type + 1 if icmp_type > 8 else 0)
+    assert firewall.send(request, TRUST, trusted=True).what == "forward"
+    assert firewall.send(answer, "ethernet1/2", trusted=True) == (
+        "forward",
+        "ethernet1/1",
+        1,
+        None,
+        (),
+    )

@@ -1,0 +1,67 @@
+"""The RST a denied connection is answered with (checksums: test_checksum.py)."""
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+
+from tests.support.packets import (
+    CLIENT,
+    FAMILIES,
+    SERVER,
+    TRUST,
+    UNTRUST,
+    Firewall,
+    default_rule,
+    snapshot,
+    tcp,
+    udp,
+)
+
+# RFC 9293 3.10.7.1: segment, and flags, sequence and acknowledgement number of the answer
+ANSWERS = [
+    pytest.param("S", b"", "RA", 0, 0x11223345, id="SYN"),
+    pytest.param("S", b"abc", "RA", 0, 0x11223348, id="SYN with data"),
+    pytest.param("SA", b"", "R", 0x55667788, 0, id="SYN-ACK"),
+    pytest.param("A", b"", "R", 0x55667788, 0, id="ACK"),
+    pytest.param("FA", b"abc", "R", 0x55667788, 0, id="FIN"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("action", ["reset-client", "reset-both"])
+@pytest.mark.parametrize(("flags", "payload", "answer", "seq", "ack"), ANSWERS)
+def test_resets(
+    flags: str, payload: bytes, answer: str, seq: int, ack: int, action: str, family: int
+) -> None:
+    rules = snapshot(default_rule("no", action), tcp_reject_non_syn=False)
+    firewall = Firewall(rules)
+    verdict = firewall.send(tcp(flags, family, payload=payload))
+    assert verdict.what == "flow_policy_deny"
+    ((port, data),) = verdict.emitted
+    assert port == TRUST
+    packet = (IP if family == 4 else IPv6)(data)
+    assert (packet.src, packet.dst) == (SERVER[family], CLIENT[family])
+    segment = packet[TCP]
+    assert (segment.sport, segment.dport) == (80, 40001)
+    assert (str(segment.flags), segment.seq, segment.ack) == (answer, seq, ack)
+    assert len(segment.payload) == 0
+    assert firewall.counters()["flow_action_close"] == 1
+    # the way back is open to it: it is a packet like any other
+    assert firewall.send(data, UNTRUST).what == "flow_discard_drop"
+
+
+@pytest.mark.parametrize("action", ["deny", "drop", "reset-server"])
+def test_actions_that_answer_nobody(action: str) -> None:
+    assert Firewall(snapshot(default_rule("no", action))).send(tcp()).emitted == ()
+
+
+def test_resets_are_for_tcp_and_never_for_a_reset() -> None:
+    rules = snapshot(default_rule("no", "reset-both"), tcp_reject_non_syn=False)
+    assert Firewall(rules).send(udp()).emitted == ()
+    assert Firewall(rules).send(tcp("R")).emitted == ()
+    assert Firewall(rules).send(tcp("RA")).emitted == ()
+
+
+def test_without_a_discard_session_nothing_is_sent() -> None:
+    rules = snapshot(default_rule("no", "reset-both"), discard_denied=False)
+    assert Firewall(rules).send(tcp()).emitted == ()
