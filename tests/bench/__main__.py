@@ -1,0 +1,190 @@
+"""`make bench`: arguments, the order of things, progress.
+
+Round by round every row gets its turn, so that a machine whose speed changes changes it for all.
+The status is 0 where everything could be measured, whatever the figures are; 1 where something
+could not; 2 where nothing could.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tests.bench import report
+from tests.bench.columns import Load
+from tests.bench.report import Failure, Measurement, Run
+from tests.bench.rows import ROWS, Row
+from tests.bench.site import Site
+from vm.namespaces import LabError
+
+_BROKEN = (LabError, TimeoutError)
+_FILE_WIDTH = 120  # of the tables where there is no terminal
+
+
+class Bench:
+    def __init__(self, run: Run, chosen: Sequence[Row], console: Console) -> None:
+        self.run = run
+        self._rows = chosen
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        steps = run.rounds * sum(len(row.loads) for row in chosen)
+        self._task = self._progress.add_task("the lab", total=steps)
+
+    def measure(self) -> None:
+        with self._progress, Site() as site:
+            for number in range(1, self.run.rounds + 1):
+                for row in self._rows:
+                    self._measure_row(site, number, row)
+
+    def _measure_row(self, site: Site, number: int, row: Row) -> None:
+        where = f"round {number}/{self.run.rounds}, {row.title}"
+        self._progress.update(self._task, description=where)
+        left = list(row.loads)
+        try:
+            site.clear()
+            with row.stand(site):
+                while left:
+                    self._progress.update(self._task, description=f"{where}: {left[0].key}")
+                    self._measure_load(site, number, row, left.pop(0))
+                    self._progress.advance(self._task)
+        except _BROKEN as error:
+            self.run.failures.append(Failure(number, row.key, "", str(error)))
+            self._say(f"{where}: {error}")
+            self._progress.advance(self._task, len(left))
+        if not self._console.is_terminal:
+            self._say(f"{where}: {self._figures_of(number, row)}")
+
+    def _measure_load(self, site: Site, number: int, row: Row, load: Load) -> None:
+        try:
+            seen = site.measure(load, seconds=self.run.seconds)
+        except _BROKEN as error:
+            self.run.failures.append(Failure(number, row.key, load.key, str(error)))
+            self._say(f"round {number}, {row.title}: {error}")
+            return
+        for figure, value_of in load.figures:
+            measurement = Measurement(number, row.key, figure.key, value_of(seen))
+            self.run.measurements.append(measurement)
+
+    def _figures_of(self, number: int, row: Row) -> str:
+        values = (
+            (figure, self.run.values(row, figure).get(number))
+            for load in row.loads
+            for figure, _ in load.figures
+        )
+        return ", ".join(
+            f"{figure.title} {figure.form.format(value)} {figure.unit}"
+            for figure, value in values
+            if value is not None
+        )
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.1 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 0.1 to 600 seconds")
+    return value
+
+
+def _some_rows(text: str) -> list[Row]:
+    by_key = {row.key: row for row in ROWS}
+    chosen = text.split(",")
+    for key in chosen:
+        if key not in by_key:
+            raise argparse.ArgumentTypeError(f"{key!r} is no row; there are: {', '.join(by_key)}")
+    return [row for row in ROWS if row.key in chosen]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for what cannot be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bench: {message} (see {self.prog} --help)\n")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="python -m tests.bench", description="Measures what the firewall costs.")
+    parser.add_argument(
+        "--rounds", type=_rounds, default=5, metavar="N", help="%(default)s if not given"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=2.0,
+        metavar="S",
+        help="for each load, %(default)g if not given",
+    )
+    parser.add_argument(
+        "--only",
+        type=_some_rows,
+        default=list(ROWS),
+        metavar="ROW,...",
+        help=", ".join(r.key for r in ROWS),
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("build/bench.json"),
+        metavar="FILE",
+        help="%(default)s if not given",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of half a second: does it work?"
+    )
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.5
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _arguments(argv)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    try:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.touch()
+    except OSError as error:
+        print(f"bench: --json {options.json}: {error.strerror}", file=sys.stderr)
+        return 2
+    run = Run(rounds=options.rounds, seconds=options.seconds)
+    try:
+        Bench(run, options.only, console).measure()
+    except _BROKEN as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    report.write(run, options.json)
+    report.show(run, console)
+    console.print(f"every single measurement: {options.json}", highlight=False)
+    return 1 if run.failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,49 @@
+"""Accepts every packet of the firewall's queue; runs on the firewall host until it is killed.
+
+    python -m tests.bench.accept netfilterqueue|native|rewrite
+
+The hook is the firewall's own, so that only what listens on the queue differs. `rewrite` gives
+every packet back whole with its checksum computed, as a NAT of every packet would.
+"""
+
+import sys
+
+from netfilterqueue import NetfilterQueue, Packet
+
+from control.system import hook
+from dataplane.edges.netfilterqueue import QUEUE_PACKETS, SOCKET_BUFFER_BYTES
+from tests.bench.rules import PORTS
+
+QUEUE = 6
+READY = "ready"
+
+
+def accept(packet: Packet) -> None:
+    packet.accept()
+
+
+def with_netfilterqueue() -> None:
+    queue = NetfilterQueue()
+    queue.bind(QUEUE, accept, max_len=QUEUE_PACKETS, sock_len=SOCKET_BUFFER_BYTES)
+    print(READY, flush=True)
+    queue.run()
+
+
+def with_native(mode: str) -> None:
+    from native import Nfqueue
+
+    queue = Nfqueue(QUEUE, None, mode=mode)
+    print(READY, flush=True)
+    queue.run()
+
+
+def main(how: str) -> None:
+    hook.install(PORTS, QUEUE)
+    if how == "netfilterqueue":
+        with_netfilterqueue()
+    else:
+        with_native({"native": "accept", "rewrite": "rewrite"}[how])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

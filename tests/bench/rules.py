@@ -1,0 +1,54 @@
+"""Configurations with many rules, of which only the last one matches the benchmark's traffic."""
+
+from collections.abc import Iterator
+
+from vm.topology import LINKS
+
+PORTS = ("eth1", "eth2")  # of the firewall host; its others stay dark
+
+_HEAD = """\
+set network virtual-router default interface [ ethernet1/1 ethernet1/2 ]
+set import network interface [ ethernet1/1 ethernet1/2 ]
+set zone trust network layer3 ethernet1/1
+set zone untrust network layer3 ethernet1/2
+set deviceconfig setting session timeout-tcp-time-wait 1
+"""
+
+
+def addresses() -> Iterator[tuple[str, str]]:
+    """Each port's interface and its address with prefix length."""
+    for link in LINKS:
+        if link.port in PORTS:
+            yield link.port, f"{link.gateways[0]}/{link.addresses[0].partition('/')[2]}"
+
+
+def configuration(rules: int) -> str:
+    """A configuration of so many rules, as a file of set commands.
+
+    Those that do not match differ in turn in source, destination and service, so that no single
+    test sorts all of them out.
+    """
+    lines = [_HEAD.rstrip()]
+    for interface, address in addresses():
+        port = f"ethernet1/{interface.removeprefix('eth')}"
+        lines.append(f"set network interface ethernet {port} layer3 ip {address}")
+    services = [f"service-{number}" for number in range(1, 65)]
+    lines += [
+        f"set service {name} protocol tcp port {20000 + number}"
+        for number, name in enumerate(services)
+    ]
+    for number in range(rules - 1):
+        network = f"10.{number >> 8 & 255}.{number & 255}.0/24"
+        source = network if number % 3 == 0 else "any"
+        destination = network if number % 3 == 1 else "any"
+        service = services[number % len(services)] if number % 3 == 2 else "any"
+        lines.append(_rule(f"no-match-{number}", source, destination, service))
+    lines.append(_rule("allow-the-load", "192.0.2.0/24", "203.0.113.0/24", "any"))
+    return "\n".join(lines) + "\n"
+
+
+def _rule(name: str, source: str, destination: str, service: str) -> str:
+    return (
+        f"set rulebase security rules {name} from trust to untrust source {source}"
+        f" destination {destination} application any service {service} action allow log-end yes"
+    )

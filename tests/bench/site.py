@@ -1,0 +1,153 @@
+"""The lab of the benchmark: server and clients for the load, and its firewall host."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from tests.bench.columns import Load, Seen
+from tests.bench.rules import PORTS, addresses
+from tests.support.labs import PYTHON
+from vm.holder import STATE
+from vm.namespaces import CHECKOUT, Lab, LabError, kill
+from vm.topology import FIREWALL, SERVER
+from vm.waiting import wait_until
+
+BUILD = CHECKOUT / "build/bench"
+_SOURCE = Path(__file__).with_name("load.c")
+_PROGRAM = BUILD / "load"
+_BOARD = STATE / "board"
+_CLIENTS = ("192.0.2.10", "192.0.2.11")
+_LONGER_S = 15  # a client ends itself 10 s after its time
+_READY_WITHIN_S = 10
+_FAILED_AT_MOST = 0.01  # of the connections: with more, what is counted is not what is meant
+
+
+def build() -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    if _PROGRAM.exists() and _PROGRAM.stat().st_mtime > _SOURCE.stat().st_mtime:
+        return
+    options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+    done = subprocess.run(
+        ["gcc", *options, "-o", _PROGRAM, _SOURCE], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LabError(f"load.c cannot be built: {' '.join(done.stderr.split())[:500]}")
+
+
+class Site:
+    """Open while it is a context; whatever runs in it ends with it, and with this process."""
+
+    def __init__(self) -> None:
+        build()
+        self.lab = Lab.start(lambda _: None)
+        try:
+            self._prepare()
+        except BaseException:
+            self.lab.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        kill(self._server)
+        self.lab.stop()
+
+    def _prepare(self) -> None:
+        self._shell(
+            "client",
+            f"ip address add {_CLIENTS[1]}/25 dev eth0",
+            "echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range",
+        )
+        # as the firewall has it, so that no row pays for a look at the way back
+        paths = (f"/proc/sys/net/ipv4/conf/{name}/rp_filter" for name in ("all", *PORTS))
+        self._shell(FIREWALL, *(f"echo 0 >{path}" for path in paths))
+        self._server = self._start("server", [str(_PROGRAM), "serve", SERVER, str(_BOARD)])
+
+    def _start(self, host: str, argv: list[str]) -> subprocess.Popen[str]:
+        """Starts a program that says `ready` when it is."""
+        name = Path(argv[0]).name
+        said = self.lab.path(STATE / f"{host}.said")
+        with said.open("w") as out:
+            process = self.lab.popen(host, argv, stdout=out.fileno())
+
+        def is_over() -> bool:
+            return process.poll() is not None or said.read_text() == "ready\n"
+
+        try:
+            wait_until(is_over, f"{name} says `ready`", seconds=_READY_WITHIN_S)
+        except TimeoutError:
+            kill(process)
+            raise
+        if process.poll() is not None:
+            raise LabError(f"{name} does not run: {_last_line(said.read_text(errors='replace'))}")
+        return process
+
+    def _shell(self, host: str, *commands: str) -> None:
+        done = self.lab.run(host, ["sh", "-ec", "\n".join(commands)])
+        if done.returncode:
+            raise LabError(f"{host}: {_last_line(done.stderr)}")
+
+    # ---- the firewall host
+
+    def clear(self) -> None:
+        """Leaves no packet filter, no address and no forwarding."""
+        flushes = (f"ip -4 address flush dev {name}" for name in PORTS)
+        self._shell(
+            FIREWALL, "nft flush ruleset", *flushes, "echo 0 >/proc/sys/net/ipv4/ip_forward"
+        )
+
+    def forward(self, *commands: str) -> None:
+        """Makes it a router by the kernel's own means, after further commands."""
+        adds = (f"ip address add {address} dev {name}" for name, address in addresses())
+        self._shell(FIREWALL, *commands, *adds, "echo 1 >/proc/sys/net/ipv4/ip_forward")
+
+    @contextmanager
+    def accepting(self, how: str) -> Iterator[None]:
+        """Every packet is queued, to a program of accept.py."""
+        process = self._start(FIREWALL, [PYTHON, "-m", "tests.bench.accept", how])
+        try:
+            yield
+            if process.poll() is not None:
+                raise LabError(f"accept.py {how} ended with status {process.returncode}")
+        finally:
+            kill(process)
+
+    # ---- the load
+
+    def measure(self, load: Load, *, seconds: float) -> Seen:
+        """Raises LabError where there is nothing to be seen."""
+        times = (str(max(round(seconds * 250), 100)), str(round(seconds * 1000)))
+        words = [
+            word
+            for item in load.words[1:]
+            for word in (_CLIENTS if item == "{clients}" else [item])
+        ]
+        argv = [str(_PROGRAM), load.words[0], SERVER, str(_BOARD), *times, *words]
+        try:
+            done = self.lab.run("client", argv, timeout=seconds * 2 + _LONGER_S)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"load {load.key} did not end within {error.timeout:g} s") from None
+        if done.returncode:
+            why = _last_line(done.stderr) if done.stderr.strip() else "nothing answers"
+            raise LabError(f"load {load.key}: {why}")
+        seen = msgspec.json.decode(done.stdout, type=Seen)
+        if seen.failed > seen.connections * _FAILED_AT_MOST:
+            raise LabError(f"load {load.key}: {seen.failed} connections failed")
+        if not (seen.bytes or seen.packets or seen.connections or seen.p50_us):
+            raise LabError(f"load {load.key}: nothing arrived")
+        return seen
+
+
+def _last_line(text: str) -> str:
+    return next(iter(reversed(text.strip().splitlines())), "no word of why")
