@@ -1,4 +1,4 @@
-"""Checksums, with scapy as the referee: the engine takes what it sums, and it what the engine sums."""
+"""Checksums: the engine takes what scapy sums, and scapy what the engine sums."""
 
 from hypothesis import given
 from hypothesis import strategies as st
