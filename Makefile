@@ -69,8 +69,8 @@ fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (60), starting from it
 		sed -n 's/^stat::number_of_executed_units: */  inputs tried: /p' build/$$name.log; \
 	done
 
-bench: setup ## throughput and connection rate, beside what bounds them
-	@$(PYTHON) -m tests.bench.throughput
+bench: setup ## measure the firewall beside the kernel and accept-everything programs
+	@$(PYTHON) -m tests.bench
 
 clean: ## remove what was built; .venv stays
 	@rm -rf build native/_engine.c native/_engine*.so *.egg-info \
