@@ -25,7 +25,7 @@ ffibuilder.set_source(
     sources=[str(path.relative_to(HERE.parent)) for path in SOURCES],
     include_dirs=["native/include"],
     depends=[str(path.relative_to(HERE.parent)) for path in HEADERS],
-    libraries=["pcap"],
+    libraries=["mnl", "pcap"],
     extra_compile_args=[*FLAGS, "-fvisibility=hidden"],
 )
 

@@ -13,8 +13,8 @@
  *     engine_tick(now)    ----> events (session ended), verdicts (handles that were not answered)
  *
  * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
- * argument, the hash key is a parameter, and any number of engines live side by side. One thread at a
- * time may be inside one engine.
+ * argument, the hash key is a parameter, and any number of engines live side by side. Any thread may call
+ * any engine; calls on one engine take turns.
  *
  * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
  * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
@@ -209,7 +209,8 @@ struct session_view {
 enum link_type { LINK_IP, LINK_ETHERNET, LINK_COOKED, LINK_COOKED2, LINK_NULL };
 
 enum input_flag {
-    INPUT_CHECKSUM_TRUSTED = 1, /* whoever delivered it verified layer 4, or left it unfinished on purpose */
+    INPUT_CHECKSUM_TRUSTED = 1,    /* whoever delivered it verified layer 4 */
+    INPUT_CHECKSUM_UNFINISHED = 2, /* layer 4's checksum is still to be computed by the last hop of this machine */
 };
 
 struct input {
@@ -231,13 +232,13 @@ enum verdict_action {
 
 struct verdict {
     uint64_t tag;
-    const uint8_t *data; /* valid until engine_verdicts_done */
+    const uint8_t *data; /* valid until the next but one engine_verdicts */
     uint32_t len;
     uint32_t session;    /* 0 where none */
     uint16_t reason;     /* COUNTER_... for VERDICT_DROP, else 0 */
     uint16_t port;       /* egress port of VERDICT_FORWARD and VERDICT_EMIT, else 0 */
     uint8_t action;
-    bool changed;
+    bool changed;        /* data differs from what came in; every checksum in it is complete */
 };
 
 /* What the slowpath is told of the first packet of a session. */
@@ -306,12 +307,15 @@ int engine_configure(struct engine *engine, const struct engine_config *config);
  * first packet that needs the slowpath - so that virtual time does not run past a decision. */
 uint32_t engine_input(struct engine *engine, const struct input *burst, uint32_t count, bool stop_when_undecided);
 
-/* Verdicts of every call since the last engine_verdicts_done, in the order they were reached. */
-const struct verdict *engine_verdicts(const struct engine *engine, uint32_t *count);
-void engine_verdicts_done(struct engine *engine);
+/* Takes the verdicts reached since the last call, in order. They and what they point to stay valid until the
+ * next call. */
+const struct verdict *engine_verdicts(struct engine *engine, uint32_t *count);
 
 /* Takes the undecided packets not handed out yet, oldest first. */
 uint32_t engine_undecided(struct engine *engine, struct undecided *out, uint32_t max);
+
+/* Whether somebody should look: packets were not handed out yet, or a quarter of the event ring is full. */
+bool engine_wants_attention(struct engine *engine);
 
 /* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
  * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
@@ -324,7 +328,7 @@ int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);
 void engine_tick(struct engine *engine, int64_t now_ns);
 
 /* When engine_tick has work to do at the earliest; INT64_MAX where there is no session. */
-int64_t engine_next_timer_ns(const struct engine *engine);
+int64_t engine_next_timer_ns(struct engine *engine);
 
 /* ---- events ------------------------------------------------------------------------------------ */
 
@@ -355,11 +359,11 @@ struct session_filter {
 
 /* Fills `out` with live sessions of slots >= *cursor that match, looking at no more than `scan` slots;
  * moves *cursor on, to 0 at the end. */
-uint32_t engine_sessions(const struct engine *engine, uint32_t *cursor, uint32_t scan,
+uint32_t engine_sessions(struct engine *engine, uint32_t *cursor, uint32_t scan,
                          const struct session_filter *filter, struct session_view *out, uint32_t max);
 
 /* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
-int engine_session(const struct engine *engine, uint32_t id, struct session_view *out);
+int engine_session(struct engine *engine, uint32_t id, struct session_view *out);
 
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
@@ -370,11 +374,63 @@ struct engine_stats {
     uint64_t installed;              /* since the engine was made */
     uint64_t packets, bytes;         /* forwarded */
 };
-void engine_stats(const struct engine *engine, struct engine_stats *out);
+void engine_stats(struct engine *engine, struct engine_stats *out);
 
 /* COUNTER_LIMIT values, indexed by counter number. */
 const uint64_t *engine_counters(const struct engine *engine);
 void engine_count(struct engine *engine, uint32_t counter, uint64_t by);
+
+/* ---- NFQUEUE ------------------------------------------------------------------------------------
+ * A loop in a thread of its own, without the GIL: takes bursts from the kernel, feeds the engine, gives the
+ * verdicts. It needs Python for nothing: when packets wait for the slowpath, or events have piled up, it rings
+ * a bell (an eventfd) and goes on with the packets of known sessions. Only this thread sends verdicts, so
+ * packets never overtake each other; whoever reaches verdicts elsewhere (answers, ticks) wakes it. */
+
+enum nfqueue_mode {
+    NFQUEUE_ENGINE,  /* ask the engine */
+    NFQUEUE_ACCEPT,  /* accept everything: what the queue alone costs */
+    NFQUEUE_REWRITE, /* accept everything and return the payload with its checksum computed */
+};
+
+struct nfqueue_params {
+    uint16_t queue;
+    uint8_t mode;
+    bool fail_open;         /* a full queue accepts instead of dropping */
+    uint32_t queue_packets; /* the kernel keeps at most this many */
+    uint32_t socket_bytes;  /* of the netlink socket's buffers */
+};
+
+struct nfqueue_port {
+    uint32_t ifindex;
+    uint16_t port;
+};
+
+struct nfqueue_stats {
+    uint64_t packets, bursts;
+    uint64_t malformed;     /* netlink messages that made no sense */
+    uint64_t refused;       /* verdicts the kernel had no packet for */
+    uint64_t cut;           /* packets longer than an attribute holds */
+    uint64_t send_failed, emit_failed;
+};
+
+struct nfqueue;
+/* NULL with a message in error (256 bytes) where the queue cannot be had. `engine` is NULL in the other modes. */
+struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine *engine, char *error);
+void nfqueue_close(struct nfqueue *queue);
+/* Which Linux interface is which port; swapped whole. 0 or -ENOMEM. */
+int nfqueue_set_ports(struct nfqueue *queue, const struct nfqueue_port *ports, uint32_t count);
+/* Switches fail-open. 0 or -errno. */
+int nfqueue_set_fail_open(struct nfqueue *queue, bool fail_open);
+/* Runs until nfqueue_stop: 0; or -errno where the queue broke, with a message in error (256 bytes). */
+int nfqueue_run(struct nfqueue *queue, char *error);
+void nfqueue_stop(struct nfqueue *queue);
+/* Has the loop send verdicts reached by other threads. */
+void nfqueue_wake(struct nfqueue *queue);
+/* The bell's file descriptor: readable when Python has something to do. nfqueue_hear silences it; call it
+ * before looking, so that no ring is missed. */
+int nfqueue_bell(const struct nfqueue *queue);
+void nfqueue_hear(struct nfqueue *queue);
+void nfqueue_stats(const struct nfqueue *queue, struct nfqueue_stats *out);
 
 /* ---- capture files (libpcap) -------------------------------------------------------------------- */
 

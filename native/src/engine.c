@@ -36,7 +36,8 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t session_at = reserve(&total, (params->max_sessions + 1ull) * sizeof(struct session));
     uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
-    uint64_t verdict_at = reserve(&total, (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict));
+    uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict);
+    uint64_t verdict_at = reserve(&total, verdict_bytes), taken_at = reserve(&total, verdict_bytes);
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
 
@@ -45,6 +46,8 @@ struct engine *engine_new(const struct engine_params *params)
     if (region == MAP_FAILED)
         return NULL;
     struct engine *e = (struct engine *)region;
+    pthread_mutex_init(&e->gate, NULL);
+    pthread_mutex_init(&e->inside, NULL);
     e->params = *params;
     e->region_bytes = total;
     e->now_ns = params->now_ns;
@@ -65,6 +68,7 @@ struct engine *engine_new(const struct engine_params *params)
     }
     e->held_data = region + data_at;
     e->verdicts = (struct verdict *)(region + verdict_at);
+    e->verdicts_taken = (struct verdict *)(region + taken_at);
     e->verdict_limit = MAX_BURST + params->max_held;
     e->events = (struct event *)(region + event_at);
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
@@ -78,6 +82,8 @@ void engine_free(struct engine *e)
     if (!e)
         return;
     free(e->tables);
+    pthread_mutex_destroy(&e->inside);
+    pthread_mutex_destroy(&e->gate);
     munmap(e, e->region_bytes);
 }
 
@@ -95,17 +101,20 @@ int engine_configure(struct engine *e, const struct engine_config *config)
         memcpy(tables, config->ports, port_bytes);
     if (local_bytes)
         memcpy(tables + port_bytes, config->local, local_bytes);
-    free(e->tables);
+    engine_enter(e);
+    void *old = e->tables;
     e->tables = tables;
     e->config = *config;
     e->config.ports = (struct port_config *)tables;
     e->config.local = tables + port_bytes;
+    engine_leave(e);
+    free(old);
     return 0;
 }
 
 /* ---- clock ----------------------------------------------------------------------------------------- */
 
-void engine_tick(struct engine *e, int64_t now_ns)
+void engine_advance(struct engine *e, int64_t now_ns)
 {
     if (now_ns > e->now_ns)
         e->now_ns = now_ns;
@@ -113,38 +122,60 @@ void engine_tick(struct engine *e, int64_t now_ns)
     undecided_expire(e);
 }
 
-int64_t engine_next_timer_ns(const struct engine *e)
+void engine_tick(struct engine *e, int64_t now_ns)
 {
+    engine_enter(e);
+    engine_advance(e, now_ns);
+    engine_leave(e);
+}
+
+int64_t engine_next_timer_ns(struct engine *e)
+{
+    engine_enter(e);
     int64_t session = ager_next_ns(e), handle = undecided_next_ns(e);
+    engine_leave(e);
     return session < handle ? session : handle;
 }
 
 /* ---- what came out --------------------------------------------------------------------------------- */
 
-const struct verdict *engine_verdicts(const struct engine *e, uint32_t *count)
+const struct verdict *engine_verdicts(struct engine *e, uint32_t *count)
 {
-    *count = e->verdict_count;
-    return e->verdicts;
-}
-
-void engine_verdicts_done(struct engine *e)
-{
-    e->verdict_count = 0;
-    while (e->held_done) {
-        uint32_t at = e->held_done;
+    engine_enter(e);
+    while (e->held_taken) {
+        uint32_t at = e->held_taken;
         struct held *h = &e->held[at - 1];
-        e->held_done = h->next;
+        e->held_taken = h->next;
         h->next = e->held_free;
         e->held_free = at;
         e->held_count--;
     }
+    e->held_taken = e->held_done;
+    e->held_done = NONE;
+    struct verdict *taken = e->verdicts;
+    e->verdicts = e->verdicts_taken;
+    e->verdicts_taken = taken;
+    *count = e->verdict_count;
+    e->verdict_count = 0;
+    engine_leave(e);
+    return taken;
+}
+
+bool engine_wants_attention(struct engine *e)
+{
+    engine_enter(e);
+    bool wants = e->undecided_unseen || e->event_head - e->event_tail > e->params.max_events / 4;
+    engine_leave(e);
+    return wants;
 }
 
 uint32_t engine_events(struct engine *e, struct event *out, uint32_t max)
 {
     uint32_t n = 0;
+    engine_enter(e);
     while (n < max && e->event_tail != e->event_head)
         out[n++] = e->events[e->event_tail++ & (e->params.max_events - 1)];
+    engine_leave(e);
     return n;
 }
 
@@ -170,41 +201,49 @@ static bool matches(const struct session *s, const struct session_filter *f)
            (!(f->fields & FILTER_APPLICATION) || s->application == f->application);
 }
 
-uint32_t engine_sessions(const struct engine *e, uint32_t *cursor, uint32_t scan, const struct session_filter *filter,
+uint32_t engine_sessions(struct engine *e, uint32_t *cursor, uint32_t scan, const struct session_filter *filter,
                          struct session_view *out, uint32_t max)
 {
     uint32_t n = 0, id = *cursor ? *cursor : 1;
+    engine_enter(e);
     for (; scan && n < max && id <= e->fresh; id++, scan--) {
         const struct session *s = &e->sessions[id];
         if (s->state != SESSION_INIT && s->expires_ns > e->now_ns && matches(s, filter))
             session_view(e, id, &out[n++]);
     }
     *cursor = id <= e->fresh ? id : 0;
+    engine_leave(e);
     return n;
 }
 
-int engine_session(const struct engine *e, uint32_t id, struct session_view *out)
+int engine_session(struct engine *e, uint32_t id, struct session_view *out)
 {
-    if (!id || id > e->fresh)
-        return -ENOENT;
-    session_view(e, id, out);
-    return 0;
+    engine_enter(e);
+    bool was_used = id && id <= e->fresh;
+    if (was_used)
+        session_view(e, id, out);
+    engine_leave(e);
+    return was_used ? 0 : -ENOENT;
 }
 
 int engine_clear(struct engine *e, uint32_t id)
 {
-    if (!is_live(e, id) || session_is_over(e, id))
-        return -ENOENT;
-    session_end(e, id, e->now_ns, END_REASON_unknown);
-    return 0;
+    engine_enter(e);
+    bool live = is_live(e, id) && !session_is_over(e, id);
+    if (live)
+        session_end(e, id, e->now_ns, END_REASON_unknown);
+    engine_leave(e);
+    return live ? 0 : -ENOENT;
 }
 
-void engine_stats(const struct engine *e, struct engine_stats *out)
+void engine_stats(struct engine *e, struct engine_stats *out)
 {
+    engine_enter(e);
     *out = e->stats;
     out->max_sessions = e->params.max_sessions;
     out->undecided = e->undecided_count;
     out->held = e->held_count;
+    engine_leave(e);
 }
 
 const uint64_t *engine_counters(const struct engine *e)
@@ -214,6 +253,8 @@ const uint64_t *engine_counters(const struct engine *e)
 
 void engine_count(struct engine *e, uint32_t counter, uint64_t by)
 {
+    engine_enter(e);
     if (counter < COUNTER_LIMIT)
         e->counters[counter] += by;
+    engine_leave(e);
 }

@@ -180,7 +180,7 @@ static bool input_one(struct engine *e, const struct input *in)
     if (!port_takes(e, in->port))
         reason = COUNTER_flow_no_interface;
     else
-        reason = packet_parse(in->data, in->len, in->link, in->flags & INPUT_CHECKSUM_TRUSTED, &p);
+        reason = packet_parse(in->data, in->len, in->link, in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED), &p);
     if (!reason && p.key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
         reason = COUNTER_flow_ipv6_disabled;
     if (reason) {
@@ -202,14 +202,15 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
 {
     if (n > MAX_BURST)
         n = MAX_BURST;
-    for (uint32_t i = 0; i < n; i++) {
-        /* every held packet will want a verdict too */
-        if (e->verdict_count + e->held_count >= e->verdict_limit)
-            return i;
+    uint32_t i = 0;
+    bool stop = false;
+    engine_enter(e);
+    /* every held packet will want a verdict too */
+    for (; i < n && !stop && e->verdict_count + e->held_count < e->verdict_limit; i++) {
         if (burst[i].now_ns > e->now_ns)
-            engine_tick(e, burst[i].now_ns);
-        if (input_one(e, &burst[i]) && stop_when_undecided)
-            return i + 1;
+            engine_advance(e, burst[i].now_ns);
+        stop = input_one(e, &burst[i]) && stop_when_undecided;
     }
-    return n;
+    engine_leave(e);
+    return i;
 }

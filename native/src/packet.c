@@ -212,14 +212,19 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available)
 
 /* ---- layer 4 ------------------------------------------------------------------------------------ */
 
-static bool checksum_is_wrong(const struct packet *p, uint32_t len, bool pseudo)
+static uint16_t checksum_of(const struct packet *p, uint32_t len, bool pseudo)
 {
     uint64_t sum = 0;
     if (pseudo) {
         uint32_t skip = p->key.family == 4 ? 12 : 0;
         sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, p->key.proto, len);
     }
-    return checksum_finish(checksum_add(sum, p->data + p->l4_offset, len)) != 0;
+    return checksum_finish(checksum_add(sum, p->data + p->l4_offset, len));
+}
+
+static bool checksum_is_wrong(const struct packet *p, uint32_t len, bool pseudo)
+{
+    return checksum_of(p, len, pseudo) != 0;
 }
 
 static bool tcp_flags_are_valid(uint8_t flags)
@@ -385,6 +390,29 @@ static uint32_t parse_icmp(struct packet *p, uint32_t len, bool trusted)
     else if (p->icmp_kind == ICMP_ERROR && !parse_quoted(p, icmp + L4_MINIMUM, len - L4_MINIMUM))
         p->icmp_kind = ICMP_OTHER;
     return 0;
+}
+
+bool packet_finish_checksum(uint8_t *data, uint32_t len)
+{
+    struct packet p;
+    if (packet_parse(data, len, LINK_IP, true, &p))
+        return false;
+    uint32_t l4_len = p.len - p.l4_offset, at;
+    uint8_t *l4 = p.data + p.l4_offset;
+    if (p.key.proto == PROTO_TCP)
+        at = 16;
+    else if (p.key.proto == PROTO_UDP && (l4[6] || l4[7]))
+        at = 6, l4_len = be16(l4 + 4);
+    else if (p.icmp_kind != ICMP_NONE)
+        at = 2;
+    else
+        return false;
+    memset(l4 + at, 0, 2);
+    uint16_t sum = checksum_of(&p, l4_len, p.key.proto != PROTO_ICMP);
+    if (!sum && p.key.proto == PROTO_UDP)
+        sum = 0xffff; /* zero would say that there is none */
+    memcpy(l4 + at, &sum, 2);
+    return true;
 }
 
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out)

@@ -12,6 +12,8 @@
 #ifndef SIXTUPLE_STATE_H
 #define SIXTUPLE_STATE_H
 
+#include <pthread.h>
+
 #include "engine.h"
 #include "packet.h"
 
@@ -78,6 +80,9 @@ struct held {
 };
 
 struct engine {
+    /* Taken in this order by every call from outside. `gate` keeps the turns fair: a thread that leaves and
+     * comes back at once finds the one that was waiting before it. */
+    pthread_mutex_t gate, inside;
     struct engine_params params;
     uint64_t region_bytes;
     int64_t now_ns;
@@ -98,10 +103,13 @@ struct engine {
     uint32_t undecided_count;
     struct held *held;
     uint8_t *held_data;
-    uint32_t held_free, held_done; /* index + 1; done: the verdict is out, the buffer still in use */
+    uint32_t held_free;  /* index + 1 */
+    uint32_t held_done;  /* the verdict is reached */
+    uint32_t held_taken; /* the verdict is taken, the buffer still in use */
     uint32_t held_count;
 
-    struct verdict *verdicts;
+    struct verdict *verdicts;       /* being filled */
+    struct verdict *verdicts_taken; /* in the hands of whoever called engine_verdicts */
     uint32_t verdict_count;
     uint32_t verdict_limit; /* of packets taken; as many again as can be held may follow from answers */
     struct event *events;
@@ -110,6 +118,21 @@ struct engine {
     uint64_t counters[COUNTER_LIMIT];
     struct engine_stats stats;
 };
+
+static inline void engine_enter(struct engine *e)
+{
+    pthread_mutex_lock(&e->gate);
+    pthread_mutex_lock(&e->inside);
+    pthread_mutex_unlock(&e->gate);
+}
+
+static inline void engine_leave(struct engine *e)
+{
+    pthread_mutex_unlock(&e->inside);
+}
+
+/* Runs the timers up to now. */
+void engine_advance(struct engine *e, int64_t now_ns);
 
 static inline void count(struct engine *e, enum counter counter)
 {

@@ -185,6 +185,7 @@ int64_t undecided_next_ns(const struct engine *e)
 uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
 {
     uint32_t n = 0;
+    engine_enter(e);
     for (; n < max && e->undecided_unseen; n++) {
         const struct undecided_slot *u = &e->undecided[e->undecided_unseen - 1];
         const struct held *h = &e->held[u->first - 1];
@@ -202,6 +203,7 @@ uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
         };
         e->undecided_unseen = u->next;
     }
+    engine_leave(e);
     return n;
 }
 
@@ -218,7 +220,7 @@ static bool is_sane(const struct engine *e, const struct session_spec *spec)
            (spec->s2c.family == 4 || spec->s2c.family == 6);
 }
 
-int64_t engine_install(struct engine *e, uint32_t handle, const struct session_spec *spec)
+static int64_t install(struct engine *e, uint32_t handle, const struct session_spec *spec)
 {
     uint32_t index = index_of(e, handle), reason;
     if (index == e->params.max_undecided)
@@ -254,7 +256,15 @@ int64_t engine_install(struct engine *e, uint32_t handle, const struct session_s
     return slot;
 }
 
-int engine_refuse(struct engine *e, uint32_t handle, uint32_t reason)
+int64_t engine_install(struct engine *e, uint32_t handle, const struct session_spec *spec)
+{
+    engine_enter(e);
+    int64_t result = install(e, handle, spec);
+    engine_leave(e);
+    return result;
+}
+
+static int refuse(struct engine *e, uint32_t handle, uint32_t reason)
 {
     uint32_t index = index_of(e, handle);
     const struct counter_info *info = counter_info(reason);
@@ -265,4 +275,12 @@ int engine_refuse(struct engine *e, uint32_t handle, uint32_t reason)
     for (uint32_t at = close_handle(e, index); at;)
         at = release_dropped(e, at, 0, reason);
     return 0;
+}
+
+int engine_refuse(struct engine *e, uint32_t handle, uint32_t reason)
+{
+    engine_enter(e);
+    int result = refuse(e, handle, reason);
+    engine_leave(e);
+    return result;
 }

@@ -1,0 +1,511 @@
+/*
+ * nfqueue.c - packets from the kernel's queue and verdicts back to it, in one loop without Python.
+ *
+ * Raw nfnetlink: one datagram is one packet, a burst is one recvmmsg; verdicts go back in as few sendmsg as
+ * fit the socket, a payload only where it changed. The kernel is asked for whole GSO packets (up to 64 KiB,
+ * their checksums unfinished) and told not to report overruns: what it could not deliver it dropped or, with
+ * fail-open, let pass.
+ *
+ *     poll: queue or wake? --> recvmmsg --> engine_input --> engine_verdicts --> sendmsg
+ *                                  ^                              ^
+ *     other threads: engine_install, engine_tick -----------------+  then nfqueue_wake
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checksum.h"
+#include "engine.h"
+#include "packet.h"
+
+enum {
+    BURST = 64,
+    ERROR_BYTES = 256,
+    CONFIG_BYTES = 256, /* any configuration message */
+    COPY_RANGE = 65531, /* what a netlink attribute holds */
+    /* headers and the other attributes need under 300 bytes; the odd number of cache lines keeps the starts of
+     * the buffers out of each other's cache sets */
+    BUFFER_BYTES = 66 * 1024 + 64 * 5,
+    VERDICT_BYTES = sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg) + NLA_HDRLEN + sizeof(struct nfqnl_msg_verdict_hdr),
+    SEND_VERDICTS = 256,      /* a sendmsg carries at most so many verdicts */
+    SEND_BYTES = 512 * 1024,  /* and about so many bytes of payload */
+};
+
+struct port_map {
+    uint32_t count;
+    struct nfqueue_port ports[];
+};
+
+struct nfqueue {
+    struct mnl_socket *socket;
+    struct engine *engine;
+    uint16_t number;
+    uint8_t mode;
+    int bell, wake;
+    int raw4, raw6; /* for packets of the engine's own */
+    atomic_bool stopping, has_rung;
+    pthread_mutex_t map_lock;
+    struct port_map *map;
+    struct nfqueue_stats stats;
+
+    struct mmsghdr messages[BURST];
+    struct iovec receive[BURST];
+    struct input inputs[BURST];
+    uint8_t *buffers; /* BURST * BUFFER_BYTES */
+
+    struct verdict plain[BURST]; /* of the modes without an engine */
+    struct iovec send[SEND_VERDICTS * 3];
+    uint8_t headers[SEND_VERDICTS][VERDICT_BYTES + NLA_HDRLEN];
+};
+
+static struct nlmsghdr *message_start(void *buffer, uint16_t queue, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type);
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(message, sizeof *generic);
+    *generic = (struct nfgenmsg){.version = NFNETLINK_V0, .res_id = htons(queue)};
+    return message;
+}
+
+/* ---- bell and wake ----------------------------------------------------------------------------------- */
+
+static void ring(int fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof one);
+    (void)written; /* full means it is ringing already */
+}
+
+static void silence(int fd)
+{
+    uint64_t rings;
+    ssize_t got = read(fd, &rings, sizeof rings);
+    (void)got; /* empty means it was not ringing */
+}
+
+void nfqueue_wake(struct nfqueue *q)
+{
+    ring(q->wake);
+}
+
+void nfqueue_stop(struct nfqueue *q)
+{
+    atomic_store(&q->stopping, true);
+    ring(q->wake);
+}
+
+int nfqueue_bell(const struct nfqueue *q)
+{
+    return q->bell;
+}
+
+void nfqueue_hear(struct nfqueue *q)
+{
+    silence(q->bell);
+    atomic_store(&q->has_rung, false);
+}
+
+void nfqueue_stats(const struct nfqueue *q, struct nfqueue_stats *out)
+{
+    *out = q->stats;
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------- */
+
+static uint16_t port_of(const struct port_map *map, uint32_t ifindex)
+{
+    for (uint32_t i = 0; i < map->count; i++)
+        if (map->ports[i].ifindex == ifindex)
+            return map->ports[i].port;
+    return 0;
+}
+
+/* Reads one packet message; false where it is none that can be answered. */
+static bool read_packet(struct nfqueue *q, const struct nlmsghdr *message, struct input *in)
+{
+    const struct nfqnl_msg_packet_hdr *header = NULL;
+    const struct nlattr *payload = NULL, *attribute;
+    uint32_t ifindex = 0, info = 0, wire_len = 0;
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(struct nfgenmsg))
+        return false;
+    mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+    {
+        uint16_t len = mnl_attr_get_payload_len(attribute);
+        switch (mnl_attr_get_type(attribute)) {
+        case NFQA_PACKET_HDR:
+            if (len >= sizeof *header)
+                header = mnl_attr_get_payload(attribute);
+            break;
+        case NFQA_IFINDEX_INDEV:
+            if (len == 4)
+                ifindex = ntohl(mnl_attr_get_u32(attribute));
+            break;
+        case NFQA_SKB_INFO:
+            if (len == 4)
+                info = ntohl(mnl_attr_get_u32(attribute));
+            break;
+        case NFQA_CAP_LEN:
+            if (len == 4)
+                wire_len = ntohl(mnl_attr_get_u32(attribute));
+            break;
+        case NFQA_PAYLOAD:
+            payload = attribute;
+            break;
+        }
+    }
+    if (!header)
+        return false;
+    *in = (struct input){
+        .tag = ntohl(header->packet_id),
+        .data = payload ? mnl_attr_get_payload(payload) : (uint8_t *)message,
+        .len = payload ? mnl_attr_get_payload_len(payload) : 0, /* no payload: no packet the parser would take */
+        .port = port_of(q->map, ifindex),
+        .link = LINK_IP,
+    };
+    if (info & NFQA_SKB_CSUMNOTREADY)
+        in->flags = INPUT_CHECKSUM_UNFINISHED;
+    else if (!(info & NFQA_SKB_CSUM_NOTVERIFIED))
+        in->flags = INPUT_CHECKSUM_TRUSTED;
+    if (wire_len > in->len)
+        q->stats.cut++; /* the parser finds it shorter than it says and drops it */
+    return true;
+}
+
+static uint32_t read_message(struct nfqueue *q, const uint8_t *data, uint32_t len, struct input *in)
+{
+    const struct nlmsghdr *message = (const struct nlmsghdr *)data;
+    if (!mnl_nlmsg_ok(message, (int)len)) {
+        q->stats.malformed++;
+        return 0;
+    }
+    if (message->nlmsg_type == NLMSG_ERROR) {
+        q->stats.refused++;
+        return 0;
+    }
+    if (message->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET) || !read_packet(q, message, in)) {
+        q->stats.malformed++;
+        return 0;
+    }
+    return 1;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/* The packets that wait, at most a burst, in q->inputs; their number, or -errno. */
+static int receive(struct nfqueue *q)
+{
+    int got = recvmmsg(mnl_socket_get_fd(q->socket), q->messages, BURST, MSG_DONTWAIT, NULL), n = 0;
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
+    int64_t now = now_ns();
+    pthread_mutex_lock(&q->map_lock);
+    for (int i = 0; i < got; i++)
+        if (read_message(q, q->receive[i].iov_base, q->messages[i].msg_len, &q->inputs[n]))
+            q->inputs[n++].now_ns = now;
+    pthread_mutex_unlock(&q->map_lock);
+    q->stats.packets += (uint64_t)n;
+    q->stats.bursts += n > 0;
+    return n;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------ */
+
+static void emit(struct nfqueue *q, const struct verdict *v)
+{
+    struct sockaddr_in to4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
+    bool is_v4 = v->data[0] >> 4 == 4;
+    memcpy(&to4.sin_addr, v->data + 16, 4);
+    if (!is_v4)
+        memcpy(&to6.sin6_addr, v->data + 24, 16);
+    const struct sockaddr *to = is_v4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6;
+    if (sendto(is_v4 ? q->raw4 : q->raw6, v->data, v->len, 0, to, is_v4 ? sizeof to4 : sizeof to6) < 0)
+        q->stats.emit_failed++; /* no neighbour, no route back: the sender will have to time out */
+}
+
+/* Writes verdict v as a message into q->headers[n]; adds its pieces to q->send and returns how many. */
+static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32_t n, struct iovec *pieces)
+{
+    static const uint8_t padding[4];
+    uint8_t *buffer = q->headers[n];
+    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_VERDICT, 0);
+    struct nfqnl_msg_verdict_hdr header = {
+        .verdict = htonl(v->action == VERDICT_DROP ? NF_DROP : NF_ACCEPT),
+        .id = htonl((uint32_t)v->tag),
+    };
+    mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof header, &header);
+    pieces[0] = (struct iovec){buffer, VERDICT_BYTES};
+    if (!v->changed || v->action == VERDICT_DROP)
+        return 1;
+    struct nlattr *payload = (struct nlattr *)(buffer + VERDICT_BYTES);
+    uint32_t pad = MNL_ALIGN(v->len) - v->len;
+    payload->nla_type = NFQA_PAYLOAD;
+    payload->nla_len = (uint16_t)(NLA_HDRLEN + v->len);
+    message->nlmsg_len += NLA_HDRLEN + v->len + pad;
+    pieces[0].iov_len += NLA_HDRLEN;
+    pieces[1] = (struct iovec){(void *)v->data, v->len};
+    pieces[2] = (struct iovec){(void *)padding, pad};
+    return pad ? 3 : 2;
+}
+
+static void flush(struct nfqueue *q, uint32_t pieces)
+{
+    struct msghdr message = {.msg_iov = q->send, .msg_iovlen = pieces};
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    message.msg_name = &kernel;
+    message.msg_namelen = sizeof kernel;
+    if (pieces && sendmsg(mnl_socket_get_fd(q->socket), &message, 0) < 0)
+        q->stats.send_failed++;
+}
+
+static void send_verdicts(struct nfqueue *q, const struct verdict *verdicts, uint32_t count)
+{
+    uint32_t n = 0, pieces = 0, bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct verdict *v = &verdicts[i];
+        if (v->action == VERDICT_EMIT) {
+            emit(q, v);
+            continue;
+        }
+        pieces += write_verdict(q, v, n++, q->send + pieces);
+        bytes += v->changed ? v->len : 0;
+        if (n == SEND_VERDICTS || bytes >= SEND_BYTES) {
+            flush(q, pieces);
+            n = pieces = bytes = 0;
+        }
+    }
+    flush(q, pieces);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------ */
+
+/* Sends a configuration message and waits for its acknowledgement; 0 or -errno. Packets that come before it
+ * are dropped: nothing is decided yet. */
+static int configure(struct nfqueue *q, struct nlmsghdr *message)
+{
+    if (mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0)
+        return -errno;
+    for (;;) {
+        ssize_t got = mnl_socket_recvfrom(q->socket, q->buffers, BUFFER_BYTES);
+        const struct nlmsghdr *answer = (const struct nlmsghdr *)q->buffers;
+        struct input in;
+        if (got < 0)
+            return -errno;
+        if (mnl_nlmsg_ok(answer, (int)got) && answer->nlmsg_type == NLMSG_ERROR)
+            return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(answer))->error;
+        if (read_message(q, q->buffers, (uint32_t)got, &in))
+            send_verdicts(q, &(struct verdict){.action = VERDICT_DROP, .tag = in.tag}, 1);
+    }
+}
+
+static int bind_queue(struct nfqueue *q)
+{
+    uint8_t buffer[CONFIG_BYTES] = {0};
+    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_CONFIG, NLM_F_ACK);
+    struct nfqnl_msg_config_cmd command = {.command = NFQNL_CFG_CMD_BIND};
+    mnl_attr_put(message, NFQA_CFG_CMD, sizeof command, &command);
+    return configure(q, message);
+}
+
+static struct nlmsghdr *flags_message(struct nfqueue *q, void *buffer, bool fail_open, uint16_t flags)
+{
+    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_CONFIG, flags);
+    mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO | (fail_open ? NFQA_CFG_F_FAIL_OPEN : 0)));
+    mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
+    return message;
+}
+
+static int set_up_queue(struct nfqueue *q, const struct nfqueue_params *params)
+{
+    uint8_t buffer[CONFIG_BYTES] = {0};
+    struct nlmsghdr *message = flags_message(q, buffer, params->fail_open, NLM_F_ACK);
+    struct nfqnl_msg_config_params copy = {.copy_range = htonl(COPY_RANGE), .copy_mode = NFQNL_COPY_PACKET};
+    mnl_attr_put(message, NFQA_CFG_PARAMS, sizeof copy, &copy);
+    mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(params->queue_packets));
+    return configure(q, message);
+}
+
+int nfqueue_set_fail_open(struct nfqueue *q, bool fail_open)
+{
+    /* without an acknowledgement: the loop reads this socket, and counts a refusal */
+    uint8_t buffer[CONFIG_BYTES] = {0};
+    struct nlmsghdr *message = flags_message(q, buffer, fail_open, 0);
+    return mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0 ? -errno : 0;
+}
+
+static void set_buffer(int fd, int forced, int ordinary, int bytes)
+{
+    /* forced needs CAP_NET_ADMIN; an ordinary user of a namespace gets as much as the system allows */
+    if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes))
+        setsockopt(fd, SOL_SOCKET, ordinary, &bytes, sizeof bytes);
+}
+
+static int raw_socket(int family)
+{
+    int on = 1, fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW);
+    if (fd >= 0 && family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &on, sizeof on)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd; /* IPv4 raw sockets of this protocol always bring their header */
+}
+
+static const char *open_socket(struct nfqueue *q, const struct nfqueue_params *params)
+{
+    int on = 1;
+    q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    if (!q->socket || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+        return "netfilter's netlink socket";
+    int fd = mnl_socket_get_fd(q->socket);
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, (int)params->socket_bytes);
+    set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, (int)params->socket_bytes);
+    if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on))
+        return "the queue socket's options";
+    int refused = bind_queue(q);
+    if (!refused)
+        refused = set_up_queue(q, params);
+    if (refused) {
+        errno = -refused;
+        return refused == -EBUSY ? "the queue, which another program holds (choose another with --queue)" : "the queue";
+    }
+    q->raw4 = raw_socket(AF_INET);
+    q->raw6 = raw_socket(AF_INET6);
+    if (q->raw4 < 0 || (q->raw6 < 0 && errno != EAFNOSUPPORT))
+        return "raw sockets";
+    return NULL;
+}
+
+struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine *engine, char *error)
+{
+    struct nfqueue *q = calloc(1, sizeof *q);
+    const char *failed = "memory";
+    if (!q) {
+        snprintf(error, ERROR_BYTES, "cannot have memory: %s", strerror(ENOMEM));
+        return NULL;
+    }
+    q->bell = q->wake = q->raw4 = q->raw6 = -1;
+    pthread_mutex_init(&q->map_lock, NULL);
+    q->engine = engine;
+    q->number = params->queue;
+    q->mode = params->mode;
+    q->buffers = mmap(NULL, BURST * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    q->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    q->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    q->map = calloc(1, sizeof *q->map);
+    if (q->buffers != MAP_FAILED && q->bell >= 0 && q->wake >= 0 && q->map)
+        failed = open_socket(q, params);
+    if (failed) {
+        snprintf(error, ERROR_BYTES, "cannot have %s: %s", failed, strerror(errno));
+        nfqueue_close(q);
+        return NULL;
+    }
+    for (int i = 0; i < BURST; i++) {
+        q->receive[i] = (struct iovec){q->buffers + i * BUFFER_BYTES, BUFFER_BYTES};
+        q->messages[i].msg_hdr = (struct msghdr){.msg_iov = &q->receive[i], .msg_iovlen = 1};
+    }
+    return q;
+}
+
+void nfqueue_close(struct nfqueue *q)
+{
+    int descriptors[] = {q->bell, q->wake, q->raw4, q->raw6};
+    if (q->socket)
+        mnl_socket_close(q->socket); /* which unbinds the queue: the kernel drops what waits */
+    for (int i = 0; i < 4; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    if (q->buffers && q->buffers != MAP_FAILED)
+        munmap(q->buffers, BURST * BUFFER_BYTES);
+    pthread_mutex_destroy(&q->map_lock);
+    free(q->map);
+    free(q);
+}
+
+int nfqueue_set_ports(struct nfqueue *q, const struct nfqueue_port *ports, uint32_t count)
+{
+    struct port_map *map = malloc(sizeof *map + count * sizeof *ports);
+    if (!map)
+        return -ENOMEM;
+    map->count = count;
+    if (count)
+        memcpy(map->ports, ports, count * sizeof *ports);
+    pthread_mutex_lock(&q->map_lock);
+    struct port_map *old = q->map;
+    q->map = map;
+    pthread_mutex_unlock(&q->map_lock);
+    free(old);
+    return 0;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------- */
+
+static void through_engine(struct nfqueue *q, uint32_t n)
+{
+    for (uint32_t fed = 0, count;;) {
+        fed += engine_input(q->engine, q->inputs + fed, n - fed, false);
+        const struct verdict *verdicts = engine_verdicts(q->engine, &count);
+        send_verdicts(q, verdicts, count);
+        if (fed == n)
+            return;
+    }
+}
+
+static void through_nothing(struct nfqueue *q, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct input *in = &q->inputs[i];
+        bool changed = q->mode == NFQUEUE_REWRITE && packet_finish_checksum(in->data, in->len);
+        q->plain[i] = (struct verdict){
+            .action = VERDICT_FORWARD, .tag = in->tag, .data = in->data, .len = in->len, .changed = changed};
+    }
+    send_verdicts(q, q->plain, n);
+}
+
+int nfqueue_run(struct nfqueue *q, char *error)
+{
+    struct pollfd sources[] = {{mnl_socket_get_fd(q->socket), POLLIN, 0}, {q->wake, POLLIN, 0}};
+    bool may_wait = true;
+    while (!atomic_load(&q->stopping)) {
+        if (may_wait && poll(sources, 2, -1) < 0 && errno != EINTR) {
+            snprintf(error, ERROR_BYTES, "waiting for the queue: %s", strerror(errno));
+            return -errno;
+        }
+        if (may_wait && sources[1].revents)
+            silence(q->wake);
+        int n = receive(q);
+        if (n < 0) {
+            snprintf(error, ERROR_BYTES, "reading the queue: %s", strerror(-n));
+            return n;
+        }
+        if (q->mode != NFQUEUE_ENGINE)
+            through_nothing(q, (uint32_t)n);
+        else
+            through_engine(q, (uint32_t)n);
+        if (q->mode == NFQUEUE_ENGINE && engine_wants_attention(q->engine) && !atomic_exchange(&q->has_rung, true))
+            ring(q->bell);
+        may_wait = n == 0; /* after packets there may be more: look before waiting */
+    }
+    return 0;
+}
