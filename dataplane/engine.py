@@ -60,7 +60,7 @@ class Engine:
         max_sessions: int = 262_144,
     ) -> None:
         """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped."""
-        self._native = NativeEngine(hash_key=hash_key, now_ns=now_ns, max_sessions=max_sessions)
+        self.native = NativeEngine(hash_key=hash_key, now_ns=now_ns, max_sessions=max_sessions)
         self._now_ns = now_ns
         self._wall_offset_ns = wall_offset_ns
         self._ports = Names()
@@ -69,7 +69,7 @@ class Engine:
         self._applications = Names()
         self._port_by_number: dict[int, Port] = {}
         self._entries: list[Entry] = []
-        self._meter = RateMeter(self._native.stats(), now_ns)
+        self._meter = RateMeter(self.native.stats(), now_ns)
         self.snapshot = _NOTHING
         self._fib = Fib()
         self._swap(_NOTHING, self._fib)
@@ -91,7 +91,7 @@ class Engine:
         for port in snapshot.ports:
             zone = self._zones.number(port.zone) if port.zone else 0
             configs[numbers[port.name]] = PortConfig(zone, port.ipv6)
-        self._native.configure(
+        self.native.configure(
             EngineConfig(
                 timeouts_s=snapshot.timeouts_s,
                 tcp_reject_non_syn=snapshot.tcp_reject_non_syn,
@@ -130,48 +130,51 @@ class Engine:
         """
         verdicts: list[Verdict] = []
         while burst:
-            taken = self._native.input(burst, stop_when_undecided=one_at_a_time)
+            taken = self.native.input(burst, stop_when_undecided=one_at_a_time)
             self._now_ns = max(self._now_ns, burst[taken - 1].now_ns)
             burst = burst[taken:]
-            self._decide_all()
-            verdicts += self._native.verdicts()
+            while self.decide_waiting():
+                pass
+            verdicts += self.native.verdicts()
         self._read_events()
         return verdicts
 
     def tick(self, now_ns: int) -> list[Verdict]:
         """Runs timers up to now."""
+        self.advance(now_ns)
+        return self.native.verdicts()
+
+    def advance(self, now_ns: int) -> None:
+        """Like tick, for an edge that takes the verdicts from the native engine itself."""
         self._now_ns = max(self._now_ns, now_ns)
-        self._native.tick(now_ns)
+        self.native.tick(now_ns)
         self._read_events()
         if self._meter.is_due(now_ns):
-            self._meter.tick(self._native.stats(), now_ns)
-        return self._native.verdicts()
+            self._meter.tick(self.native.stats(), now_ns)
 
     def next_timer_ns(self) -> int | None:
-        return self._native.next_timer_ns()
+        return self.native.next_timer_ns()
 
-    def _decide_all(self) -> None:
-        while waiting := self._native.undecided():
-            for packet in waiting:
-                # the other end may have spoken first too, and its answer was this one's
-                with contextlib.suppress(KeyError):
-                    self._decide(packet)
-
-    def _decide(self, packet: Undecided) -> None:
-        """Answers a packet that waits. Raises KeyError where it does not wait any more."""
-        try:
-            context, refusal = decide(packet, self._tables)
-        except Exception:  # a fault of ours must not take the firewall down: fail closed
-            log.exception("slowpath failed on a packet")
-            self._native.refuse(packet.handle, DropReason.flow_slowpath_error)
-            return
-        if refusal is not None:
-            self._native.refuse(packet.handle, refusal)
+    def decide_waiting(self) -> bool:
+        """Answers a page of packets that wait for the slowpath; False where there were none."""
+        waiting = self.native.undecided()
+        for packet in waiting:
+            try:
+                context, refusal = decide(packet, self._tables)
+            except Exception:  # a fault of ours must not take the firewall down: fail closed
+                log.exception("slowpath failed on a packet")
+                context, refusal = Context(packet), DropReason.flow_slowpath_error
+            try:
+                if refusal is not None:
+                    self.native.refuse(packet.handle, refusal)
+                else:
+                    assert context.spec is not None
+                    self.native.install(packet.handle, context.spec)
+            except KeyError:  # the other end's answer was its own too, or we were too slow
+                continue
             if refusal is DropReason.flow_policy_deny:
                 self._log_refused(context)
-        else:
-            assert context.spec is not None
-            self._native.install(packet.handle, context.spec)
+        return bool(waiting)
 
     # ---- logs
 
@@ -181,7 +184,7 @@ class Engine:
         return entries
 
     def _read_events(self) -> None:
-        while events := self._native.events():
+        while events := self.native.events():
             for kind, session in events:
                 if kind is EventType.SESSION_START:
                     is_denied = session.action != "allow"
@@ -305,15 +308,15 @@ class Engine:
             matching = self._filter(wanted)
         except UnknownName:
             return [], 0
-        views, cursor = self._native.sessions(cursor, matching=matching)
+        views, cursor = self.native.sessions(cursor, matching=matching)
         return [self._session(view) for view in views], cursor
 
     def session(self, session_id: int) -> Session | None:
-        view = self._native.session(session_id) if 0 < session_id < 1 << 32 else None
+        view = self.native.session(session_id) if 0 < session_id < 1 << 32 else None
         return None if view is None else self._session(view)
 
     def clear(self, session_id: int) -> bool:
-        cleared = 0 < session_id < 1 << 32 and self._native.clear(session_id)
+        cleared = 0 < session_id < 1 << 32 and self.native.clear(session_id)
         self._read_events()
         return cleared
 
@@ -323,8 +326,8 @@ class Engine:
             matching = self._filter(wanted)
         except UnknownName:
             return 0, 0
-        views, cursor = self._native.sessions(cursor, matching=matching)
-        cleared = sum(self._native.clear(view.id) for view in views)
+        views, cursor = self.native.sessions(cursor, matching=matching)
+        cleared = sum(self.native.clear(view.id) for view in views)
         self._read_events()
         return cleared, cursor
 
@@ -380,13 +383,13 @@ class Engine:
         return Flow(text(key.src), text(key.dst), key.sport, key.dport, zone)
 
     def stats(self) -> Stats:
-        return self._native.stats()
+        return self.native.stats()
 
     def rates(self) -> Rates:
         return self._meter.rates
 
     def counters(self) -> dict[str, int]:
-        return self._native.counters()
+        return self.native.counters()
 
     def timeouts_s(self) -> dict[str, int]:
         """The timers in force, by knob."""

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,14 +22,19 @@ from typing import Final
 import msgspec
 
 from dataplane import messages
-from dataplane.edges.edge import EdgeError
+from dataplane.edges.edge import EdgeError, QueueEdge
 from dataplane.edges.netfilterqueue import NetfilterQueueEdge
+from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
 from dataplane.requests import Process, answer
 from dataplane.traffic_log import LogFile
 
 log = logging.getLogger("dataplane")
 
+EDGES: Final[dict[str, Callable[[int, Engine], QueueEdge]]] = {
+    NfqueueEdge.name: NfqueueEdge,
+    NetfilterQueueEdge.name: NetfilterQueueEdge,
+}
 MAX_CLIENTS: Final = 16
 _LENGTH = struct.Struct("!I")
 _PEERCRED = struct.Struct("3i")
@@ -90,7 +96,7 @@ class DataplaneProcess:
     def __init__(
         self,
         engine: Engine,
-        edge: NetfilterQueueEdge,
+        edge: QueueEdge,
         listener: socket.socket,
         log_file: LogFile,
     ) -> None:
@@ -112,12 +118,12 @@ class DataplaneProcess:
         while not self._stopping:
             for key, events in self._selector.select(self._timeout_s()):
                 if key.data == "edge":
-                    self._edge.run_once(self._engine, time.monotonic_ns())
+                    self._edge.run_once(time.monotonic_ns())
                 elif key.data == "listener":
                     self._accept()
                 else:
                     self._serve(key.data, events)
-            self._edge.settle(self._engine, self._engine.tick(time.monotonic_ns()))
+            self._edge.tick(time.monotonic_ns())
             self._log_file.write(self._engine.take_entries())
 
     def _timeout_s(self) -> float:
@@ -161,10 +167,10 @@ class DataplaneProcess:
             return request
         if isinstance(request, messages.Stop):
             self._stopping = True
-        process = Process(os.getpid(), "netfilterqueue", self._started_ns, self._log_file.lost)
+        process = Process(os.getpid(), self._edge.name, self._started_ns, self._log_file.lost)
         reply = answer(self._engine, request, process, time.monotonic_ns())
         if isinstance(request, messages.Configure):
-            self._edge.set_ports(self._engine, self._engine.snapshot.ports)
+            self._edge.configured()
         return reply
 
 
@@ -194,7 +200,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dataplane", description="The dataplane process.")
     parser.add_argument("--socket", type=Path, required=True, help="where it is asked")
     parser.add_argument("--log", type=Path, required=True, help="the traffic log")
-    parser.add_argument("--io", choices=["netfilterqueue"], default="netfilterqueue")
+    parser.add_argument("--io", choices=sorted(EDGES), default="native")
     parser.add_argument("--queue", type=int, required=True, help="NFQUEUE number")
     return parser.parse_args(argv)
 
@@ -208,18 +214,21 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"dataplane: traffic log {arguments.log}: {error.strerror}", file=sys.stderr)
         return 2
+    engine = Engine(hash_key=os.urandom(16), now_ns=now_ns, wall_offset_ns=time.time_ns() - now_ns)
     try:
         listener = _listen(arguments.socket)
-        edge = NetfilterQueueEdge(arguments.queue)
+        edge = EDGES[arguments.io](arguments.queue, engine)
     except EdgeError as error:
         print(f"dataplane: {error}", file=sys.stderr)
         return 2
-    engine = Engine(hash_key=os.urandom(16), now_ns=now_ns, wall_offset_ns=time.time_ns() - now_ns)
     process = DataplaneProcess(engine, edge, listener, log_file)
     signal.signal(signal.SIGTERM, process.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's ^C is for the management plane
     try:
         process.run()
+    except EdgeError as error:
+        print(f"dataplane: {error}", file=sys.stderr)
+        return 1
     finally:
         edge.close()
         listener.close()

@@ -75,4 +75,5 @@ class Snapshot(Struct, frozen=True):
     timeouts_s: dict[str, int]  # by knob, every one of native.TIMERS ("timeout-tcp": 3600)
     tcp_reject_non_syn: bool = True
     ipv6_firewalling: bool = True
+    fail_open: bool = False  # what a full queue cannot take passes unseen instead of being dropped
     discard_denied: bool = True  # a denied first packet makes a DISCARD session

@@ -1,23 +1,32 @@
-"""What an edge is: it supplies bursts and takes verdicts."""
+"""What an edge is: it supplies bursts to the engine, takes verdicts, and says what time it is."""
 
 from typing import Protocol
 
-from dataplane.engine import Engine
-from native import Verdict
-
 
 class EdgeError(Exception):
-    """An edge cannot be opened: one line that says what is missing and what to do."""
+    """An edge cannot be opened, or broke: one line that says what is wrong and what to do."""
 
 
 class Edge(Protocol):
-    def run_once(self, engine: Engine, now_ns: int) -> bool:
-        """Takes what has arrived, at most a bounded burst, and gives the verdicts.
+    def run_once(self, now_ns: int) -> bool:
+        """Does a bounded piece of what has arrived; False where nothing will arrive any more.
 
-        False where the edge has come to its end; a queue never does.
+        Raises EdgeError where the edge broke.
         """
 
-    def settle(self, engine: Engine, verdicts: list[Verdict]) -> None:
-        """Gives verdicts reached without new packets, by a timer."""
+    def tick(self, now_ns: int) -> None:
+        """Runs the engine's timers up to now, and gives the verdicts they reach."""
 
     def close(self) -> None: ...
+
+
+class QueueEdge(Edge, Protocol):
+    """An edge of a running firewall."""
+
+    name: str  # as --io spells it
+
+    def fileno(self) -> int:
+        """Readable when run_once has something to do."""
+
+    def configured(self) -> None:
+        """The engine has a new configuration: ports may have changed."""

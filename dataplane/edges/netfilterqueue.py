@@ -8,14 +8,13 @@ package's limit; longer ones, of jumbo frames, arrive cut off and are dropped as
 import errno
 import socket
 import warnings
-from collections.abc import Iterable
 
 from netfilterqueue import NetfilterQueue
 from netfilterqueue import Packet as QueuedPacket
 
 from dataplane.edges.edge import EdgeError
+from dataplane.edges.ports import by_index
 from dataplane.engine import Engine
-from dataplane.snapshot import Port
 from native import MAX_BURST, Packet, Verdict, VerdictAction
 
 QUEUE_PACKETS = 4096  # the kernel holds this many, then drops (fail closed)
@@ -40,7 +39,10 @@ class _BoundedReader:
 class NetfilterQueueEdge:
     """Raises EdgeError where the queue cannot be had."""
 
-    def __init__(self, queue_number: int) -> None:
+    name = "netfilterqueue"
+
+    def __init__(self, queue_number: int, engine: Engine) -> None:
+        self._engine = engine
         self._burst: list[tuple[QueuedPacket, bytes]] = []
         self._waiting: dict[int, QueuedPacket] = {}  # by tag: no verdict yet
         self._next_tag = 1
@@ -79,17 +81,10 @@ class NetfilterQueueEdge:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def set_ports(self, engine: Engine, ports: Iterable[Port]) -> None:
-        """Learns which Linux interface is which port; call after every configuration."""
-        self._port_by_index = {}
-        for port in ports:
-            try:
-                index = socket.if_nametoindex(port.interface)
-            except OSError:  # not there (yet): its packets cannot come either
-                continue
-            self._port_by_index[index] = engine.port_number(port.name)
+    def configured(self) -> None:
+        self._port_by_index = by_index(self._engine, self._engine.snapshot.ports)
 
-    def run_once(self, engine: Engine, now_ns: int) -> bool:
+    def run_once(self, now_ns: int) -> bool:
         self._reader.left = MAX_BURST
         self._queue.run_socket(self._reader)
         packets = []
@@ -99,10 +94,13 @@ class NetfilterQueueEdge:
             port = self._port_by_index.get(queued.indev, 0)
             packets.append(Packet(payload, port, now_ns, tag))
         self._burst.clear()
-        self.settle(engine, engine.feed(packets))
+        self._settle(self._engine.feed(packets))
         return True
 
-    def settle(self, engine: Engine, verdicts: list[Verdict]) -> None:
+    def tick(self, now_ns: int) -> None:
+        self._settle(self._engine.tick(now_ns))
+
+    def _settle(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             if verdict.action is VerdictAction.EMIT:
                 self._emit(verdict)

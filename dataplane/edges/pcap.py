@@ -17,7 +17,8 @@ class PcapEdge:
     the damage; `damage` then says which and why.
     """
 
-    def __init__(self, inputs: dict[str, Path], output: Path | None = None) -> None:
+    def __init__(self, inputs: dict[str, Path], engine: Engine, output: Path | None = None) -> None:
+        self._engine = engine
         self.damage: list[str] = []
         self._output = output
         self._writers: dict[int, CaptureWriter] = {}
@@ -40,35 +41,38 @@ class PcapEdge:
         except CaptureError as error:
             self.damage.append(f"{path}: {error}")
 
-    def run_once(self, engine: Engine, now_ns: int) -> bool:
+    def run_once(self, now_ns: int) -> bool:
         """Takes the next burst at its own times; `now_ns` is not looked at."""
         burst = []
         for port, packet in self._packets:
             tag, self._next_tag = self._next_tag, self._next_tag + 1
-            numbered = packet._replace(port=engine.port_number(port), tag=tag)
+            numbered = packet._replace(port=self._engine.port_number(port), tag=tag)
             self._waiting[tag] = numbered
             burst.append(numbered)
             if len(burst) == MAX_BURST:
                 break
-        self.settle(engine, engine.feed(burst, one_at_a_time=True))
+        self._settle(self._engine.feed(burst, one_at_a_time=True))
         return bool(burst)
 
-    def settle(self, engine: Engine, verdicts: list[Verdict]) -> None:
+    def tick(self, now_ns: int) -> None:
+        self._settle(self._engine.tick(now_ns))
+
+    def _settle(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             if verdict.action is VerdictAction.EMIT:
                 assert verdict.data is not None
-                self._write(engine, verdict.port, verdict.data, 0)
+                self._write(verdict.port, verdict.data, 0)
                 continue
             packet = self._waiting.pop(verdict.tag)
             if verdict.action is VerdictAction.FORWARD:
                 data = packet.data if verdict.data is None else verdict.data
-                self._write(engine, verdict.port, data, packet.now_ns)
+                self._write(verdict.port, data, packet.now_ns)
 
-    def _write(self, engine: Engine, port: int, data: bytes, now_ns: int) -> None:
+    def _write(self, port: int, data: bytes, now_ns: int) -> None:
         if self._output is None:
             return
         if port not in self._writers:
-            name = engine.port_name(port).replace("/", "_")
+            name = self._engine.port_name(port).replace("/", "_")
             self._writers[port] = CaptureWriter(str(self._output / f"{name}.pcap"))
         self._writers[port].write(data, now_ns)
 

@@ -1,0 +1,69 @@
+"""NFQUEUE through the engine's own loop: Python sees only what has to be decided.
+
+The loop runs in a thread of its own, without the GIL, and forwards the packets of known sessions whatever
+Python is doing. Its bell says that packets wait for the slowpath; answers wake it to send their verdicts.
+"""
+
+import threading
+
+from dataplane.edges.edge import EdgeError
+from dataplane.edges.ports import by_index
+from dataplane.engine import Engine
+from native import Nfqueue, NfqueueError, NfqueueStats
+
+
+class NfqueueEdge:
+    """Raises EdgeError where the queue cannot be had."""
+
+    name = "native"
+
+    def __init__(self, queue_number: int, engine: Engine) -> None:
+        self._engine = engine
+        self._failure: NfqueueError | None = None
+        try:
+            self._queue = Nfqueue(queue_number, engine.native)
+        except NfqueueError as error:
+            raise EdgeError(
+                f"queue {queue_number}: {error} (it needs root, or CAP_NET_ADMIN and CAP_NET_RAW, and "
+                "a kernel with nfnetlink_queue)"
+            ) from error
+        self._thread = threading.Thread(target=self._run, name="nfqueue", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._queue.run()
+        except NfqueueError as error:
+            self._failure = error
+
+    def fileno(self) -> int:
+        return self._queue.fileno()
+
+    def configured(self) -> None:
+        snapshot = self._engine.snapshot
+        self._queue.set_ports(list(by_index(self._engine, snapshot.ports).items()))
+        self._queue.set_fail_open(snapshot.fail_open)
+
+    def run_once(self, now_ns: int) -> bool:
+        self._queue.hear()
+        self._engine.decide_waiting()
+        self._queue.wake()  # sends the answers, and rings again where packets still wait
+        self._check()
+        return True
+
+    def tick(self, now_ns: int) -> None:
+        self._engine.advance(now_ns)
+        self._queue.wake()
+        self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise EdgeError(f"the queue broke: {self._failure}")
+
+    def stats(self) -> NfqueueStats:
+        return self._queue.stats()
+
+    def close(self) -> None:
+        self._queue.stop()
+        self._thread.join()
+        self._queue.close()
