@@ -1,6 +1,7 @@
 """Addresses as the engine has them: 16 bytes, IPv4 behind ::ffff:."""
 
 from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_ntop
 
 V4_PREFIX = bytes(10) + b"\xff\xff"
 
@@ -18,7 +19,9 @@ def widened(raw: bytes) -> bytes:
 
 def text(address: bytes) -> str:
     """An address of 16 bytes as people write it."""
-    return str(ip_address(address[12:] if address.startswith(V4_PREFIX) else address))
+    if address.startswith(V4_PREFIX):
+        return inet_ntop(AF_INET, address[12:])
+    return inet_ntop(AF_INET6, address)
 
 
 def is_multicast(address: bytes) -> bool:

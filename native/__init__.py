@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from struct import Struct
 from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
@@ -264,45 +265,55 @@ class Stats(NamedTuple):
     bytes: int
 
 
-def _read_key(key: Any) -> FlowKey:
-    src, dst = ffi.buffer(key.src)[:], ffi.buffer(key.dst)[:]
-    return FlowKey(src, dst, key.sport, key.dport, key.zone, key.proto, key.family)
+# Records that come by the thousand are unpacked at once: a field read through cffi costs as much as
+# a whole record this way. The layouts are those of engine.h, checked below.
+_KEY = "16s16sHHHBB"
+_UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
+_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIHHB?0q"
+_EVENT = Struct(f"@I0q{_VIEW}")
+_SPEC = Struct(f"@{_KEY}IIHBB0I")
+_VIEW_ALONE = Struct(f"@{_VIEW}")
 
 
-def _write_key(target: Any, key: FlowKey) -> None:
-    ffi.memmove(target.src, key.src, 16)
-    ffi.memmove(target.dst, key.dst, 16)
-    target.sport, target.dport, target.zone = key.sport, key.dport, key.zone
-    target.proto, target.family = key.proto, key.family
+def _check_layouts() -> None:
+    for layout, name in (
+        (_UNDECIDED, "struct undecided"),
+        (_VIEW_ALONE, "struct session_view"),
+        (_EVENT, "struct event"),
+        (_SPEC, "struct session_spec"),
+    ):
+        assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
 
-def _read_view(view: Any) -> SessionView:
-    return SessionView(
-        id=view.id,
-        state=SESSION_STATES[view.state],
-        end_reason=END_REASONS[view.end_reason],
-        tracker=TRACKERS[view.end_reason],
-        action=ACTIONS[view.action],
-        c2s=_read_key(view.key[0]),
-        s2c=_read_key(view.key[1]),
-        packets_c2s=view.packets[0],
-        packets_s2c=view.packets[1],
-        bytes_c2s=view.bytes[0],
-        bytes_s2c=view.bytes[1],
-        start_ns=view.start_ns,
-        last_ns=view.last_ns,
-        end_ns=view.end_ns,
-        timeout_s=view.timeout_s,
-        rule=view.rule,
-        application=view.application,
-        ingress_port=view.port[0],
-        egress_port=view.port[1],
-        log_start=bool(view.flags & lib.SESSION_LOG_START),
-        log_end=bool(view.flags & lib.SESSION_LOG_END),
-        seen_data=bool(view.flags & lib.SESSION_SEEN_DATA),
-        in_ager=view.in_ager,
+_check_layouts()
+
+
+def _view(record: Sequence[Any]) -> SessionView:
+    """A session_view as unpacked."""
+    session_id, state, _, end_reason, action = record[:5]
+    flags, in_ager = record[-2:]
+    return SessionView._make(
+        (
+            session_id,
+            SESSION_STATES[state],
+            END_REASONS[end_reason],
+            TRACKERS[end_reason],
+            ACTIONS[action],
+            FlowKey._make(record[5:12]),
+            FlowKey._make(record[12:19]),
+            *record[19:31],  # packets_c2s to egress_port
+            bool(flags & _LOG_START),
+            bool(flags & _LOG_END),
+            bool(flags & _SEEN_DATA),
+            in_ager,
+        )
     )
 
+
+_ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}
+_LOG_START: int = lib.SESSION_LOG_START
+_LOG_END: int = lib.SESSION_LOG_END
+_SEEN_DATA: int = lib.SESSION_SEEN_DATA
 
 # name in Filter -> bit
 _FILTER_BITS = {
@@ -318,6 +329,8 @@ _FILTER_BITS = {
     "application": lib.FILTER_APPLICATION,
 }
 _FILTER_FIELDS = {"from_zone": "from", "to_zone": "to"}
+
+_EVENT_TYPES = {int(kind): kind for kind in EventType}
 
 _PAGE = 512  # events, undecided packets or sessions taken from C at once
 
@@ -355,6 +368,7 @@ class Engine:
         self._events = ffi.new("struct event[]", _PAGE)
         self._views = ffi.new("struct session_view[]", _PAGE)
         self._spec = ffi.new("struct session_spec *")
+        self._spec_buffer = ffi.buffer(self._spec)
         self._count = ffi.new("uint32_t *")
         self._counters = lib.engine_counters(self._engine)
 
@@ -408,20 +422,10 @@ class Engine:
     def undecided(self) -> list[Undecided]:
         """Takes the packets that wait for an answer and were not handed out yet."""
         count = lib.engine_undecided(self._engine, self._undecided, _PAGE)
+        raw = ffi.buffer(self._undecided, count * _UNDECIDED.size)
         return [
-            Undecided(
-                item.handle,
-                item.len,
-                item.now_ns,
-                _read_key(item.key),
-                item.port,
-                item.ttl,
-                item.dscp,
-                item.tcp_flags,
-                item.icmp_type,
-                item.icmp_code,
-            )
-            for item in self._undecided[0:count]
+            Undecided(handle, length, now_ns, FlowKey._make(rest[:7]), *rest[7:])
+            for handle, length, now_ns, *rest in _UNDECIDED.iter_unpack(raw)
         ]
 
     def install(self, handle: int, spec: SessionSpec) -> int:
@@ -429,14 +433,19 @@ class Engine:
 
         Raises KeyError for a handle that is not outstanding (any more).
         """
-        raw = self._spec
-        _write_key(raw.s2c, spec.s2c)
-        raw.rule, raw.application, raw.egress_port = spec.rule, spec.application, spec.egress_port
-        raw.action = ACTIONS.index(spec.action)
-        raw.flags = (lib.SESSION_LOG_START if spec.log_start else 0) | (
-            lib.SESSION_LOG_END if spec.log_end else 0
+        flags = (_LOG_START if spec.log_start else 0) | (_LOG_END if spec.log_end else 0)
+        action = _ACTION_NUMBERS[spec.action]
+        _SPEC.pack_into(
+            self._spec_buffer,
+            0,
+            *spec.s2c,
+            spec.rule,
+            spec.application,
+            spec.egress_port,
+            action,
+            flags,
         )
-        result: int = lib.engine_install(self._engine, handle, raw)
+        result: int = lib.engine_install(self._engine, handle, self._spec)
         self._check(result, handle)
         return result
 
@@ -462,9 +471,8 @@ class Engine:
     def events(self) -> list[Event]:
         """Takes a page of events; an empty list says there are no more."""
         count = lib.engine_events(self._engine, self._events, _PAGE)
-        return [
-            Event(EventType(item.type), _read_view(item.session)) for item in self._events[0:count]
-        ]
+        raw = ffi.buffer(self._events, count * _EVENT.size)
+        return [Event(_EVENT_TYPES[kind], _view(view)) for kind, *view in _EVENT.iter_unpack(raw)]
 
     def sessions(
         self, cursor: int = 0, *, matching: Filter | None = None, scan: int = 65_536
@@ -481,13 +489,14 @@ class Engine:
                 setattr(raw, _FILTER_FIELDS.get(name, name), value)
         self._count[0] = cursor
         found = lib.engine_sessions(self._engine, self._count, scan, raw, self._views, _PAGE)
-        return [_read_view(view) for view in self._views[0:found]], self._count[0]
+        raw = ffi.buffer(self._views, found * _VIEW_ALONE.size)
+        return [_view(view) for view in _VIEW_ALONE.iter_unpack(raw)], self._count[0]
 
     def session(self, session_id: int) -> SessionView | None:
         """A session by id; a free slot shows its last one, None where it was never used."""
         if lib.engine_session(self._engine, session_id, self._views):
             return None
-        return _read_view(self._views[0])
+        return _view(_VIEW_ALONE.unpack_from(ffi.buffer(self._views)))
 
     def clear(self, session_id: int) -> bool:
         """Ends a session; False where there is none of that id."""

@@ -1,7 +1,8 @@
 """NFQUEUE through the engine's own loop: Python sees only what has to be decided.
 
-The loop runs in a thread of its own, without the GIL, and forwards the packets of known sessions whatever
-Python is doing. Its bell says that packets wait for the slowpath; answers wake it to send their verdicts.
+The loop runs in a thread of its own, without the GIL, and forwards the packets of known sessions
+whatever Python is doing. Its bell says that packets wait for the slowpath; answers wake it to send
+their verdicts.
 """
 
 import threading
@@ -24,8 +25,8 @@ class NfqueueEdge:
             self._queue = Nfqueue(queue_number, engine.native)
         except NfqueueError as error:
             raise EdgeError(
-                f"queue {queue_number}: {error} (it needs root, or CAP_NET_ADMIN and CAP_NET_RAW, and "
-                "a kernel with nfnetlink_queue)"
+                f"queue {queue_number}: {error} (it needs CAP_NET_ADMIN and CAP_NET_RAW: run as "
+                "root; and a kernel with nfnetlink_queue)"
             ) from error
         self._thread = threading.Thread(target=self._run, name="nfqueue", daemon=True)
         self._thread.start()

@@ -8,7 +8,9 @@ from dataplane.snapshot import Port
 
 
 def by_index(engine: Engine, ports: Iterable[Port]) -> dict[int, int]:
-    """Port numbers by interface index. An interface that is not there cannot send packets either."""
+    """Port numbers by interface index. An interface that is not there cannot send packets
+    either.
+    """
     numbers = {}
     for port in ports:
         try:

@@ -14,7 +14,7 @@ def allocation(context: Context, tables: Tables) -> Context | DropReason:
     if is_denied and not tables.discard_denied:
         return DropReason.flow_policy_deny
     name = applications.at_setup(key.proto, packet.icmp_type)
-    spec = SessionSpec(
+    context.spec = SessionSpec(
         s2c=FlowKey(
             src=key.dst,
             dst=key.src,
@@ -32,4 +32,4 @@ def allocation(context: Context, tables: Tables) -> Context | DropReason:
         log_start=rule.log_start or (is_denied and rule.log_end),
         log_end=rule.log_end,
     )
-    return context._replace(spec=spec)
+    return context

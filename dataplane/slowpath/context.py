@@ -1,5 +1,6 @@
 """What the stages pass on: the packet, what is known of it so far, and the tables to look in."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from dataplane.fib import Fib
@@ -22,8 +23,9 @@ class Tables(NamedTuple):
     discard_denied: bool
 
 
-class Context(NamedTuple):
-    """Each stage returns it with its own fields filled in."""
+@dataclass(slots=True)
+class Context:
+    """Each stage sets its own fields and returns it, or refuses the packet."""
 
     packet: Undecided
     from_zone: str = ""  # zone

@@ -32,4 +32,5 @@ def forwarding(context: Context, tables: Tables) -> Context | DropReason:
     egress = tables.ports.get(tables.port_numbers.get(route.port, 0))
     if egress is None or not egress.zone:
         return DropReason.flow_policy_nofwd
-    return context._replace(route=route, egress=egress, to_zone=egress.zone)
+    context.route, context.egress, context.to_zone = route, egress, egress.zone
+    return context

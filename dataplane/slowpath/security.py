@@ -5,7 +5,7 @@ from dataplane.slowpath.context import Context, Tables
 
 def security(context: Context, tables: Tables) -> Context:
     key = context.packet.key
-    rule = tables.policy.match(
+    context.rule = tables.policy.match(
         context.from_zone, context.to_zone, key.src, key.dst, key.proto, key.sport, key.dport
     )
-    return context._replace(rule=rule)
+    return context
