@@ -5,6 +5,7 @@ One JSON object a line, with the field names of the XML log. Times are UTC.
 
 import os
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -25,10 +26,15 @@ def protocol_name(protocol: int) -> str:
 
 def time_text(at_ns: int) -> str:
     """Wall clock nanoseconds as the log writes times."""
-    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y/%m/%d %H:%M:%S")
+    return _second_text(at_ns // 1_000_000_000)
 
 
-class Entry(Struct, frozen=True):
+@lru_cache(maxsize=256)  # sessions that end together started close together
+def _second_text(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y/%m/%d %H:%M:%S")
+
+
+class Entry(Struct, frozen=True, gc=False):
     """One line of the log (fact sheet 8)."""
 
     subtype: str  # start, end, drop, deny
