@@ -105,7 +105,7 @@ $(TEST_OBJECTS): build/test-c/%.o: native/src/%.c $(C_HEADERS)
 	gcc $(C_FLAGS) $(SANITIZE) -c -o $@ $<
 
 $(C_TESTS): build/test-c/%: native/tests/%.c $(TEST_OBJECTS) $(wildcard native/tests/*.h)
-	gcc $(C_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lpcap
+	gcc $(C_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lmnl -lpcap
 
 $(FUZZ_OBJECTS): build/fuzz/%.o: native/src/%.c $(C_HEADERS)
 	@mkdir -p $(@D)
@@ -113,4 +113,4 @@ $(FUZZ_OBJECTS): build/fuzz/%.o: native/src/%.c $(C_HEADERS)
 
 $(FUZZERS): build/fuzz/%: native/tests/%.c $(FUZZ_OBJECTS) $(wildcard native/tests/*.h)
 	clang $(C_FLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-o $@ $(filter %.c %.o,$^) -lpcap
+		-o $@ $(filter %.c %.o,$^) -lmnl -lpcap

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from control import state_dir
+from dataplane.edges import NAMES
 
 _GROUP = "sixtuple.commands"
 _USAGE = 2  # exit status for what cannot be understood
@@ -86,7 +87,12 @@ def _run(arguments: list[str]) -> int:
         metavar="DIR",
         help="for sockets, locks and the traffic log; %(default)s otherwise",
     )
-    parser.add_argument("--io", choices=["netfilterqueue"], default="netfilterqueue")
+    parser.add_argument(
+        "--io",
+        choices=NAMES,
+        default=NAMES[0],
+        help="native: the engine's own loop; netfilterqueue: the package of that name",
+    )
     parser.add_argument(
         "--queue",
         type=_queue,

@@ -1,4 +1,4 @@
-"""What the management plane offers to whoever answers an administrator: the CLI today, the API later."""
+"""What the management plane offers to whoever answers an administrator."""
 
 from pathlib import Path
 from typing import Protocol

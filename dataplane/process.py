@@ -14,7 +14,6 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -22,6 +21,7 @@ from typing import Final
 import msgspec
 
 from dataplane import messages
+from dataplane.edges import NAMES
 from dataplane.edges.edge import EdgeError, QueueEdge
 from dataplane.edges.netfilterqueue import NetfilterQueueEdge
 from dataplane.edges.nfqueue import NfqueueEdge
@@ -31,10 +31,6 @@ from dataplane.traffic_log import LogFile
 
 log = logging.getLogger("dataplane")
 
-EDGES: Final[dict[str, Callable[[int, Engine], QueueEdge]]] = {
-    NfqueueEdge.name: NfqueueEdge,
-    NetfilterQueueEdge.name: NetfilterQueueEdge,
-}
 MAX_CLIENTS: Final = 16
 _LENGTH = struct.Struct("!I")
 _PEERCRED = struct.Struct("3i")
@@ -174,6 +170,10 @@ class DataplaneProcess:
         return reply
 
 
+def _edge(name: str, queue: int, engine: Engine) -> QueueEdge:
+    return NfqueueEdge(queue, engine) if name == "native" else NetfilterQueueEdge(queue, engine)
+
+
 def _listen(path: Path) -> socket.socket:
     """A listening Unix socket only its owner can connect to; replaces a dead one."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -200,7 +200,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dataplane", description="The dataplane process.")
     parser.add_argument("--socket", type=Path, required=True, help="where it is asked")
     parser.add_argument("--log", type=Path, required=True, help="the traffic log")
-    parser.add_argument("--io", choices=sorted(EDGES), default="native")
+    parser.add_argument("--io", choices=NAMES, default=NAMES[0])
     parser.add_argument("--queue", type=int, required=True, help="NFQUEUE number")
     return parser.parse_args(argv)
 
@@ -217,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     engine = Engine(hash_key=os.urandom(16), now_ns=now_ns, wall_offset_ns=time.time_ns() - now_ns)
     try:
         listener = _listen(arguments.socket)
-        edge = EDGES[arguments.io](arguments.queue, engine)
+        edge = _edge(arguments.io, arguments.queue, engine)
     except EdgeError as error:
         print(f"dataplane: {error}", file=sys.stderr)
         return 2

@@ -50,6 +50,7 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         timeouts_s={timer.knob: int(_setting(tree, timer.knob)) for timer in TIMERS},
         tcp_reject_non_syn=_setting(tree, "tcp-reject-non-syn") == "yes",
         ipv6_firewalling=_setting(tree, "ipv6-firewalling") == "yes",
+        fail_open=_setting(tree, "resource-limit-behavior") == "bypass",
         discard_denied=_setting(tree, "discard-denied") == "yes",
     )
 

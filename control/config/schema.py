@@ -483,7 +483,6 @@ _OTHER_SESSION_SETTINGS = (
     "packet-buffer-protection-latency-max-tolerate",
     "packet-buffer-protection-monitor-only",
     "packet-buffer-protection-use-latency",
-    "resource-limit-behavior",
     "scan-scaling-factor",
     "scan-threshold",
     "timeout-captive-portal",
@@ -513,6 +512,13 @@ def _deviceconfig() -> Container:
             "Drop a TCP packet that belongs to no session and is no SYN.",
             YES_NO,
             "yes",
+        ),
+        Leaf(
+            "resource-limit-behavior",
+            "What becomes of packets that come faster than they can be queued: bypass lets them "
+            "pass unseen.",
+            one_of("drop", "bypass"),
+            "drop",
         ),
         Leaf("ipv6-firewalling", "Whether IPv6 packets are taken at all.", YES_NO, "yes"),
         Leaf(

@@ -140,6 +140,15 @@ class Netlink:
         with _kernel():
             self._ip.link("set", index=ifindex, mtu=mtu)
 
+    def limit_aggregation(self, ifindex: int, highest_bytes: int) -> None:
+        """Keeps what the link builds of several packets, in or out, below this size."""
+        with _kernel():
+            (link,) = self._ip.link("get", index=ifindex)
+            sizes = {name: link.get(name) or 0 for name in ("gso_max_size", "gro_max_size")}
+            larger = {name: highest_bytes for name, size in sizes.items() if size > highest_bytes}
+            if larger:
+                self._ip.link("set", index=ifindex, **larger)
+
     def add_address(self, address: Address) -> None:
         """An IPv6 address is usable at once: nobody waits for duplicate address detection."""
         interface = address.interface
