@@ -94,6 +94,7 @@ def _timers() -> Iterator[TimerInfo]:
 
 COUNTERS = tuple(_counters())
 TIMERS = tuple(_timers())
+_COUNTER_NUMBERS = {info.name: info.number for info in COUNTERS}
 SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
@@ -507,6 +508,10 @@ class Engine:
         raw = ffi.new("struct engine_stats *")
         lib.engine_stats(self._engine, raw)
         return Stats(*(getattr(raw, name) for name in Stats._fields))
+
+    def count(self, counter: str, by: int) -> None:
+        """Adds to a global counter what was counted elsewhere."""
+        lib.engine_count(self._engine, _COUNTER_NUMBERS[counter], by)
 
     def counters(self) -> dict[str, int]:
         """Every global counter by name."""

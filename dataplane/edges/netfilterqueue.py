@@ -14,6 +14,7 @@ from netfilterqueue import Packet as QueuedPacket
 
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.ports import by_index
+from dataplane.edges.queue_counters import QueueCounters
 from dataplane.engine import Engine
 from native import MAX_BURST, Packet, Verdict, VerdictAction
 
@@ -43,6 +44,8 @@ class NetfilterQueueEdge:
 
     def __init__(self, queue_number: int, engine: Engine) -> None:
         self._engine = engine
+        self._counters = QueueCounters(queue_number, engine.native)
+        self._emit_failed = 0
         self._burst: list[tuple[QueuedPacket, bytes]] = []
         self._waiting: dict[int, QueuedPacket] = {}  # by tag: no verdict yet
         self._next_tag = 1
@@ -99,6 +102,8 @@ class NetfilterQueueEdge:
 
     def tick(self, now_ns: int) -> None:
         self._settle(self._engine.tick(now_ns))
+        if self._counters.is_due(now_ns):
+            self._counters.update({"nfq_emit_fail": self._emit_failed})
 
     def _settle(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
@@ -122,7 +127,7 @@ class NetfilterQueueEdge:
             destination = (socket.inet_ntop(family, address), 0)
             self._raw[4 if is_v4 else 6].sendto(verdict.data, destination)
         except OSError:  # no neighbour, no route back: the sender will have to time out
-            return
+            self._emit_failed += 1
 
     def close(self) -> None:
         self._queue.unbind()

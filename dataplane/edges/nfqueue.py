@@ -9,8 +9,9 @@ import threading
 
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.ports import by_index
+from dataplane.edges.queue_counters import QueueCounters
 from dataplane.engine import Engine
-from native import Nfqueue, NfqueueError, NfqueueStats
+from native import Nfqueue, NfqueueError
 
 
 class NfqueueEdge:
@@ -20,6 +21,7 @@ class NfqueueEdge:
 
     def __init__(self, queue_number: int, engine: Engine) -> None:
         self._engine = engine
+        self._counters = QueueCounters(queue_number, engine.native)
         self._failure: NfqueueError | None = None
         try:
             self._queue = Nfqueue(queue_number, engine.native)
@@ -55,14 +57,22 @@ class NfqueueEdge:
     def tick(self, now_ns: int) -> None:
         self._engine.advance(now_ns)
         self._queue.wake()
+        if self._counters.is_due(now_ns):
+            stats = self._queue.stats()
+            self._counters.update(
+                {
+                    "nfq_malformed": stats.malformed,
+                    "nfq_refused": stats.refused,
+                    "nfq_cut": stats.cut,
+                    "nfq_send_fail": stats.send_failed,
+                    "nfq_emit_fail": stats.emit_failed,
+                }
+            )
         self._check()
 
     def _check(self) -> None:
         if self._failure is not None:
             raise EdgeError(f"the queue broke: {self._failure}")
-
-    def stats(self) -> NfqueueStats:
-        return self._queue.stats()
 
     def close(self) -> None:
         self._queue.stop()

@@ -49,6 +49,11 @@
     X(12, flow_icmp_err_pass, info, flow, session, "ICMP errors passed with the session they speak about") \
     X(13, log_event_lost, warn, log, resource, "Events lost: event ring full")                             \
     X(14, flow_emit_fail, warn, flow, resource, "Packets not generated: no buffer")                        \
+    X(15, nfq_malformed, warn, packet, pktproc, "Queue messages that made no sense")                       \
+    X(16, nfq_refused, warn, packet, pktproc, "Verdicts the kernel did not take")                          \
+    X(17, nfq_cut, warn, packet, pktproc, "Packets too long for the queue")                                \
+    X(18, nfq_send_fail, error, packet, resource, "Verdicts that could not be sent")                       \
+    X(19, nfq_emit_fail, warn, packet, forward, "Generated packets the kernel did not route")              \
     X(32, flow_no_interface, drop, flow, parse, "Packets dropped: invalid interface")                      \
     X(33, flow_rcv_dot1q_tag_err, drop, flow, parse, "Packets dropped: 802.1q tag not configured")         \
     X(34, flow_parse_l2_hdr, drop, flow, parse, "Packets dropped: link-layer header truncated")            \
@@ -87,7 +92,9 @@
     X(67, flow_policy_nofwd, drop, flow, session, "Session setup: no destination zone from forwarding")    \
     X(68, flow_policy_deny, drop, flow, session, "Session setup: denied by policy")                        \
     X(69, flow_host_service_deny, drop, flow, session, "Device management session denied")                 \
-    X(70, flow_slowpath_error, drop, flow, resource, "Packets dropped: the slowpath failed on them")
+    X(70, flow_slowpath_error, drop, flow, resource, "Packets dropped: the slowpath failed on them")      \
+    X(71, nfq_queue_full, drop, packet, resource, "Packets dropped by the kernel: queue full")             \
+    X(72, nfq_socket_full, drop, packet, resource, "Packets dropped by the kernel: queue socket full")
 
 #define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
 enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
@@ -410,7 +417,8 @@ struct nfqueue_stats {
     uint64_t malformed;     /* netlink messages that made no sense */
     uint64_t refused;       /* verdicts the kernel had no packet for */
     uint64_t cut;           /* packets longer than an attribute holds */
-    uint64_t send_failed, emit_failed;
+    uint64_t send_failed;
+    uint64_t emit_failed;   /* generated packets without a way to go */
 };
 
 struct nfqueue;
