@@ -7,7 +7,7 @@ from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
 SOURCES = sorted((HERE / "src").glob("*.c"))
-FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-std=gnu11", "-O3", "-g", "-Wall", "-Wextra", "-Werror"]
 HEADERS = sorted([*(HERE / "include").glob("*.h"), *(HERE / "src").glob("*.h")])
 
 

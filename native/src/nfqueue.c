@@ -30,8 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "checksum.h"
 #include "engine.h"
+#include "nfqueue_message.h"
 #include "packet.h"
 
 enum {
@@ -137,73 +137,32 @@ static uint16_t port_of(const struct port_map *map, uint32_t ifindex)
     return 0;
 }
 
-/* Reads one packet message; false where it is none that can be answered. */
-static bool read_packet(struct nfqueue *q, const struct nlmsghdr *message, struct input *in)
+/* Fills `in` from a datagram; false where it holds no packet. */
+static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct input *in)
 {
-    const struct nfqnl_msg_packet_hdr *header = NULL;
-    const struct nlattr *payload = NULL, *attribute;
-    uint32_t ifindex = 0, info = 0, wire_len = 0;
-    if (mnl_nlmsg_get_payload_len(message) < sizeof(struct nfgenmsg))
+    struct queued queued;
+    switch (queue_message_read(data, len, &queued)) {
+    case QUEUE_ANSWER:
+        q->stats.refused += queued.error != 0;
         return false;
-    mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
-    {
-        uint16_t len = mnl_attr_get_payload_len(attribute);
-        switch (mnl_attr_get_type(attribute)) {
-        case NFQA_PACKET_HDR:
-            if (len >= sizeof *header)
-                header = mnl_attr_get_payload(attribute);
-            break;
-        case NFQA_IFINDEX_INDEV:
-            if (len == 4)
-                ifindex = ntohl(mnl_attr_get_u32(attribute));
-            break;
-        case NFQA_SKB_INFO:
-            if (len == 4)
-                info = ntohl(mnl_attr_get_u32(attribute));
-            break;
-        case NFQA_CAP_LEN:
-            if (len == 4)
-                wire_len = ntohl(mnl_attr_get_u32(attribute));
-            break;
-        case NFQA_PAYLOAD:
-            payload = attribute;
-            break;
-        }
+    case QUEUE_MALFORMED:
+        q->stats.malformed++;
+        return false;
+    case QUEUE_PACKET:
+        break;
     }
-    if (!header)
-        return false;
     *in = (struct input){
-        .tag = ntohl(header->packet_id),
-        .data = payload ? mnl_attr_get_payload(payload) : (uint8_t *)message,
-        .len = payload ? mnl_attr_get_payload_len(payload) : 0, /* no payload: no packet the parser would take */
-        .port = port_of(q->map, ifindex),
+        .tag = queued.id,
+        .data = queued.data,
+        .len = queued.len,
+        .port = port_of(q->map, queued.ifindex),
         .link = LINK_IP,
+        .flags = queued.checksum_unfinished    ? INPUT_CHECKSUM_UNFINISHED
+                 : queued.checksum_unverified ? 0
+                                              : INPUT_CHECKSUM_TRUSTED,
     };
-    if (info & NFQA_SKB_CSUMNOTREADY)
-        in->flags = INPUT_CHECKSUM_UNFINISHED;
-    else if (!(info & NFQA_SKB_CSUM_NOTVERIFIED))
-        in->flags = INPUT_CHECKSUM_TRUSTED;
-    if (wire_len > in->len)
-        q->stats.cut++; /* the parser finds it shorter than it says and drops it */
+    q->stats.cut += queued.wire_len > queued.len; /* the parser finds it shorter than it says and drops it */
     return true;
-}
-
-static uint32_t read_message(struct nfqueue *q, const uint8_t *data, uint32_t len, struct input *in)
-{
-    const struct nlmsghdr *message = (const struct nlmsghdr *)data;
-    if (!mnl_nlmsg_ok(message, (int)len)) {
-        q->stats.malformed++;
-        return 0;
-    }
-    if (message->nlmsg_type == NLMSG_ERROR) {
-        q->stats.refused++;
-        return 0;
-    }
-    if (message->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET) || !read_packet(q, message, in)) {
-        q->stats.malformed++;
-        return 0;
-    }
-    return 1;
 }
 
 static int64_t now_ns(void)
@@ -222,7 +181,7 @@ static int receive(struct nfqueue *q)
     int64_t now = now_ns();
     pthread_mutex_lock(&q->map_lock);
     for (int i = 0; i < got; i++)
-        if (read_message(q, q->receive[i].iov_base, q->messages[i].msg_len, &q->inputs[n]))
+        if (read_datagram(q, q->receive[i].iov_base, q->messages[i].msg_len, &q->inputs[n]))
             q->inputs[n++].now_ns = now;
     pthread_mutex_unlock(&q->map_lock);
     q->stats.packets += (uint64_t)n;
@@ -301,22 +260,26 @@ static void send_verdicts(struct nfqueue *q, const struct verdict *verdicts, uin
 
 /* ---- opening and closing ------------------------------------------------------------------------------ */
 
-/* Sends a configuration message and waits for its acknowledgement; 0 or -errno. Packets that come before it
- * are dropped: nothing is decided yet. */
+/* Sends a configuration message and waits for its answer; 0 or -errno. Packets that come before it are
+ * dropped: nothing is decided yet. */
 static int configure(struct nfqueue *q, struct nlmsghdr *message)
 {
     if (mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0)
         return -errno;
     for (;;) {
+        struct queued queued;
         ssize_t got = mnl_socket_recvfrom(q->socket, q->buffers, BUFFER_BYTES);
-        const struct nlmsghdr *answer = (const struct nlmsghdr *)q->buffers;
-        struct input in;
         if (got < 0)
             return -errno;
-        if (mnl_nlmsg_ok(answer, (int)got) && answer->nlmsg_type == NLMSG_ERROR)
-            return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(answer))->error;
-        if (read_message(q, q->buffers, (uint32_t)got, &in))
-            send_verdicts(q, &(struct verdict){.action = VERDICT_DROP, .tag = in.tag}, 1);
+        switch (queue_message_read(q->buffers, (uint32_t)got, &queued)) {
+        case QUEUE_ANSWER:
+            return queued.error;
+        case QUEUE_PACKET:
+            send_verdicts(q, &(struct verdict){.action = VERDICT_DROP, .tag = queued.id}, 1);
+            break;
+        case QUEUE_MALFORMED:
+            break;
+        }
     }
 }
 
@@ -494,6 +457,10 @@ int nfqueue_run(struct nfqueue *q, char *error)
         }
         if (may_wait && sources[1].revents)
             silence(q->wake);
+        if (may_wait && sources[0].revents & (POLLHUP | POLLNVAL)) {
+            snprintf(error, ERROR_BYTES, "the queue's socket is gone");
+            return -ENOTCONN;
+        }
         int n = receive(q);
         if (n < 0) {
             snprintf(error, ERROR_BYTES, "reading the queue: %s", strerror(-n));
