@@ -32,7 +32,6 @@ from native import (
     PortConfig,
     SessionView,
     Stats,
-    Undecided,
     Verdict,
 )
 from native import Engine as NativeEngine

@@ -63,7 +63,7 @@ static void take_verdicts(struct history *h)
             touched = v->data[0], touched = v->data[v->len - 1];
     }
     (void)touched;
-    engine_verdicts_done(h->engine);
+    forget_verdicts(h->engine);
 }
 
 static void input(struct history *h, uint8_t *data, uint32_t len, uint8_t link, uint8_t port, bool trusted)
@@ -203,7 +203,7 @@ static void take_events(struct history *h)
         require(events[i].type == EVENT_SESSION_START || events[i].type == EVENT_SESSION_END);
 }
 
-static void check_stats(const struct engine *e)
+static void check_stats(struct engine *e)
 {
     struct engine_stats s;
     engine_stats(e, &s);
@@ -214,7 +214,7 @@ static void check_stats(const struct engine *e)
 
 static void check_end(struct history *h)
 {
-    const struct engine *e = h->engine;
+    struct engine *e = h->engine;
     const uint64_t *counters = engine_counters(e);
     uint64_t dropped = 0;
     struct engine_stats s;

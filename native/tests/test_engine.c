@@ -37,7 +37,7 @@ static void smallest_engine(void)
     CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 1);
     b.src = 9;
     CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == -1); /* the only buffer waits for its verdict */
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 0);
     engine_free(e);
 }
@@ -48,8 +48,9 @@ static void before_it_is_configured_all_is_dropped(void)
     struct build b = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4};
     for (uint32_t port = 0; port < 65536; port += 257) {
         build_feed(e, &b, (uint16_t)port, 0, port);
-        CHECK(build_last_verdict(e).reason == COUNTER_flow_no_interface && build_last_verdict(e).tag == port);
-        engine_verdicts_done(e);
+        struct verdict v = build_last_verdict(e);
+        CHECK(v.reason == COUNTER_flow_no_interface && v.tag == port);
+        forget_verdicts(e);
     }
     engine_free(e);
 }
@@ -92,13 +93,13 @@ static void bursts_and_room_for_verdicts(void)
     CHECK(feed_drops(e, 1) == 0);
     engine_verdicts(e, &count);
     CHECK(count == MAX_BURST + 4);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     engine_verdicts(e, &count);
     CHECK(count == 0 && feed_drops(e, 1) == 1);
     engine_free(e);
 }
 
-/* Everything that may ever want a verdict before engine_verdicts_done fits into the list. */
+/* Everything that may ever want a verdict before it is taken fits into the list. */
 static void verdict_list_at_its_fullest(void)
 {
     enum { HELD = 12 };
@@ -117,7 +118,7 @@ static void verdict_list_at_its_fullest(void)
     uint32_t count;
     engine_verdicts(e, &count);
     CHECK(count == MAX_BURST + HELD / 2 + HELD && engine_counters(e)[COUNTER_flow_action_close] == HELD / 2);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     engine_free(e);
 }
 
@@ -152,7 +153,7 @@ static void side_by_side(void)
             struct build b = {.family = n % 2 ? 4 : 6, .proto = n % 3 ? PROTO_UDP : PROTO_TCP, .src = n, .dst = 1000,
                               .sport = 1, .dport = 2, .flags = n % 3 ? 0 : TCP_SYN};
             build_session(engines[i], &b, 1, 2, n % 5 ? ACTION_allow : ACTION_deny, n * (SECOND / 2));
-            engine_verdicts_done(engines[i]);
+            forget_verdicts(engines[i]);
         }
     engine_stats(engines[0], &first);
     CHECK(first.allocated && first.tcp && first.udp && first.discard && first.installed == 120);

@@ -17,11 +17,11 @@ static int64_t open_session(struct engine *e, uint32_t n, int64_t now_ns)
 {
     struct build b = udp_of(n);
     int64_t id = build_session(e, &b, 1, 2, ACTION_allow, now_ns);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     return id;
 }
 
-static struct session_view view_of(const struct engine *e, int64_t id)
+static struct session_view view_of(struct engine *e, int64_t id)
 {
     struct session_view view = {0};
     CHECK(engine_session(e, (uint32_t)id, &view) == 0);
@@ -81,9 +81,10 @@ static void duplicate_keys(void)
     struct session_spec spec = build_spec(&u.key, 2, ACTION_allow);
     spec.s2c = e->sessions[1].key[S2C]; /* its answers would be the other session's */
     CHECK(engine_install(e, u.handle, &spec) == 0);
-    CHECK(build_last_verdict(e).reason == COUNTER_session_install_error && build_last_verdict(e).tag == 9);
+    struct verdict v = build_last_verdict(e);
+    CHECK(v.reason == COUNTER_session_install_error && v.tag == 9);
     spec.s2c = u.key; /* nor can a session be its own answer */
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     build_feed(e, &other, 1, 0, 10);
     CHECK(engine_undecided(e, &u, 1) == 1 && engine_install(e, u.handle, &spec) == 0);
     const uint64_t *counters = engine_counters(e);
@@ -105,7 +106,7 @@ static void a_session_that_is_over_is_no_duplicate(void)
     struct build b = udp_of(1);
     int64_t expires = 30 * SECOND;
     CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 1);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     build_feed(e, &b, 3, expires, 2); /* the same packet by another zone: same answers, another key */
     CHECK(engine_undecided(e, &u, 1) == 1);
     struct session_spec spec = build_spec(&u.key, 2, ACTION_allow);

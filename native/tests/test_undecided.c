@@ -22,12 +22,12 @@ static struct build reversed(struct build b)
                           .dport = b.sport, .flags = b.flags, .payload = b.payload};
 }
 
-static uint64_t counter(const struct engine *e, enum counter number)
+static uint64_t counter(struct engine *e, enum counter number)
 {
     return engine_counters(e)[number];
 }
 
-static struct engine_stats stats_of(const struct engine *e)
+static struct engine_stats stats_of(struct engine *e)
 {
     struct engine_stats stats;
     engine_stats(e, &stats);
@@ -43,7 +43,7 @@ static void check_verdicts(struct engine *e, enum verdict_action action, uint32_
     CHECK(found == count);
     for (uint32_t i = 0; i < found && i < count; i++)
         CHECK(all[i].action == action && all[i].reason == reason && all[i].tag == tags[i]);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
 }
 
 static uint32_t only_handle(struct engine *e)
@@ -135,7 +135,7 @@ static void bounds(void)
 
     engine_tick(e, SECOND);
     CHECK(counter(e, COUNTER_flow_undecided_timeout) == 40);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     CHECK(stats_of(e).held == 0 && stats_of(e).undecided == 0 && engine_next_timer_ns(e) == INT64_MAX);
     engine_free(e);
 }
@@ -195,7 +195,7 @@ static void both_ends_speak_first(enum action action, int asked_first)
         else
             CHECK(all[i].reason == (i ? COUNTER_flow_discard_drop : COUNTER_flow_policy_deny));
     }
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     struct session_view view;
     CHECK(!engine_session(e, 1, &view) && view.packets[C2S] == 2 && view.packets[S2C] == 2);
     CHECK(stats_of(e).held == 0 && stats_of(e).undecided == 0 && stats_of(e).allocated == 1);
@@ -211,7 +211,7 @@ static void both_ends_speak_first_to_a_full_table(void)
     struct build there = udp_of(1), back = reversed(there), third = udp_of(9);
     struct undecided u[2];
     CHECK(build_session(e, &third, 1, 2, ACTION_allow, 0) == 1);
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     build_feed(e, &there, 1, 0, 1);
     build_feed(e, &back, 2, 0, 2);
     CHECK(engine_undecided(e, u, 2) == 2);
@@ -321,7 +321,7 @@ static void resets(uint8_t family, enum action action, uint8_t flags, bool answe
         else
             CHECK(p.tcp_flags == (TCP_RST | TCP_ACK) && p.tcp_seq == 0 && p.tcp_ack == b.seq + 3 + !!(flags & TCP_SYN));
     }
-    engine_verdicts_done(e);
+    forget_verdicts(e);
     CHECK(stats_of(e).held == 0);
     engine_free(e);
 }
