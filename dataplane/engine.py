@@ -5,7 +5,6 @@ says so and takes the log entries. Times are the edge's clock; `wall_offset_ns` 
 of day.
 """
 
-import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 

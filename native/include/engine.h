@@ -377,7 +377,7 @@ int engine_clear(struct engine *engine, uint32_t id);
 
 struct engine_stats {
     uint32_t max_sessions, allocated, tcp, udp, icmp, other, discard;
-    uint32_t undecided, held;
+    uint32_t undecided, held;        /* handles outstanding, packets waiting behind them */
     uint64_t installed;              /* since the engine was made */
     uint64_t packets, bytes;         /* forwarded */
 };

@@ -149,6 +149,7 @@ const struct verdict *engine_verdicts(struct engine *e, uint32_t *count)
         h->next = e->held_free;
         e->held_free = at;
         e->held_count--;
+        e->held_over--;
     }
     e->held_taken = e->held_done;
     e->held_done = NONE;
@@ -242,7 +243,7 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     *out = e->stats;
     out->max_sessions = e->params.max_sessions;
     out->undecided = e->undecided_count;
-    out->held = e->held_count;
+    out->held = e->held_count - e->held_over;
     engine_leave(e);
 }
 

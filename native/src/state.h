@@ -106,7 +106,8 @@ struct engine {
     uint32_t held_free;  /* index + 1 */
     uint32_t held_done;  /* the verdict is reached */
     uint32_t held_taken; /* the verdict is taken, the buffer still in use */
-    uint32_t held_count;
+    uint32_t held_count; /* not free */
+    uint32_t held_over;  /* of these: done or taken */
 
     struct verdict *verdicts;       /* being filled */
     struct verdict *verdicts_taken; /* in the hands of whoever called engine_verdicts */

@@ -48,6 +48,7 @@ struct held *held_take(struct engine *e)
 
 void held_finish(struct engine *e, struct held *h)
 {
+    e->held_over++;
     h->next = e->held_done;
     e->held_done = (uint32_t)(h - e->held) + 1;
 }

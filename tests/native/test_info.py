@@ -23,7 +23,7 @@ def rows(name: str) -> list[list[str]]:
 def test_counters_are_those_of_the_header() -> None:
     assert [[str(c[0]), *c[1:]] for c in COUNTERS] == rows("COUNTER_LIST")
     assert len({c.number for c in COUNTERS}) == len({c.name for c in COUNTERS}) == len(COUNTERS)
-    assert {c.severity for c in COUNTERS} == {"info", "warn", "drop"}
+    assert {c.severity for c in COUNTERS} == {"info", "warn", "error", "drop"}
 
 
 def test_timers_are_those_of_the_header() -> None:
