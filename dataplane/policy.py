@@ -10,13 +10,16 @@ Stiliadis, 1998).
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
-from dataplane.addresses import widened
+from dataplane.addresses import V4_PREFIX, widened
 from dataplane.snapshot import AddressRange, SecurityRule
 
 Interval = tuple[int, int]  # first and last, both included
 
 _HIGHEST_ADDRESS = (1 << 128) - 1
 _HIGHEST_PORT = 65535
+_LOWEST_V4 = int.from_bytes(V4_PREFIX + bytes(4), "big")
+_HIGHEST_V4 = _LOWEST_V4 + 0xFFFFFFFF
+RULE_TYPES = ("universal", "intrazone", "interzone")
 
 
 class _Segments:
@@ -129,7 +132,7 @@ def _by_address(
         ranges, is_negated = field(rule)
         if not ranges:  # any; there is no "not any"
             return [(0, _HIGHEST_ADDRESS)]
-        merged = _merged((_number(r.first), _number(r.last)) for r in ranges)
+        merged = _merged(interval for r in ranges for interval in _own_family(r))
         return _complement(merged, _HIGHEST_ADDRESS) if is_negated else merged
 
     return _Segments([intervals(rule) for rule in rules], _HIGHEST_ADDRESS)
@@ -145,6 +148,15 @@ def _by_service(rules: tuple[SecurityRule, ...], protocol: int) -> _Segments:
         return _merged(i for s in of_protocol for i in s.destination_ports or every_port)
 
     return _Segments([intervals(rule) for rule in rules], _HIGHEST_PORT)
+
+
+def _own_family(addresses: AddressRange) -> list[Interval]:
+    """The range as numbers of 16-byte addresses; ::/0 does not hold the IPv4 addresses in it."""
+    first, last = _number(addresses.first), _number(addresses.last)
+    if len(addresses.first) == 4:
+        return [(first, last)]
+    around = ((first, min(last, _LOWEST_V4 - 1)), (max(first, _HIGHEST_V4 + 1), last))
+    return [(low, high) for low, high in around if low <= high]
 
 
 def _number(address: bytes) -> int:
