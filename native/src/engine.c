@@ -1,4 +1,5 @@
 /* engine.c - an engine's memory, configuration and clock, and the ways to look at it. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,8 @@ struct engine *engine_new(const struct engine_params *params)
     uint8_t *region = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (region == MAP_FAILED)
         return NULL;
+    /* where sessions are many, address translation costs as much as memory itself; a refusal costs nothing */
+    madvise(region, undecided_at, MADV_HUGEPAGE);
     struct engine *e = (struct engine *)region;
     pthread_mutex_init(&e->gate, NULL);
     pthread_mutex_init(&e->inside, NULL);

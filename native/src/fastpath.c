@@ -131,9 +131,14 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
 
 /* ---- the decision --------------------------------------------------------------------------------- */
 
-bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref)
+void fastpath_place(const struct engine *e, struct packet *p, uint16_t port)
 {
     p->key.zone = p->about.zone = e->config.ports[port].zone;
+    p->hash = flow_table_hash(e, &p->key);
+}
+
+bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint32_t *ref)
+{
     *ref = NONE;
     if (p->icmp_kind == ICMP_DISCOVERY) {
         discovery_packet(e, p, tag);
@@ -143,7 +148,7 @@ bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t 
         icmp_error_packet(e, p, tag);
         return true;
     }
-    *ref = flow_table_lookup(e, &p->key);
+    *ref = flow_table_lookup_hashed(e, &p->key, p->hash);
     if (*ref / 2 > e->params.max_sessions)
         return false; /* behind the packet that is being decided */
     if (*ref)
@@ -171,46 +176,69 @@ bool port_takes(const struct engine *e, uint16_t port)
     return port < e->config.port_count && e->config.ports[port].zone;
 }
 
-/* Returns true where the packet now waits for the slowpath as the first of its flow. */
-static bool input_one(struct engine *e, const struct input *in)
+/* Parses a packet and gives it its place; 0, or the drop reason. */
+static uint32_t prepare(const struct engine *e, const struct input *in, struct packet *p)
 {
-    struct packet p;
-    uint32_t reason, ref;
-    count(e, COUNTER_pkt_recv);
     if (!port_takes(e, in->port))
-        reason = COUNTER_flow_no_interface;
-    else
-        reason = packet_parse(in->data, in->len, in->link, in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED), &p);
-    if (!reason && p.key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
-        reason = COUNTER_flow_ipv6_disabled;
-    if (reason) {
-        verdict_drop(e, in->tag, 0, reason);
-        return false;
+        return COUNTER_flow_no_interface;
+    bool needs_no_check = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
+    uint32_t reason = packet_parse(in->data, in->len, in->link, needs_no_check, p);
+    if (reason)
+        return reason;
+    if (p->key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
+        return COUNTER_flow_ipv6_disabled;
+    fastpath_place(e, p, in->port);
+    flow_table_prefetch_bucket(e, p->hash);
+    return 0;
+}
+
+/* Returns true where the packet now waits for the slowpath as the first of its flow. */
+static bool decide(struct engine *e, const struct input *in, const struct packet *p, uint32_t reason)
+{
+    uint32_t ref = NONE;
+    count(e, COUNTER_pkt_recv);
+    if (!reason) {
+        if (fastpath_decide(e, p, in->tag, &ref))
+            return false;
+        if (ref)
+            reason = undecided_park(e, ref, p, in->tag, in->port);
+        else
+            reason = undecided_open(e, p, in->tag, in->port);
     }
-    if (fastpath_decide(e, &p, in->tag, in->port, &ref))
-        return false;
-    if (ref)
-        reason = undecided_park(e, ref / 2 - e->params.max_sessions - 1, &p, in->tag, in->port);
-    else
-        reason = undecided_open(e, &p, in->tag, in->port);
     if (reason)
         verdict_drop(e, in->tag, 0, reason);
     return !reason && !ref;
 }
 
+/* Memory is asked for a whole group of packets before the first of them is decided, so that with millions of
+ * sessions the packets wait for memory together and not one after the other. */
 uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, bool stop_when_undecided)
 {
+    enum { GROUP = 32 };
+    struct packet packets[GROUP];
+    uint32_t reasons[GROUP], taken = 0;
+    bool stop = false;
     if (n > MAX_BURST)
         n = MAX_BURST;
-    uint32_t i = 0;
-    bool stop = false;
     engine_enter(e);
-    /* every held packet will want a verdict too */
-    for (; i < n && !stop && e->verdict_count + e->held_count < e->verdict_limit; i++) {
-        if (burst[i].now_ns > e->now_ns)
-            engine_advance(e, burst[i].now_ns);
-        stop = input_one(e, &burst[i]) && stop_when_undecided;
+    while (taken < n && !stop) {
+        const struct input *group = burst + taken;
+        uint32_t size = n - taken < GROUP ? n - taken : GROUP, i;
+        for (i = 0; i < size; i++)
+            reasons[i] = prepare(e, &group[i], &packets[i]);
+        for (i = 0; i < size; i++)
+            if (!reasons[i])
+                flow_table_prefetch_records(e, packets[i].hash);
+        for (i = 0; i < size && !stop; i++) {
+            if (group[i].now_ns > e->now_ns)
+                engine_advance(e, group[i].now_ns);
+            if (e->verdict_count + e->held_count >= e->verdict_limit) /* every held packet will want one too */
+                break;
+            stop = decide(e, &group[i], &packets[i], reasons[i]) && stop_when_undecided;
+        }
+        taken += i;
+        stop = stop || i < size;
     }
     engine_leave(e);
-    return i;
+    return taken;
 }

@@ -20,7 +20,7 @@ uint64_t flow_table_buckets(const struct engine_params *params)
     return buckets;
 }
 
-static uint64_t hash_of(const struct engine *e, const struct flow_key *key)
+uint64_t flow_table_hash(const struct engine *e, const struct flow_key *key)
 {
     _Static_assert(sizeof *key == 40, "the key is hashed as bytes and must have no padding");
     return siphash13(e->hash_key, key, sizeof *key);
@@ -50,9 +50,25 @@ static bool keys_equal(const struct flow_key *a, const struct flow_key *b)
     return !memcmp(a, b, sizeof *a);
 }
 
-uint32_t flow_table_lookup(const struct engine *e, const struct flow_key *key)
+void flow_table_prefetch_bucket(const struct engine *e, uint64_t hash)
 {
-    uint64_t hash = hash_of(e, key);
+    __builtin_prefetch(&e->buckets[hash & e->bucket_mask]);
+}
+
+void flow_table_prefetch_records(const struct engine *e, uint64_t hash)
+{
+    const struct bucket *b = &e->buckets[hash & e->bucket_mask];
+    for (int i = 0; i < BUCKET_SLOTS; i++)
+        if (b->tag[i] == (uint32_t)(hash >> 32) && b->ref[i] && is_session(e, b->ref[i])) {
+            const char *session = (const char *)&e->sessions[b->ref[i] / 2];
+            __builtin_prefetch(session, 1);
+            __builtin_prefetch(session + 64, 1);
+            __builtin_prefetch(session + 128, 1);
+        }
+}
+
+uint32_t flow_table_lookup_hashed(const struct engine *e, const struct flow_key *key, uint64_t hash)
+{
     const struct bucket *b = &e->buckets[hash & e->bucket_mask];
     uint32_t tag = (uint32_t)(hash >> 32);
     for (int i = 0; i < BUCKET_SLOTS; i++)
@@ -64,9 +80,14 @@ uint32_t flow_table_lookup(const struct engine *e, const struct flow_key *key)
     return NONE;
 }
 
+uint32_t flow_table_lookup(const struct engine *e, const struct flow_key *key)
+{
+    return flow_table_lookup_hashed(e, key, flow_table_hash(e, key));
+}
+
 void flow_table_insert(struct engine *e, uint32_t ref)
 {
-    uint64_t hash = hash_of(e, key_at(e, ref));
+    uint64_t hash = flow_table_hash(e, key_at(e, ref));
     struct bucket *b = &e->buckets[hash & e->bucket_mask];
     for (int i = 0; i < BUCKET_SLOTS; i++)
         if (!b->ref[i]) {
@@ -80,7 +101,7 @@ void flow_table_insert(struct engine *e, uint32_t ref)
 
 void flow_table_remove(struct engine *e, uint32_t ref)
 {
-    struct bucket *b = &e->buckets[hash_of(e, key_at(e, ref)) & e->bucket_mask];
+    struct bucket *b = &e->buckets[flow_table_hash(e, key_at(e, ref)) & e->bucket_mask];
     for (int i = 0; i < BUCKET_SLOTS; i++)
         if (b->ref[i] == ref) {
             b->ref[i] = NONE;

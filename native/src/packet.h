@@ -29,6 +29,7 @@ struct packet {
     uint8_t *data; /* the IP header */
     uint32_t len;  /* by the IP header, so without link-layer padding */
     struct flow_key key; /* zone still 0 */
+    uint64_t hash;       /* of the key with its zone; set by fastpath_place */
     struct flow_key about; /* ICMP_ERROR: key of the flow against which the quoted packet went */
     uint32_t tcp_seq, tcp_ack;
     uint16_t l4_offset, payload_offset;

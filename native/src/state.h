@@ -43,21 +43,22 @@ struct ager {
 
 /* ---- records ------------------------------------------------------------------------------------- */
 
+/* Three cache lines. */
 struct session {
     struct flow_key key[2];
-    uint32_t link[2];
-    uint32_t ager_next, ager_prev; /* slots */
-    uint64_t ager_tick;            /* when the ager looks at it; the true end may be later */
-    uint64_t packets[2], bytes[2];
-    int64_t start_ns, last_ns;
-    int64_t expires_ns;            /* ended sessions: when they ended */
+    int64_t expires_ns; /* ended sessions: when they ended */
     uint32_t timeout_s;
-    uint32_t rule, application;
+    uint32_t link[2];
     uint16_t port[2];
-    uint16_t ager_slot;            /* level * WHEEL_SLOTS + slot */
+    uint16_t ager_slot; /* level * WHEEL_SLOTS + slot */
     uint8_t state, tcp_state, end_reason, action, flags;
     bool in_ager;
-};
+    uint64_t ager_tick; /* when the ager looks at it; the true end may be later */
+    uint64_t packets[2], bytes[2];
+    int64_t start_ns, last_ns;
+    uint32_t ager_next, ager_prev; /* slots */
+    uint32_t rule, application;
+} __attribute__((aligned(64)));
 
 struct undecided_slot {
     struct flow_key key;
@@ -143,8 +144,13 @@ static inline void count(struct engine *e, enum counter counter)
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
 
 uint64_t flow_table_buckets(const struct engine_params *params); /* a power of two */
+uint64_t flow_table_hash(const struct engine *e, const struct flow_key *key);
 /* The reference of the flow with this key, 0 where there is none. */
 uint32_t flow_table_lookup(const struct engine *e, const struct flow_key *key);
+uint32_t flow_table_lookup_hashed(const struct engine *e, const struct flow_key *key, uint64_t hash);
+/* Asks memory for what a lookup will touch: first its bucket, then the records that may hold the key. */
+void flow_table_prefetch_bucket(const struct engine *e, uint64_t hash);
+void flow_table_prefetch_records(const struct engine *e, uint64_t hash);
 /* The key must be in place at `ref` and not in the table. */
 void flow_table_insert(struct engine *e, uint32_t ref);
 void flow_table_remove(struct engine *e, uint32_t ref);
@@ -181,10 +187,10 @@ void session_view(const struct engine *e, uint32_t slot, struct session_view *ou
 
 /* ---- undecided.c ---------------------------------------------------------------------------------- */
 
-/* Holds a packet for the slowpath, opening a handle or parking it behind one (slot: index of it); 0, or
- * the drop reason. */
+/* Holds a packet for the slowpath, opening a handle or parking it behind the one at `ref`; 0, or the drop
+ * reason. */
 uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port);
-uint32_t undecided_park(struct engine *e, uint32_t index, const struct packet *p, uint64_t tag, uint16_t port);
+uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port);
 void undecided_expire(struct engine *e);
 int64_t undecided_next_ns(const struct engine *e);
 /* A buffer for a packet of the engine's own, given back after its verdict; NULL where there is none. */
@@ -195,9 +201,11 @@ void held_finish(struct engine *e, struct held *h);
 
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
-/* Decides a parsed packet of such a port, its key complete. False where it needs the slowpath; `ref` is then
+/* Completes the key of a parsed packet with the zone of such a port, and hashes it. */
+void fastpath_place(const struct engine *e, struct packet *p, uint16_t port);
+/* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
  * the handle it must wait behind, or 0. */
-bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref);
+bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint32_t *ref);
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port);
 void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
 

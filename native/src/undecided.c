@@ -79,9 +79,9 @@ static void append(struct engine *e, struct undecided_slot *u, struct held *h)
     u->held_count++;
 }
 
-uint32_t undecided_park(struct engine *e, uint32_t index, const struct packet *p, uint64_t tag, uint16_t port)
+uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port)
 {
-    struct undecided_slot *u = &e->undecided[index];
+    struct undecided_slot *u = &e->undecided[ref / 2 - e->params.max_sessions - 1];
     if (u->held_count > MAX_PARKED)
         return COUNTER_flow_parked_full;
     struct held *h = hold(e, p, tag, port);
@@ -153,15 +153,16 @@ static uint32_t release_dropped(struct engine *e, uint32_t at, uint32_t slot, en
 static uint32_t release(struct engine *e, uint32_t at)
 {
     struct held *h = &e->held[at - 1];
-    uint32_t next = h->next, ref, reason = 0;
+    uint32_t next = h->next, ref = NONE, reason = 0;
     if (!port_takes(e, h->port)) { /* a commit took the port away while the packet waited */
         reason = COUNTER_flow_no_interface;
-    } else if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref)) {
-        /* its session ended in the meantime (a reset among the parked ones): it opens the next one */
-        if (ref)
-            reason = undecided_park(e, ref / 2 - e->params.max_sessions - 1, &h->packet, h->tag, h->port);
-        else
-            reason = undecided_open(e, &h->packet, h->tag, h->port);
+    } else {
+        fastpath_place(e, &h->packet, h->port);
+        /* where this needs the slowpath again, the session ended in the meantime (a reset among the parked
+         * ones), and this packet opens the next one */
+        if (!fastpath_decide(e, &h->packet, h->tag, &ref))
+            reason = ref ? undecided_park(e, ref, &h->packet, h->tag, h->port)
+                         : undecided_open(e, &h->packet, h->tag, h->port);
     }
     if (reason)
         verdict_drop(e, h->tag, 0, reason);
