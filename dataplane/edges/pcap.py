@@ -1,5 +1,6 @@
 """Capture files as an edge: one per ingress port, merged by time; capture time is the clock."""
 
+import contextlib
 import heapq
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,12 +55,16 @@ class PcapEdge:
         return bool(burst)
 
     def settle(self, engine: Engine, verdicts: list[Verdict]) -> None:
+        own: list[Verdict] = []  # of the engine: it answers a packet right before dropping it
         for verdict in verdicts:
             if verdict.action is VerdictAction.EMIT:
-                assert verdict.data is not None
-                self._write(engine, verdict.port, verdict.data, 0)
+                own.append(verdict)
                 continue
             packet = self._waiting.pop(verdict.tag)
+            for answer in own:
+                assert answer.data is not None
+                self._write(engine, answer.port, answer.data, packet.now_ns)
+            own.clear()
             if verdict.action is VerdictAction.FORWARD:
                 data = packet.data if verdict.data is None else verdict.data
                 self._write(engine, verdict.port, data, packet.now_ns)
@@ -74,5 +79,6 @@ class PcapEdge:
 
     def close(self) -> None:
         """Raises CaptureError where an output could not be written whole."""
-        for writer in self._writers.values():
-            writer.close()
+        with contextlib.ExitStack() as stack:  # one that fails leaves the others to be closed
+            for writer in self._writers.values():
+                stack.callback(writer.close)
