@@ -1,4 +1,4 @@
-"""Captures through the engine: merged by time, decided at their own times, written where they leave."""
+"""Captures through the engine: merged by time, decided then, written where they leave."""
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.support.packets import udp
 ETHERNET, RAW, COOKED, COOKED2, NULL = 1, 101, 113, 276, 0
 
 
-def write_pcap(path: Path, frames: list[tuple[float, bytes]], link: int = RAW) -> Path:
+def write_pcap(path: Path, frames: Sequence[tuple[float, bytes]], link: int = RAW) -> Path:
     content = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, link)
     for at_s, data in frames:
         content += (
