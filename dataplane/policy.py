@@ -1,9 +1,27 @@
 """The security policy, ready to be asked: rules in order, then the two default rules."""
 
-from dataplane.addresses import widened
+from dataplane.addresses import V4_PREFIX, widened
 from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch
 
-Ranges = tuple[tuple[bytes, bytes], ...]  # of 16-byte addresses
+RULE_TYPES = ("universal", "intrazone", "interzone")
+
+
+class _Addresses:
+    """A rule's source or destination. A range holds addresses of its own family only."""
+
+    __slots__ = ("_is_any", "_negate", "_v4", "_v6")
+
+    def __init__(self, ranges: tuple[AddressRange, ...], negate: bool) -> None:
+        self._is_any = not ranges  # there is no "not any"
+        self._negate = negate
+        self._v4 = tuple((widened(r.first), widened(r.last)) for r in ranges if len(r.first) == 4)
+        self._v6 = tuple((r.first, r.last) for r in ranges if len(r.first) != 4)
+
+    def contains(self, address: bytes) -> bool:
+        if self._is_any:
+            return True
+        ranges = self._v4 if address.startswith(V4_PREFIX) else self._v6
+        return any(first <= address <= last for first, last in ranges) != self._negate
 
 
 class _Rule:
@@ -15,8 +33,8 @@ class _Rule:
         self.rule = rule
         self.from_zones = frozenset(rule.from_zones)
         self.to_zones = frozenset(rule.to_zones)
-        self.source = _ranges(rule.source)
-        self.destination = _ranges(rule.destination)
+        self.source = _Addresses(rule.source, rule.negate_source)
+        self.destination = _Addresses(rule.destination, rule.negate_destination)
 
     def matches(
         self,
@@ -34,8 +52,8 @@ class _Rule:
             and (not self.to_zones or to_zone in self.to_zones)
             and (rule.rule_type != "intrazone" or from_zone == to_zone)
             and (rule.rule_type != "interzone" or from_zone != to_zone)
-            and _contains(self.source, src, rule.negate_source)
-            and _contains(self.destination, dst, rule.negate_destination)
+            and self.source.contains(src)
+            and self.destination.contains(dst)
             and (not rule.services or any(_serves(s, proto, sport, dport) for s in rule.services))
         )
 
@@ -63,16 +81,6 @@ class Policy:
             if rule.matches(from_zone, to_zone, src, dst, proto, sport, dport):
                 return rule.rule
         return self._intrazone if from_zone == to_zone else self._interzone
-
-
-def _ranges(ranges: tuple[AddressRange, ...]) -> Ranges:
-    return tuple((widened(r.first), widened(r.last)) for r in ranges)
-
-
-def _contains(ranges: Ranges, address: bytes, negate: bool) -> bool:
-    if not ranges:  # any; there is no "not any"
-        return True
-    return any(first <= address <= last for first, last in ranges) != negate
 
 
 def _serves(service: ServiceMatch, proto: int, sport: int, dport: int) -> bool:
