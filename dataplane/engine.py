@@ -14,13 +14,14 @@ from dataplane.addresses import packed, text
 from dataplane.fib import Fib
 from dataplane.messages import Flow, Session, SessionFilter
 from dataplane.names import Names
-from dataplane.policy import Policy
+from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.pipeline import decide
 from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
+    ACTIONS,
     SESSION_STATES,
     TIMERS,
     DropReason,
@@ -85,11 +86,13 @@ class Engine:
         self._swap(self.snapshot, Fib(routes))
 
     def _swap(self, snapshot: Snapshot, fib: Fib) -> None:
+        _check(snapshot)
         policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
-        numbers = {port.name: self._ports.number(port.name) for port in snapshot.ports}
-        configs = [PortConfig(zone=0, ipv6=False)] * len(self._ports)
+        ports, zones = self._ports.copy(), self._zones.copy()
+        numbers = {port.name: ports.number(port.name) for port in snapshot.ports}
+        configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
         for port in snapshot.ports:
-            zone = self._zones.number(port.zone) if port.zone else 0
+            zone = zones.number(port.zone) if port.zone else 0
             configs[numbers[port.name]] = PortConfig(zone, port.ipv6)
         self._native.configure(
             EngineConfig(
@@ -100,6 +103,7 @@ class Engine:
                 local=fib.local,
             )
         )
+        self._ports, self._zones = ports, zones
         self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
         self.snapshot, self._fib = snapshot, fib
         self._tables = Tables(
@@ -391,6 +395,19 @@ class Engine:
     def timeouts_s(self) -> dict[str, int]:
         """The timers in force, by knob."""
         return {t.knob: self.snapshot.timeouts_s.get(t.knob, t.default_s) for t in TIMERS}
+
+
+def _check(snapshot: Snapshot) -> None:
+    """Raises ValueError for what the engine could not run on."""
+    for timer in TIMERS:
+        seconds = snapshot.timeouts_s.get(timer.knob, timer.default_s)
+        if not timer.min_s <= seconds <= timer.max_s:
+            raise ValueError(f"{timer.knob} {seconds} is not within {timer.min_s}..{timer.max_s}")
+    for rule in (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default):
+        if rule.action not in ACTIONS:
+            raise ValueError(f"rule {rule.name}: {rule.action} is no action")
+        if rule.rule_type not in RULE_TYPES:
+            raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
 
 
 def _known(names: Names, name: str | None) -> int | None:
