@@ -22,6 +22,7 @@ from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
     ACTIONS,
+    MAX_BURST,
     SESSION_STATES,
     TIMERS,
     DropReason,
@@ -133,13 +134,18 @@ class Engine:
         looked at, so that packets with times of their own (a capture) are never decided late.
         """
         verdicts: list[Verdict] = []
-        while burst:
-            taken = self._native.input(burst, stop_when_undecided=one_at_a_time)
-            self._now_ns = max(self._now_ns, burst[taken - 1].now_ns)
-            burst = burst[taken:]
+        at, size = 0, MAX_BURST
+        while at < len(burst):
+            piece = burst[at : at + size]
+            taken = self._native.input(piece, stop_when_undecided=one_at_a_time)
+            at += taken
+            if taken:
+                self._now_ns = max(self._now_ns, piece[taken - 1].now_ns)
+            if one_at_a_time:  # not the whole burst prepared again for every new session
+                size = min(max(2 * taken, 1), MAX_BURST)
             self._decide_all()
             verdicts += self._native.verdicts()
-        self._read_events()
+            self._read_events()
         return verdicts
 
     def tick(self, now_ns: int) -> list[Verdict]:
