@@ -13,13 +13,15 @@ from dataplane.addresses import packed, text
 from dataplane.fib import Fib
 from dataplane.messages import Flow, Session, SessionFilter
 from dataplane.names import Names
-from dataplane.policy import Policy
+from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.pipeline import decide
 from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
+    ACTIONS,
+    MAX_BURST,
     SESSION_STATES,
     TIMERS,
     DropReason,
@@ -83,11 +85,13 @@ class Engine:
         self._swap(self.snapshot, Fib(routes))
 
     def _swap(self, snapshot: Snapshot, fib: Fib) -> None:
+        _check(snapshot)
         policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
-        numbers = {port.name: self._ports.number(port.name) for port in snapshot.ports}
-        configs = [PortConfig(zone=0, ipv6=False)] * len(self._ports)
+        ports, zones = self._ports.copy(), self._zones.copy()
+        numbers = {port.name: ports.number(port.name) for port in snapshot.ports}
+        configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
         for port in snapshot.ports:
-            zone = self._zones.number(port.zone) if port.zone else 0
+            zone = zones.number(port.zone) if port.zone else 0
             configs[numbers[port.name]] = PortConfig(zone, port.ipv6)
         self.native.configure(
             EngineConfig(
@@ -98,6 +102,7 @@ class Engine:
                 local=fib.local,
             )
         )
+        self._ports, self._zones = ports, zones
         self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
         self.snapshot, self._fib = snapshot, fib
         self._tables = Tables(
@@ -127,14 +132,19 @@ class Engine:
         looked at, so that packets with times of their own (a capture) are never decided late.
         """
         verdicts: list[Verdict] = []
-        while burst:
-            taken = self.native.input(burst, stop_when_undecided=one_at_a_time)
-            self._now_ns = max(self._now_ns, burst[taken - 1].now_ns)
-            burst = burst[taken:]
+        at, size = 0, MAX_BURST
+        while at < len(burst):
+            piece = burst[at : at + size]
+            taken = self.native.input(piece, stop_when_undecided=one_at_a_time)
+            at += taken
+            if taken:
+                self._now_ns = max(self._now_ns, piece[taken - 1].now_ns)
+            if one_at_a_time:  # not the whole burst prepared again for every new session
+                size = min(max(2 * taken, 1), MAX_BURST)
             while self.decide_waiting():
                 pass
             verdicts += self.native.verdicts()
-        self._read_events()
+            self._read_events()
         return verdicts
 
     def tick(self, now_ns: int) -> list[Verdict]:
@@ -392,6 +402,19 @@ class Engine:
     def timeouts_s(self) -> dict[str, int]:
         """The timers in force, by knob."""
         return {t.knob: self.snapshot.timeouts_s.get(t.knob, t.default_s) for t in TIMERS}
+
+
+def _check(snapshot: Snapshot) -> None:
+    """Raises ValueError for what the engine could not run on."""
+    for timer in TIMERS:
+        seconds = snapshot.timeouts_s.get(timer.knob, timer.default_s)
+        if not timer.min_s <= seconds <= timer.max_s:
+            raise ValueError(f"{timer.knob} {seconds} is not within {timer.min_s}..{timer.max_s}")
+    for rule in (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default):
+        if rule.action not in ACTIONS:
+            raise ValueError(f"rule {rule.name}: {rule.action} is no action")
+        if rule.rule_type not in RULE_TYPES:
+            raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
 
 
 def _known(names: Names, name: str | None) -> int | None:

@@ -26,6 +26,12 @@ class Names:
     def name(self, number: int) -> str:
         return self._names[number]
 
+    def copy(self) -> "Names":
+        """The same numbers; what is added to the one is not in the other."""
+        other = Names()
+        other._numbers, other._names = self._numbers.copy(), self._names.copy()
+        return other
+
     def __len__(self) -> int:
         """Numbers given out, 0 included."""
         return len(self._names)

@@ -72,7 +72,7 @@ class _Client:
         try:
             request: messages.Request = self._decoder.decode(body)
             return request
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # msgspec's own, bad UTF-8, endless nesting
             return messages.Failed(f"request not understood: {error}")
 
     def send(self, reply: messages.Reply) -> None:
@@ -176,7 +176,6 @@ def _edge(name: str, queue: int, engine: Engine) -> QueueEdge:
 
 def _listen(path: Path) -> socket.socket:
     """A listening Unix socket only its owner can connect to; replaces a dead one."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
@@ -184,10 +183,12 @@ def _listen(path: Path) -> socket.socket:
             path.unlink(missing_ok=True)
         else:
             raise EdgeError(f"another dataplane answers on {path}")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         listener.bind(str(path))
     except OSError as error:
+        listener.close()
         raise EdgeError(f"cannot listen on {path}: {error.strerror}") from error
     finally:
         os.umask(before)

@@ -3,12 +3,14 @@
 One JSON object a line, with the field names of the XML log. Times are UTC.
 """
 
+import contextlib
+import errno
 import os
 from datetime import UTC, datetime
 from functools import lru_cache
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct, field
@@ -87,24 +89,29 @@ class LogFile:
         self._max_bytes = max_bytes
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
-        self._file: BinaryIO | None = self._open()
+        self._file: FileIO | None = self._open()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        return os.fdopen(handle, "ab")
+        return FileIO(handle, "ab")  # no buffer, which would try again what was counted as lost
 
     def write(self, entries: list[Entry]) -> None:
         if not entries:
             return
+        lines = b"".join(self._encoder.encode(entry) + b"\n" for entry in entries)
         try:
             if self._file is None:
                 self._file = self._open()
-            self._file.write(b"".join(self._encoder.encode(e) + b"\n" for e in entries))
-            self._file.flush()
-            if self._file.tell() >= self._max_bytes:
-                self._turn_over()
+            size = self._file.seek(0, os.SEEK_END)
+            if self._file.write(lines) != len(lines):
+                self._file.truncate(size)  # no half lines
+                raise OSError(errno.ENOSPC, "disk full")
         except OSError:
             self.lost += len(entries)
+            return
+        if size + len(lines) >= self._max_bytes:
+            with contextlib.suppress(OSError):  # written all the same; the next write tries again
+                self._turn_over()
 
     def _turn_over(self) -> None:
         assert self._file is not None

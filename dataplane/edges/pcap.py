@@ -1,5 +1,6 @@
 """Capture files as an edge: one per ingress port, merged by time; capture time is the clock."""
 
+import contextlib
 import heapq
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,12 +59,16 @@ class PcapEdge:
         self._settle(self._engine.tick(now_ns))
 
     def _settle(self, verdicts: list[Verdict]) -> None:
+        own: list[Verdict] = []  # of the engine: it answers a packet right before dropping it
         for verdict in verdicts:
             if verdict.action is VerdictAction.EMIT:
-                assert verdict.data is not None
-                self._write(verdict.port, verdict.data, 0)
+                own.append(verdict)
                 continue
             packet = self._waiting.pop(verdict.tag)
+            for answer in own:
+                assert answer.data is not None
+                self._write(answer.port, answer.data, packet.now_ns)
+            own.clear()
             if verdict.action is VerdictAction.FORWARD:
                 data = packet.data if verdict.data is None else verdict.data
                 self._write(verdict.port, data, packet.now_ns)
@@ -78,5 +83,6 @@ class PcapEdge:
 
     def close(self) -> None:
         """Raises CaptureError where an output could not be written whole."""
-        for writer in self._writers.values():
-            writer.close()
+        with contextlib.ExitStack() as stack:  # one that fails leaves the others to be closed
+            for writer in self._writers.values():
+                stack.callback(writer.close)

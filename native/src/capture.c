@@ -5,14 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "packet.h"
+
+enum { LONGEST_LINK_HEADER = 20 /* cooked, version 2 */, FRAME_BYTES = LONGEST_LINK_HEADER + LONGEST_PACKET };
+
+/* A time past this one (2200-01-01) is damage: nanoseconds since 1970 and the longest timer must add up. */
+static const int64_t LATEST_S = 7258118400;
 
 struct capture {
     pcap_t *pcap;
     enum link_type link;
     bool damaged;
     char error[PCAP_ERRBUF_SIZE];
-    uint8_t data[MAX_BURST][MAX_PACKET_BYTES];
+    uint8_t data[MAX_BURST][FRAME_BYTES];
 };
 
 static int link_of(int datalink)
@@ -77,13 +82,21 @@ int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
             c->damaged = true; /* what was read so far is given first */
             break;
         }
-        uint32_t len = header->caplen < MAX_PACKET_BYTES ? header->caplen : MAX_PACKET_BYTES;
+        bool is_sane = header->ts.tv_sec >= 0 && header->ts.tv_sec < LATEST_S;
+        /* tv_usec has nanoseconds: asked for above */
+        int64_t now_ns = is_sane ? header->ts.tv_sec * 1000000000ll + header->ts.tv_usec : -1;
+        if (now_ns < 0) {
+            snprintf(c->error, sizeof c->error, "a packet's time is not between 1970 and 2200");
+            c->damaged = true;
+            break;
+        }
+        uint32_t len = header->caplen < FRAME_BYTES ? header->caplen : FRAME_BYTES;
         memcpy(c->data[n], bytes, len);
         out[n] = (struct input){
             .data = c->data[n],
             .len = len,
             .link = (uint8_t)c->link,
-            .now_ns = header->ts.tv_sec * 1000000000ll + header->ts.tv_usec, /* nanoseconds: asked for above */
+            .now_ns = now_ns,
         };
         n++;
     }

@@ -3,7 +3,7 @@
 `make bench`, or `python -m tests.bench --help`. Client, firewall and server share one machine and
 its CPUs, so a figure means little alone: read the ratios of one run. A run goes round by round;
 within a round each row gets its turn in the firewall's namespace and is measured for every column,
-so that whatever else the machine does falls on all of them.
+so that whatever else the machine does falls on all of them; what that was is said at the end.
 
 __main__.py   arguments, progress, the order of things
 site.py       the lab with server and clients for the load; its firewall host, cleared between rows

@@ -6,6 +6,7 @@ could not; 2 where nothing could.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.bench import report
-from tests.bench.columns import Load
-from tests.bench.report import Failure, Measurement, Run
+from tests.bench.columns import NOTHING, Load
+from tests.bench.report import Disturbance, Failure, Measurement, Run
 from tests.bench.rows import ROWS, Row
 from tests.bench.site import Site
 from vm.namespaces import LabError
 
 _BROKEN = (LabError, TimeoutError)
+_CPUS = os.cpu_count() or 1
+_IDLE_S = 0.5
 _FILE_WIDTH = 120  # of the tables where there is no terminal
 
 
@@ -39,14 +42,21 @@ class Bench:
             disable=not console.is_terminal,
             transient=True,
         )
+        self._stolen: list[float] = []  # shares, of the round's measurements
         steps = run.rounds * sum(len(row.loads) for row in chosen)
         self._task = self._progress.add_task("the lab", total=steps)
 
     def measure(self) -> None:
         with self._progress, Site() as site:
             for number in range(1, self.run.rounds + 1):
+                idle = site.measure(NOTHING, seconds=_IDLE_S)
+                self._stolen.clear()
                 for row in self._rows:
                     self._measure_row(site, number, row)
+                busy = idle.cpu_seconds / idle.seconds / _CPUS
+                self.run.disturbances.append(
+                    Disturbance(number, busy, max(self._stolen, default=0))
+                )
 
     def _measure_row(self, site: Site, number: int, row: Row) -> None:
         where = f"round {number}/{self.run.rounds}, {row.title}"
@@ -73,6 +83,8 @@ class Bench:
             self.run.failures.append(Failure(number, row.key, load.key, str(error)))
             self._say(f"round {number}, {row.title}: {error}")
             return
+        if seen.seconds:
+            self._stolen.append(seen.stolen_seconds / seen.seconds / _CPUS)
         for figure, value_of in load.figures:
             measurement = Measurement(number, row.key, figure.key, value_of(seen))
             self.run.measurements.append(measurement)

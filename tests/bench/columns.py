@@ -11,6 +11,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     seconds: float = 0
     cpu_seconds: float = 0
+    stolen_seconds: float = 0  # of the CPUs, by other virtual machines
     bytes: int = 0
     packets: int = 0
     connections: int = 0
@@ -22,6 +23,7 @@ class Seen(msgspec.Struct, frozen=True):
 class Figure(NamedTuple):
     key: str
     title: str
+    heading: str  # of its column in the table
     unit: str
     form: str  # how a value is printed
 
@@ -38,13 +40,13 @@ def _gbit_per_s(seen: Seen) -> float:
     return seen.bytes * 8 / seen.seconds / 1e9
 
 
-STREAM = Figure("stream", "1 stream", "Gbit/s", "{:.2f}")
-STREAMS8 = Figure("streams8", "8 streams", "Gbit/s", "{:.2f}")
-PACKETS = Figure("packets", "64-byte UDP", "pkt/s", "{:,.0f}")
-CONNECTIONS = Figure("connections", "new TCP", "conn/s", "{:,.0f}")
-P50 = Figure("p50", "RTT p50", "us", "{:.1f}")
-P99 = Figure("p99", "RTT p99", "us", "{:.1f}")
-CPU = Figure("cpu", "CPU", "s/GB", "{:.2f}")
+STREAM = Figure("stream", "1 TCP stream", "1 TCP", "Gbit/s", "{:.2f}")
+STREAMS8 = Figure("streams8", "8 TCP streams", "8 TCP", "Gbit/s", "{:.2f}")
+PACKETS = Figure("packets", "64-byte UDP", "UDP 64", "kpkt/s", "{:,.0f}")
+CONNECTIONS = Figure("connections", "new TCP", "new TCP", "kconn/s", "{:.1f}")
+P50 = Figure("p50", "round trip p50", "p50", "us", "{:.1f}")
+P99 = Figure("p99", "round trip p99", "p99", "us", "{:.1f}")
+CPU = Figure("cpu", "CPU", "CPU", "s/GB", "{:.2f}")
 FIGURES = (STREAM, STREAMS8, PACKETS, CONNECTIONS, P50, P99, CPU)
 
 ONE_STREAM = Load(
@@ -54,13 +56,14 @@ ONE_STREAM = Load(
 )
 EIGHT_STREAMS = Load("streams 8", ("streams", "8"), ((STREAMS8, _gbit_per_s),))
 SMALL_PACKETS = Load(
-    "packets", ("packets",), ((PACKETS, lambda seen: seen.packets / seen.seconds),)
+    "packets", ("packets",), ((PACKETS, lambda seen: seen.packets / seen.seconds / 1e3),)
 )
 NEW_CONNECTIONS = Load(
     "connect",
     ("connect", "{clients}"),
-    ((CONNECTIONS, lambda seen: seen.connections / seen.seconds),),
+    ((CONNECTIONS, lambda seen: seen.connections / seen.seconds / 1e3),),
 )
 PING = Load("ping", ("ping",), ((P50, lambda seen: seen.p50_us), (P99, lambda seen: seen.p99_us)))
+NOTHING = Load("nothing", ("nothing",), ())
 # in this order: what leaves full queues and ageing sessions behind comes last
 LOADS = (ONE_STREAM, EIGHT_STREAMS, PING, SMALL_PACKETS, NEW_CONNECTIONS)

@@ -6,11 +6,14 @@
  *     load packets ADDRESS BOARD WARM_MS WINDOW_MS            UDP packets of 64 bytes, one flow
  *     load connect ADDRESS BOARD WARM_MS WINDOW_MS SOURCE...  TCP connections, opened and closed
  *     load ping    ADDRESS BOARD WARM_MS WINDOW_MS            one byte there and back, one connection
+ *     load nothing ADDRESS BOARD WARM_MS WINDOW_MS            no traffic: what else is going on?
  *
  * A client starts its traffic, lets WARM_MS go by, looks, looks again after WINDOW_MS and prints one
  * line of JSON on what happened between the two looks. What counts is what arrived at the server: its
  * figures come from the *board*, a small file both have mapped (client and server are on one machine).
- * Whatever happens, a client ends within its time and LIMIT_S.
+ * Whatever happens, a client ends within its time and LIMIT_S. Clients keep to the first half of the
+ * CPUs and the server to the second: left to the scheduler, the same traffic goes at one of several
+ * speeds. What stands between them runs where it likes.
  *
  * A connection of `connect`: the client opens it, the server accepts it and closes it with a RST, which
  * tells the client that both have had it. So four packets go by (SYN, SYN-ACK, ACK, RST), neither side
@@ -24,6 +27,7 @@
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -56,7 +60,7 @@ struct board {
 /* What there was when somebody looked. */
 struct look {
     int64_t ns;
-    double cpu_s;           /* of the whole machine, since it started */
+    double cpu_s, stolen_s;  /* since the machine started: its CPUs at work, and taken from it */
     uint64_t bytes, packets; /* that arrived at the server */
     uint64_t connections, failed;
 };
@@ -124,6 +128,22 @@ static void close_with_reset(int fd)
 {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
     check(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), "setting SO_LINGER");
+}
+
+static void keep_to_half(bool is_second)
+{
+    cpu_set_t all, half;
+    CPU_ZERO(&half);
+    check(!sched_getaffinity(0, sizeof all, &all), "asking for the CPUs");
+    int count = CPU_COUNT(&all);
+    for (int cpu = 0, seen = 0; seen < count; cpu++) {
+        if (!CPU_ISSET(cpu, &all))
+            continue;
+        bool in_second = seen++ >= count / 2;
+        if (in_second == is_second || count == 1)
+            CPU_SET(cpu, &half);
+    }
+    check(!sched_setaffinity(0, sizeof half, &half), "keeping to half of the CPUs");
 }
 
 /* ---- the server -------------------------------------------------------------------------------- */
@@ -229,8 +249,8 @@ static void serve(void)
 
 /* ---- looking ----------------------------------------------------------------------------------- */
 
-/* Seconds all CPUs have worked, by the first line of /proc/stat. */
-static double cpu_seconds(void)
+/* What all CPUs have done, by the first line of /proc/stat. */
+static void look_at_cpus(struct look *look)
 {
     uint64_t user, nice, system, idle, iowait, irq, softirq, steal;
     FILE *file = fopen("/proc/stat", "r");
@@ -242,7 +262,9 @@ static double cpu_seconds(void)
     fclose(file);
     if (found != 8)
         fail("/proc/stat does not start with the eight figures of `cpu`");
-    return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+    double tick_s = 1 / (double)sysconf(_SC_CLK_TCK);
+    look->cpu_s = (double)(user + nice + system + irq + softirq) * tick_s;
+    look->stolen_s = (double)steal * tick_s;
 }
 
 /* UDP packets with a good checksum that reached the server's socket. */
@@ -266,14 +288,14 @@ static uint64_t packets_at_server(void)
 
 static struct look look(void)
 {
-    return (struct look){
-        .cpu_s = cpu_seconds(),
-        .packets = packets_at_server(),
-        .bytes = atomic_load(&board->received_bytes),
-        .connections = atomic_load(&connections),
-        .failed = atomic_load(&failed_connections),
-        .ns = now_ns(),
-    };
+    struct look look = {0};
+    look_at_cpus(&look);
+    look.packets = packets_at_server();
+    look.bytes = atomic_load(&board->received_bytes);
+    look.connections = atomic_load(&connections);
+    look.failed = atomic_load(&failed_connections);
+    look.ns = now_ns();
+    return look;
 }
 
 /* Ends the program, and with it the traffic that other threads make. */
@@ -283,11 +305,12 @@ static void measure(int64_t warm_ms, int64_t window_ms)
     struct look before = look();
     sleep_ms(window_ms);
     struct look after = look();
-    printf("{\"seconds\": %.6f, \"cpu_seconds\": %.2f, \"bytes\": %" PRIu64 ", \"packets\": %" PRIu64
-           ", \"connections\": %" PRIu64 ", \"failed\": %" PRIu64 "}\n",
+    printf("{\"seconds\": %.6f, \"cpu_seconds\": %.2f, \"stolen_seconds\": %.2f, \"bytes\": %" PRIu64
+           ", \"packets\": %" PRIu64 ", \"connections\": %" PRIu64 ", \"failed\": %" PRIu64 "}\n",
            (double)(after.ns - before.ns) / 1e9, after.cpu_s - before.cpu_s,
-           after.bytes - before.bytes, after.packets - before.packets,
-           after.connections - before.connections, after.failed - before.failed);
+           after.stolen_s - before.stolen_s, after.bytes - before.bytes,
+           after.packets - before.packets, after.connections - before.connections,
+           after.failed - before.failed);
     fflush(stdout);
     _exit(0);
 }
@@ -426,7 +449,7 @@ int main(int argc, char **argv)
     bool is_server = argc == 4 && !strcmp(argv[1], "serve");
     if (!is_server && argc < 6) {
         fputs("usage: load serve ADDRESS BOARD\n"
-              "       load streams|packets|connect|ping ADDRESS BOARD WARM_MS WINDOW_MS"
+              "       load streams|packets|connect|ping|nothing ADDRESS BOARD WARM_MS WINDOW_MS"
               " [COUNT | SOURCE...]\n",
               stderr);
         return 2;
@@ -434,6 +457,7 @@ int main(int argc, char **argv)
     server_address.sin_family = AF_INET;
     set_address(&server_address.sin_addr, argv[2]);
     map_board(argv[3], is_server);
+    keep_to_half(is_server);
     if (is_server)
         serve();
 
@@ -455,7 +479,7 @@ int main(int argc, char **argv)
             set_address(&sources[i], argv[6 + i % (argc - 6)]);
             start_thread(open_connections, &sources[i]);
         }
-    } else {
+    } else if (strcmp(what, "nothing") || argc != 6) {
         fail("%s with %d more words is not known", what, argc - 6);
     }
     measure(warm_ms, window_ms);

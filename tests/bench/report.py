@@ -17,6 +17,7 @@ from tests.bench.columns import CONNECTIONS, FIGURES, PACKETS, STREAM, Figure
 from tests.bench.rows import Row
 
 NOISY_ABOVE = 0.3  # of the median, from the lowest to the highest
+DISTURBED_ABOVE = 0.05  # of the CPUs
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -33,6 +34,14 @@ class Failure(msgspec.Struct, frozen=True):
     why: str
 
 
+class Disturbance(msgspec.Struct, frozen=True):
+    """What else took the machine's CPUs, as shares of all of them."""
+
+    round: int
+    busy: float  # before the round, with no traffic
+    stolen: float  # by other virtual machines, in the measurement that had most of it
+
+
 class Run(msgspec.Struct):
     """Everything there was to see, in the order it was seen."""
 
@@ -40,6 +49,7 @@ class Run(msgspec.Struct):
     seconds: float
     measurements: list[Measurement] = []
     failures: list[Failure] = []
+    disturbances: list[Disturbance] = []
 
     def values(self, row: Row, figure: Figure) -> dict[int, float]:
         """By round."""
@@ -104,12 +114,10 @@ def ratios(run: Run) -> Iterator[Ratio]:
         )
 
 
-def noisy(run: Run) -> Iterator[tuple[Row, Figure, float]]:
-    for row in rows.ROWS:
-        for figure in FIGURES:
-            spread = run.spread(row, figure)
-            if spread > NOISY_ABOVE:
-                yield row, figure, spread
+def noisy(run: Run, row: Row) -> dict[Figure, float]:
+    """The figures of a row that are, with their spread."""
+    spreads = {figure: run.spread(row, figure) for figure in FIGURES}
+    return {figure: spread for figure, spread in spreads.items() if spread > NOISY_ABOVE}
 
 
 # ---- on the terminal
@@ -119,15 +127,25 @@ def show(run: Run, console: Console) -> None:
     console.print(_medians(run))
     if any(ratios(run)):
         console.print(_ratios(run))
-    restless = [f"{row.title}: {figure.title} ({spread:.0%})" for row, figure, spread in noisy(run)]
+    restless = {row: figures for row in rows.ROWS if (figures := noisy(run, row))}
+    console.print()
     if restless:
         console.print(
-            f"noisy (* above): from lowest to highest more than {NOISY_ABOVE:.0%} of the median"
+            f"noisy (* above): from lowest to highest more than {NOISY_ABOVE:.0%} of the median",
+            highlight=False,
         )
     elif run.rounds > 1:
         console.print("no figure is noisy")
-    for line in restless:
-        console.print(f"  {line}")
+    for row, figures in restless.items():
+        listed = ", ".join(f"{figure.title} {spread:.0%}" for figure, spread in figures.items())
+        console.print(f"  {row.title}: {listed}", highlight=False)
+    for other in run.disturbances:
+        if max(other.busy, other.stolen) > DISTURBED_ABOVE:
+            console.print(
+                f"round {other.round} was disturbed: with no traffic the CPUs were {other.busy:.0%}"
+                f" busy, and up to {other.stolen:.0%} of them went to other virtual machines",
+                highlight=False,
+            )
     for failure in run.failures:
         where = " ".join(filter(None, (failure.row, failure.load)))
         console.print(
@@ -136,16 +154,22 @@ def show(run: Run, console: Console) -> None:
 
 
 def _medians(run: Run) -> Table:
-    table = Table(
-        title=f"medians of {_count(run.rounds, 'round')} of {run.seconds:g} s", box=box.SIMPLE_HEAD
-    )
-    table.add_column("", no_wrap=True)
+    """Narrow enough for a terminal of 80 columns."""
+    table = _table(f"medians of {_count(run.rounds, 'round')} of {run.seconds:g} s")
     for figure in FIGURES:
-        table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
+        table.add_column(f"{figure.heading}\n{figure.unit}", justify="right", no_wrap=True)
     for row in rows.ROWS:
         cells = [_cell(run, row, figure) for figure in FIGURES]
         if any(cells):
             table.add_row(row.title, *cells)
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+    )
+    table.add_column("", no_wrap=True)
     return table
 
 
@@ -158,10 +182,9 @@ def _cell(run: Run, row: Row, figure: Figure) -> str:
 
 
 def _ratios(run: Run) -> Table:
-    table = Table(title="ratios", box=box.SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    for title in ("ratio", "in single rounds", "at least", "reached"):
-        table.add_column(title, justify="right")
+    table = _table("\nratios")
+    for title in ("ratio", "by round", "at least", "reached"):
+        table.add_column(title, justify="right", no_wrap=True)
     for ratio in ratios(run):
         table.add_row(
             ratio.title,

@@ -1,0 +1,176 @@
+"""Security rules, row by row: what matches, and in which order."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from dataplane.addresses import packed
+from dataplane.policy import Policy
+from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch
+from tests.support.packets import default_rule
+
+INTRAZONE = default_rule("intrazone-default", "allow")
+INTERZONE = default_rule("interzone-default", "deny")
+TCP, UDP, ICMP = 6, 17, 1
+
+
+def rule(name: str = "rule", **fields: object) -> SecurityRule:
+    return replace(SecurityRule(name=name, action="allow"), **fields)
+
+
+def prefix(text: str) -> AddressRange:
+    network = ip_network(text)
+    return AddressRange(network[0].packed, network[-1].packed)
+
+
+def between(first: str, last: str) -> AddressRange:
+    return AddressRange(ip_address(first).packed, ip_address(last).packed)
+
+
+def service(
+    protocol: int, *ports: int | tuple[int, int], source: int | None = None
+) -> ServiceMatch:
+    ranges = tuple((p, p) if isinstance(p, int) else p for p in ports)
+    return ServiceMatch(protocol, () if source is None else ((source, source),), ranges)
+
+
+def match(
+    *rules: SecurityRule,
+    zones: str = "trust>untrust",
+    src: str = "192.0.2.10",
+    dst: str = "198.51.100.20",
+    proto: int = TCP,
+    sport: int = 40001,
+    dport: int = 80,
+) -> str:
+    from_zone, to_zone = zones.split(">")
+    policy = Policy(rules, INTRAZONE, INTERZONE)
+    found = policy.match(from_zone, to_zone, packed(src), packed(dst), proto, sport, dport)
+    return found.name
+
+
+V6 = {"src": "2001:db8:1::10", "dst": "2001:db8:2::20"}
+
+# a rule's fields, a packet's, whether the one matches the other
+ROWS = [
+    pytest.param({}, {}, True, id="any"),
+    pytest.param({"from_zones": ("trust",)}, {}, True, id="from"),
+    pytest.param({"from_zones": ("dmz", "trust")}, {}, True, id="from one of two"),
+    pytest.param({"from_zones": ("untrust",)}, {}, False, id="from another"),
+    pytest.param({"to_zones": ("untrust",)}, {}, True, id="to"),
+    pytest.param({"to_zones": ("trust",)}, {}, False, id="to another"),
+    pytest.param({"rule_type": "intrazone"}, {}, False, id="intrazone, two zones"),
+    pytest.param({"rule_type": "intrazone"}, {"zones": "dmz>dmz"}, True, id="intrazone, one zone"),
+    pytest.param({"rule_type": "interzone"}, {}, True, id="interzone, two zones"),
+    pytest.param({"rule_type": "interzone"}, {"zones": "dmz>dmz"}, False, id="interzone, one zone"),
+    pytest.param(
+        {"rule_type": "intrazone", "from_zones": ("trust",)},
+        {"zones": "dmz>dmz"},
+        False,
+        id="intrazone of another",
+    ),
+    pytest.param({"source": (prefix("192.0.2.0/24"),)}, {}, True, id="source"),
+    pytest.param({"source": (prefix("192.0.2.10"),)}, {}, True, id="host"),
+    pytest.param({"source": (prefix("192.0.2.11"),)}, {}, False, id="the next host"),
+    pytest.param(
+        {"source": (prefix("198.51.100.0/24"),)}, {}, False, id="source is not destination"
+    ),
+    pytest.param(
+        {"source": (between("192.0.2.10", "192.0.2.12"),)}, {}, True, id="first of a range"
+    ),
+    pytest.param({"source": (between("192.0.2.8", "192.0.2.10"),)}, {}, True, id="last of a range"),
+    pytest.param({"source": (between("192.0.2.1", "192.0.2.9"),)}, {}, False, id="behind a range"),
+    pytest.param(
+        {"source": (prefix("10.0.0.0/8"), prefix("192.0.2.0/24"))},
+        {},
+        True,
+        id="one of two sources",
+    ),
+    pytest.param({"destination": (prefix("198.51.100.0/24"),)}, {}, True, id="destination"),
+    pytest.param({"destination": (prefix("192.0.2.0/24"),)}, {}, False, id="another destination"),
+    pytest.param(
+        {"source": (prefix("192.0.2.0/24"),), "negate_source": True},
+        {},
+        False,
+        id="not this source",
+    ),
+    pytest.param(
+        {"source": (prefix("10.0.0.0/8"),), "negate_source": True}, {}, True, id="not that source"
+    ),
+    pytest.param({"negate_source": True}, {}, True, id="not any is any"),
+    pytest.param(
+        {"destination": (prefix("198.51.100.0/24"),), "negate_destination": True},
+        {},
+        False,
+        id="not this destination",
+    ),
+    pytest.param({"source": (prefix("0.0.0.0/0"),)}, {}, True, id="all of IPv4"),
+    pytest.param({"source": (prefix("0.0.0.0/0"),)}, V6, False, id="all of IPv4 is no IPv6"),
+    pytest.param({"source": (prefix("::/0"),)}, V6, True, id="all of IPv6"),
+    pytest.param({"source": (prefix("::/0"),)}, {}, False, id="all of IPv6 is no IPv4"),
+    pytest.param({"destination": (prefix("::/64"),)}, {}, False, id="nor is its beginning"),
+    pytest.param(
+        {"source": (prefix("::/0"),), "negate_source": True}, {}, True, id="IPv4 is not IPv6"
+    ),
+    pytest.param({"source": (prefix("2001:db8:1::/64"),)}, V6, True, id="IPv6 source"),
+    pytest.param({"source": (prefix("2001:db8:9::/64"),)}, V6, False, id="another IPv6 source"),
+    pytest.param(
+        {"source": (prefix("10.0.0.0/8"), prefix("2001:db8::/32"))}, V6, True, id="mixed families"
+    ),
+    pytest.param({"services": (service(TCP, 80),)}, {}, True, id="port"),
+    pytest.param({"services": (service(TCP, 81),)}, {}, False, id="another port"),
+    pytest.param({"services": (service(UDP, 80),)}, {}, False, id="another protocol"),
+    pytest.param({"services": (service(TCP, (80, 90)),)}, {}, True, id="first of a port range"),
+    pytest.param({"services": (service(TCP, (70, 80)),)}, {}, True, id="last of a port range"),
+    pytest.param({"services": (service(TCP, (81, 90)),)}, {}, False, id="beside a port range"),
+    pytest.param({"services": (service(TCP, 443, 80),)}, {}, True, id="one of two ports"),
+    pytest.param({"services": (service(UDP, 53), service(TCP, 80))}, {}, True, id="two services"),
+    pytest.param({"services": (service(TCP),)}, {}, True, id="every port"),
+    pytest.param({"services": (service(TCP),)}, {"proto": UDP}, False, id="TCP only"),
+    pytest.param({"services": (service(TCP, source=40001),)}, {}, True, id="source port"),
+    pytest.param({"services": (service(TCP, source=40002),)}, {}, False, id="another source port"),
+    pytest.param({"services": (service(TCP),)}, {"proto": ICMP}, False, id="ICMP is no service"),
+    pytest.param(
+        {"from_zones": ("trust",), "services": (service(TCP, 81),)}, {}, False, id="all must match"
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "packet", "matches"), ROWS)
+def test_rules(fields: dict[str, object], packet: dict[str, object], matches: bool) -> None:
+    default = match(**packet)  # type: ignore[arg-type]
+    assert default == (
+        "intrazone-default" if packet.get("zones") == "dmz>dmz" else "interzone-default"
+    )
+    found = match(rule(**fields), **packet)  # type: ignore[arg-type]
+    assert found == ("rule" if matches else default)
+
+
+def test_the_first_match_counts() -> None:
+    wide, narrow = rule("wide"), rule("narrow", source=(prefix("192.0.2.10"),))
+    assert match(wide, narrow) == "wide"
+    assert match(narrow, wide) == "narrow"
+    assert match(narrow, wide, src="192.0.2.11") == "wide"
+
+
+HOST = st.integers(1, 14)
+FAMILY = st.sampled_from(["192.0.2.{}", "2001:db8::{:x}"])
+
+
+@given(st.lists(st.tuples(FAMILY, HOST, HOST), max_size=4), st.booleans(), FAMILY, HOST)
+def test_ranges_against_sets(
+    pairs: list[tuple[str, int, int]], negate: bool, family: str, host: int
+) -> None:
+    ranges = []
+    members = set()
+    for pattern, one, other in pairs:
+        first, last = min(one, other), max(one, other)
+        ranges.append(between(pattern.format(first), pattern.format(last)))
+        members |= {pattern.format(number) for number in range(first, last + 1)}
+    source = family.format(host)
+    found = match(rule(source=tuple(ranges), negate_source=negate), src=source)
+    expected = not ranges or (source in members) != negate
+    assert found == ("rule" if expected else "interzone-default")
