@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import native
 from native import ACTIONS, COUNTERS, END_REASONS, SESSION_STATES, TIMERS, DropReason
 
-HEADER = (Path(native.__file__).parent / "include" / "engine.h").read_text()
+HEADER = (Path(__file__).parents[2] / "native" / "include" / "engine.h").read_text()
 
 
 def rows(name: str) -> list[list[str]]:
