@@ -1,0 +1,164 @@
+/*
+ * bench_engine.c - the engine by itself: packets from memory in, verdicts dropped.
+ *
+ *     bench_engine [SESSIONS...]        one JSON object a line
+ *
+ * Every second session is IPv6, every second pair TCP; packets are 64 bytes long and come in an order
+ * nobody could have cached. Setting up counts the first packet and its answer, ageing what a tick takes
+ * to end every session, events included.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "build.h"
+#include "random.h"
+
+enum { PACKET_BYTES = 64, MEASURED_PACKETS = 4000000 };
+
+struct bench {
+    struct engine *engine;
+    uint32_t sessions;
+    uint32_t *order;
+    uint8_t (*packets)[PACKET_BYTES];
+    int64_t now_ns;
+};
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double resident_bytes(void)
+{
+    long total, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%ld %ld", &total, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void build_all(struct bench *b, uint8_t tcp_flags, bool back)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    for (uint32_t i = 0; i < b->sessions; i++) {
+        struct build p = {.family = i & 1 ? 6 : 4, .proto = i & 2 ? PROTO_TCP : PROTO_UDP, .src = 1 + i, .dst = 0xffff00,
+                          .sport = (uint16_t)(1024 + i % 60000), .dport = 443, .flags = i & 2 ? tcp_flags : 0};
+        if (back) {
+            uint32_t host = p.src;
+            p.src = p.dst, p.dst = host;
+            uint16_t port = p.sport;
+            p.sport = p.dport, p.dport = port;
+        }
+        p.payload = PACKET_BYTES - (i & 1 ? 40 : 20) - (i & 2 ? 20 : 8);
+        if (build_packet(bytes, &p) != PACKET_BYTES)
+            abort();
+        memcpy(b->packets[i], bytes, PACKET_BYTES);
+    }
+}
+
+static void answer_all(struct engine *e)
+{
+    static struct undecided waiting[MAX_BURST];
+    uint32_t count = engine_undecided(e, waiting, MAX_BURST);
+    for (uint32_t i = 0; i < count; i++) {
+        struct session_spec spec = build_spec(&waiting[i].key, 2, ACTION_allow);
+        if (engine_install(e, waiting[i].handle, &spec) <= 0)
+            abort();
+    }
+}
+
+/* Feeds as many packets, in the order nobody could have cached; seconds it took. */
+static double feed_all(struct bench *b, uint32_t packets, uint16_t port)
+{
+    static struct input burst[MAX_BURST];
+    double began = seconds();
+    for (uint32_t sent = 0; sent < packets;) {
+        uint32_t size = packets - sent < MAX_BURST ? packets - sent : MAX_BURST;
+        for (uint32_t i = 0; i < size; i++) {
+            uint32_t which = b->order[(sent + i) % b->sessions];
+            burst[i] = (struct input){
+                .data = b->packets[which], .len = PACKET_BYTES, .port = port, .link = LINK_IP, .now_ns = b->now_ns};
+        }
+        if (engine_input(b->engine, burst, size, false) != size)
+            abort();
+        answer_all(b->engine);
+        engine_verdicts_done(b->engine);
+        sent += size;
+        b->now_ns += 1000;
+    }
+    return seconds() - began;
+}
+
+static void measure(uint32_t sessions)
+{
+    struct random r = {42};
+    uint32_t events = 1;
+    while (events < sessions)
+        events *= 2;
+    struct bench b = {.sessions = sessions, .now_ns = 0};
+    b.order = malloc(sessions * sizeof *b.order);
+    b.packets = malloc((size_t)sessions * PACKET_BYTES);
+    if (!b.order || !b.packets)
+        abort();
+    for (uint32_t i = 0; i < sessions; i++)
+        b.order[i] = i;
+    for (uint32_t i = sessions - 1; i; i--) {
+        uint32_t other = random_below(&r, i + 1), kept = b.order[i];
+        b.order[i] = b.order[other];
+        b.order[other] = kept;
+    }
+    build_all(&b, TCP_SYN, false);
+    double before = resident_bytes();
+    b.engine = build_engine((struct engine_params){
+        .max_sessions = sessions, .max_undecided = 1024, .max_held = 2048, .max_events = events});
+    double setup_s = feed_all(&b, sessions, 1);
+    double bytes = resident_bytes() - before;
+    build_all(&b, TCP_SYN | TCP_ACK, true);
+    feed_all(&b, sessions, 2);
+    build_all(&b, TCP_ACK, false);
+    feed_all(&b, sessions, 1);
+    build_all(&b, TCP_ACK | TCP_PSH, false);
+    double packet_s = feed_all(&b, MEASURED_PACKETS, 1);
+    struct engine_stats stats;
+    engine_stats(b.engine, &stats);
+    if (stats.allocated != sessions || stats.packets != 3ull * sessions + MEASURED_PACKETS)
+        abort();
+    double began = seconds();
+    engine_tick(b.engine, b.now_ns + 4000 * SECOND);
+    double ageing_s = seconds() - began;
+    engine_stats(b.engine, &stats);
+    if (stats.allocated)
+        abort();
+    printf("{\"sessions\": %u, \"packet_ns\": %.1f, \"packets_per_s\": %.0f, \"setups_per_s\": %.0f, "
+           "\"ageings_per_s\": %.0f, \"bytes_per_session\": %.0f}\n",
+           sessions, packet_s * 1e9 / MEASURED_PACKETS, MEASURED_PACKETS / packet_s, sessions / setup_s, sessions / ageing_s,
+           bytes / sessions);
+    fflush(stdout);
+    engine_free(b.engine);
+    free(b.order);
+    free(b.packets);
+}
+
+int main(int argc, char **argv)
+{
+    static const uint32_t usual[] = {1000, 100000, 1000000};
+    for (int i = 1; i < argc; i++) {
+        char *end;
+        unsigned long sessions = strtoul(argv[i], &end, 10);
+        if (*end || sessions < 1 || sessions > 10000000) {
+            fprintf(stderr, "%s: from 1 to 10000000 sessions\n", argv[i]);
+            return 2;
+        }
+        measure((uint32_t)sessions);
+    }
+    for (unsigned i = 0; argc < 2 && i < sizeof usual / sizeof *usual; i++)
+        measure(usual[i]);
+    return 0;
+}
