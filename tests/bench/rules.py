@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from vm.topology import LINKS
+from vm.topology import LINKS, Link
 
-PORTS = ("eth1", "eth2")  # of the firewall host; its others stay dark
+PORTS = ("eth1", "eth2")  # to the client and to the server
 
 _HEAD = """\
 set network virtual-router default interface [ ethernet1/1 ethernet1/2 ]
@@ -15,11 +15,14 @@ set deviceconfig setting session timeout-tcp-time-wait 1
 """
 
 
-def addresses() -> Iterator[tuple[str, str]]:
-    """Each port's interface and its address with prefix length."""
-    for link in LINKS:
-        if link.port in PORTS:
-            yield link.port, f"{link.gateways[0]}/{link.addresses[0].partition('/')[2]}"
+def loaded_links() -> Iterator[Link]:
+    """Those the load goes by; the firewall's other ports stay dark."""
+    return (link for link in LINKS if link.port in PORTS)
+
+
+def port_address(link: Link) -> str:
+    """Of the firewall's end, with prefix length."""
+    return f"{link.gateways[0]}/{link.addresses[0].partition('/')[2]}"
 
 
 def configuration(rules: int) -> str:
@@ -29,9 +32,9 @@ def configuration(rules: int) -> str:
     test sorts all of them out.
     """
     lines = [_HEAD.rstrip()]
-    for interface, address in addresses():
-        port = f"ethernet1/{interface.removeprefix('eth')}"
-        lines.append(f"set network interface ethernet {port} layer3 ip {address}")
+    for link in loaded_links():
+        port = f"ethernet1/{link.port.removeprefix('eth')}"
+        lines.append(f"set network interface ethernet {port} layer3 ip {port_address(link)}")
     services = [f"service-{number}" for number in range(1, 65)]
     lines += [
         f"set service {name} protocol tcp port {20000 + number}"

@@ -10,11 +10,11 @@ from typing import Self
 import msgspec
 
 from tests.bench.columns import Load, Seen
-from tests.bench.rules import PORTS, addresses
+from tests.bench.rules import loaded_links, port_address
 from tests.support.labs import PYTHON
 from vm.holder import STATE
 from vm.namespaces import CHECKOUT, Lab, LabError, kill
-from vm.topology import FIREWALL, SERVER
+from vm.topology import FIREWALL, SERVER, Link
 from vm.waiting import wait_until
 
 BUILD = CHECKOUT / "build/bench"
@@ -64,14 +64,11 @@ class Site:
         self.lab.stop()
 
     def _prepare(self) -> None:
-        self._shell(
-            "client",
-            f"ip address add {_CLIENTS[1]}/25 dev eth0",
-            "echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range",
-        )
+        self._shell("client", "echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range")
         # as the firewall has it, so that no row pays for a look at the way back
-        paths = (f"/proc/sys/net/ipv4/conf/{name}/rp_filter" for name in ("all", *PORTS))
+        paths = (f"/proc/sys/net/ipv4/conf/{name}/rp_filter" for name in ("all", "default"))
         self._shell(FIREWALL, *(f"echo 0 >{path}" for path in paths))
+        self.clear()
         self._server = self._start("server", [str(_PROGRAM), "serve", SERVER, str(_BOARD)])
 
     def _start(self, host: str, argv: list[str]) -> subprocess.Popen[str]:
@@ -101,15 +98,20 @@ class Site:
     # ---- the firewall host
 
     def clear(self) -> None:
-        """Leaves no packet filter, no address and no forwarding."""
-        flushes = (f"ip -4 address flush dev {name}" for name in PORTS)
+        """Leaves no packet filter, no address and no forwarding, and makes the links anew.
+
+        So no row pays for what another one did to a port.
+        """
         self._shell(
-            FIREWALL, "nft flush ruleset", *flushes, "echo 0 >/proc/sys/net/ipv4/ip_forward"
+            FIREWALL,
+            "nft flush ruleset",
+            "echo 0 >/proc/sys/net/ipv4/ip_forward",
+            *(command for link in loaded_links() for command in _new_link(link)),
         )
 
     def forward(self, *commands: str) -> None:
         """Makes it a router by the kernel's own means, after further commands."""
-        adds = (f"ip address add {address} dev {name}" for name, address in addresses())
+        adds = (f"ip address add {port_address(link)} dev {link.port}" for link in loaded_links())
         self._shell(FIREWALL, *commands, *adds, "echo 1 >/proc/sys/net/ipv4/ip_forward")
 
     @contextmanager
@@ -147,6 +149,19 @@ class Site:
         if load.figures and not (seen.bytes or seen.packets or seen.connections or seen.p50_us):
             raise LabError(f"load {load.key}: nothing arrived")
         return seen
+
+
+def _new_link(link: Link) -> Iterator[str]:
+    """Commands for the firewall host; IPv4 is enough here."""
+    yield f"ip link delete {link.port}"
+    yield f"ip link add {link.port} type veth peer name eth0 netns {link.host}"
+    yield f"ip link set {link.port} up"
+    host = f"ip -n {link.host}"
+    yield f"{host} link set eth0 up"
+    more = [f"{_CLIENTS[1]}/25"] if link.host == "client" else []
+    for address in (link.addresses[0], *more):
+        yield f"{host} address add {address} dev eth0"
+    yield f"{host} route add default via {link.gateways[0]}"
 
 
 def _last_line(text: str) -> str:
