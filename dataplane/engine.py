@@ -43,6 +43,7 @@ _DENY_ALL = SecurityRule(name="interzone-default", action="deny", log_end=False)
 _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
+_EVENT_PAGES = 2  # logged at once, about 10 ms
 _STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
 
 
@@ -60,7 +61,13 @@ class Engine:
         max_sessions: int = 262_144,
     ) -> None:
         """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped."""
-        self.native = NativeEngine(hash_key=hash_key, now_ns=now_ns, max_sessions=max_sessions)
+        self.native = NativeEngine(
+            hash_key=hash_key,
+            now_ns=now_ns,
+            max_sessions=max_sessions,
+            # room for all of them to end at once
+            max_events=max(1 << (max_sessions - 1).bit_length(), 1024),
+        )
         self._now_ns = now_ns
         self._wall_offset_ns = wall_offset_ns
         self._ports = Names()
@@ -148,17 +155,22 @@ class Engine:
         return verdicts
 
     def tick(self, now_ns: int) -> list[Verdict]:
-        """Runs timers up to now."""
-        self.advance(now_ns)
+        """Runs timers up to now, and logs every session they end."""
+        while self.advance(now_ns):
+            pass
         return self.native.verdicts()
 
-    def advance(self, now_ns: int) -> None:
-        """Like tick, for an edge that takes the verdicts from the native engine itself."""
+    def advance(self, now_ns: int) -> bool:
+        """Like tick, for an edge that takes the verdicts from the native engine itself.
+
+        Logs a bounded number of sessions, so that packets are not kept waiting when very many end
+        at once; True where more are left.
+        """
         self._now_ns = max(self._now_ns, now_ns)
         self.native.tick(now_ns)
-        self._read_events()
         if self._meter.is_due(now_ns):
             self._meter.tick(self.native.stats(), now_ns)
+        return all(self._read_page() for _ in range(_EVENT_PAGES))
 
     def next_timer_ns(self) -> int | None:
         return self.native.next_timer_ns()
@@ -192,13 +204,19 @@ class Engine:
         return entries
 
     def _read_events(self) -> None:
-        while events := self.native.events():
-            for kind, session in events:
-                if kind is EventType.SESSION_START:
-                    is_denied = session.action != "allow"
-                    self._log_session(session, "drop" if is_denied else "start", session.start_ns)
-                elif session.log_end and session.action == "allow":
-                    self._log_session(session, "end", session.end_ns)
+        while self._read_page():
+            pass
+
+    def _read_page(self) -> bool:
+        """Logs what a page of events says; False where there were none."""
+        events = self.native.events()
+        for kind, session in events:
+            if kind is EventType.SESSION_START:
+                is_denied = session.action != "allow"
+                self._log_session(session, "drop" if is_denied else "start", session.start_ns)
+            elif session.log_end and session.action == "allow":
+                self._log_session(session, "end", session.end_ns)
+        return bool(events)
 
     def _log_session(self, session: SessionView, subtype: str, at_ns: int) -> None:
         application = self._applications.name(session.application)

@@ -111,15 +111,16 @@ class DataplaneProcess:
         self._stopping = True
 
     def run(self) -> None:
+        has_more = False
         while not self._stopping:
-            for key, events in self._selector.select(self._timeout_s()):
+            for key, events in self._selector.select(0 if has_more else self._timeout_s()):
                 if key.data == "edge":
                     self._edge.run_once(time.monotonic_ns())
                 elif key.data == "listener":
                     self._accept()
                 else:
                     self._serve(key.data, events)
-            self._edge.tick(time.monotonic_ns())
+            has_more = self._edge.tick(time.monotonic_ns())
             self._log_file.write(self._engine.take_entries())
 
     def _timeout_s(self) -> float:

@@ -14,8 +14,11 @@ class Edge(Protocol):
         Raises EdgeError where the edge broke.
         """
 
-    def tick(self, now_ns: int) -> None:
-        """Runs the engine's timers up to now, and gives the verdicts they reach."""
+    def tick(self, now_ns: int) -> bool:
+        """Runs the engine's timers up to now, and gives the verdicts they reach.
+
+        True where there is more to do at once.
+        """
 
     def close(self) -> None: ...
 

@@ -100,10 +100,11 @@ class NetfilterQueueEdge:
         self._settle(self._engine.feed(packets))
         return True
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> bool:
         self._settle(self._engine.tick(now_ns))
         if self._counters.is_due(now_ns):
             self._counters.update({"nfq_emit_fail": self._emit_failed})
+        return False
 
     def _settle(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:

@@ -54,8 +54,8 @@ class NfqueueEdge:
         self._check()
         return True
 
-    def tick(self, now_ns: int) -> None:
-        self._engine.advance(now_ns)
+    def tick(self, now_ns: int) -> bool:
+        has_more = self._engine.advance(now_ns)
         self._queue.wake()
         if self._counters.is_due(now_ns):
             stats = self._queue.stats()
@@ -69,6 +69,7 @@ class NfqueueEdge:
                 }
             )
         self._check()
+        return has_more
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -55,8 +55,9 @@ class PcapEdge:
         self._settle(self._engine.feed(burst, one_at_a_time=True))
         return bool(burst)
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> bool:
         self._settle(self._engine.tick(now_ns))
+        return False
 
     def _settle(self, verdicts: list[Verdict]) -> None:
         own: list[Verdict] = []  # of the engine: it answers a packet right before dropping it

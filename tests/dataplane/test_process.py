@@ -45,8 +45,9 @@ class FakeEdge:
             self.verdicts += self._engine.feed([Packet(udp(), 1, now_ns)])
         return True
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> bool:
         self.verdicts += self._engine.tick(now_ns)
+        return False
 
     def close(self) -> None:
         self.wire.close()
