@@ -78,6 +78,7 @@ static void answer_all(struct engine *e)
 static double feed_all(struct bench *b, uint32_t packets, uint16_t port)
 {
     static struct input burst[MAX_BURST];
+    uint32_t count;
     double began = seconds();
     for (uint32_t sent = 0; sent < packets;) {
         uint32_t size = packets - sent < MAX_BURST ? packets - sent : MAX_BURST;
@@ -89,7 +90,7 @@ static double feed_all(struct bench *b, uint32_t packets, uint16_t port)
         if (engine_input(b->engine, burst, size, false) != size)
             abort();
         answer_all(b->engine);
-        engine_verdicts_done(b->engine);
+        engine_verdicts(b->engine, &count);
         sent += size;
         b->now_ns += 1000;
     }

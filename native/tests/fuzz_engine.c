@@ -7,6 +7,8 @@
  *     2 install  which handle, action and egress, server's key      7 clear a session
  *     3 refuse   which handle, reason                               8 configure
  *     4 tick     nanoseconds as a power of two                      9 list sessions
+ *
+ * Packets and frames that follow each other are one burst.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "build.h"
 #include "state.h"
 
-enum { MAX_TAGS = 4096, MAX_HANDLES = 32 };
+enum { MAX_TAGS = 4096, MAX_HANDLES = 32, BURST = 80 /* more than two of the engine's groups */ };
 static const int64_t LAST_NS = 1ll << 61;
 
 struct history {
@@ -25,6 +27,8 @@ struct history {
     uint32_t tags;
     uint8_t verdicts[MAX_TAGS]; /* how many a tag got */
     uint64_t forwarded, to_host;
+    struct input burst[BURST];
+    uint32_t burst_size;
     struct undecided handles[MAX_HANDLES]; /* handed out at some time: some are answered or expired */
     uint32_t handle_count;
 };
@@ -66,18 +70,35 @@ static void take_verdicts(struct history *h)
     forget_verdicts(h->engine);
 }
 
-static void input(struct history *h, uint8_t *data, uint32_t len, uint8_t link, uint8_t port, bool trusted)
+static void feed(struct history *h)
 {
-    struct input in = {.data = data, .len = len, .link = link, .port = port, .now_ns = h->now_ns,
-                       .flags = trusted ? INPUT_CHECKSUM_TRUSTED : 0, .tag = h->tags};
+    uint32_t fed = 0;
+    bool stop = h->burst_size & 1;
+    while (fed < h->burst_size) {
+        uint32_t left = h->burst_size - fed, taken = engine_input(h->engine, h->burst + fed, left, stop);
+        require(taken <= left);
+        if (!taken) /* no room: after the verdicts are taken there is */
+            take_verdicts(h);
+        fed += taken;
+    }
+    take_verdicts(h); /* before the frames go away */
+    for (uint32_t i = 0; i < h->burst_size; i++)
+        free(h->burst[i].data);
+    h->burst_size = 0;
+}
+
+static void input(struct history *h, const uint8_t *data, uint32_t len, uint8_t link, uint8_t port, uint8_t flags)
+{
     if (h->tags == MAX_TAGS)
         return;
-    h->tags++;
-    if (!engine_input(h->engine, &in, 1, false)) { /* no room: after the verdicts are taken there is */
-        take_verdicts(h);
-        require(engine_input(h->engine, &in, 1, false) == 1);
-    }
-    take_verdicts(h); /* before the frame goes away */
+    uint8_t *copy = malloc(len ? len : 1);
+    if (!copy)
+        abort();
+    memcpy(copy, data, len);
+    h->burst[h->burst_size++] = (struct input){
+        .data = copy, .len = len, .link = link, .port = port, .now_ns = h->now_ns, .flags = flags, .tag = h->tags++};
+    if (h->burst_size == BURST)
+        feed(h);
 }
 
 /* shape: bit 0 IPv6, bits 1-2 protocol, bit 3 the other way, bits 4-5 an ICMP error about such a packet */
@@ -102,7 +123,7 @@ static void built_packet(struct history *h)
         memcpy(inner, bytes, len);
         len = build_icmp_error(bytes, 9, b.family == 4 ? 3 : 1, inner, len);
     }
-    input(h, bytes, len, LINK_IP, port, false);
+    input(h, bytes, len, LINK_IP, port, 0);
 }
 
 static void raw_frame(struct history *h)
@@ -110,13 +131,8 @@ static void raw_frame(struct history *h)
     uint8_t link = next(h), port = next(h) % 5;
     uint32_t len = next(h), left = (uint32_t)(h->end - h->at);
     len = len < left ? len : left;
-    uint8_t *data = malloc(len ? len : 1);
-    if (!data)
-        abort();
-    memcpy(data, h->at, len);
+    input(h, h->at, len, link & 7, port, link >> 3 & 3);
     h->at += len;
-    input(h, data, len, link & 7, port, link & 8);
-    free(data);
 }
 
 static const struct undecided *some_handle(struct history *h)
@@ -248,6 +264,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     h->engine->bucket_mask = 1; /* so that chains are common */
     while (h->at < h->end) {
         uint8_t operation = next(h) % 10;
+        if (operation > 1)
+            feed(h);
         if (operation < 5)
             operations[operation](h);
         else if (operation == 5)
@@ -262,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             list(h);
         check_stats(h->engine);
     }
-    take_verdicts(h);
+    feed(h);
     engine_tick(h->engine, h->now_ns + SECOND); /* nobody answers any more */
     take_verdicts(h);
     engine_tick(h->engine, h->now_ns + 40 * 24 * 3600 * SECOND);
