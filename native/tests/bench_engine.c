@@ -5,18 +5,36 @@
  *
  * Every second session is IPv6, every second pair TCP; packets are 64 bytes long and come in an order
  * nobody could have cached. Setting up counts the first packet and its answer, ageing what a tick takes
- * to end every session, events included.
+ * to end every session, events included as far as the ring holds them. A lookup is measured as the
+ * fastpath does it, hash included: memory is asked for a group of keys first; and one at a time, which
+ * waits for memory each time.
+ *
+ * Without SESSIONS it goes through several numbers of them and measures the checksum too, warm in the
+ * cache, in cycles of the time stamp counter where there is one (0 elsewhere).
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
 
 #include "build.h"
+#include "checksum.h"
 #include "random.h"
+#include "state.h"
 
-enum { PACKET_BYTES = 64, MEASURED_PACKETS = 4000000 };
+enum {
+    PACKET_BYTES = 64,
+    MEASURED_PACKETS = 4000000,
+    MEASURED_LOOKUPS = 1 << 20, /* with so many keys nothing stays in a cache that did not fit anyway */
+    MOST_EVENTS = 1 << 20,
+    LOOKUP_GROUP = 32,
+    CHECKSUM_BYTES = 1 << 30,
+};
 
 struct bench {
     struct engine *engine;
@@ -97,11 +115,74 @@ static double feed_all(struct bench *b, uint32_t packets, uint16_t port)
     return seconds() - began;
 }
 
+static void look_up_together(const struct engine *e, const struct flow_key *keys)
+{
+    uint64_t hashes[LOOKUP_GROUP];
+    for (int i = 0; i < LOOKUP_GROUP; i++) {
+        hashes[i] = flow_table_hash(e, &keys[i]);
+        flow_table_prefetch_bucket(e, hashes[i]);
+    }
+    for (int i = 0; i < LOOKUP_GROUP; i++)
+        flow_table_prefetch_records(e, hashes[i]);
+    for (int i = 0; i < LOOKUP_GROUP; i++)
+        if (!flow_table_lookup_hashed(e, &keys[i], hashes[i]))
+            abort();
+}
+
+/* Nanoseconds a lookup, in groups and alone. */
+static void measure_lookups(const struct bench *b, struct random *r, double *grouped_ns, double *alone_ns)
+{
+    struct flow_key *keys = malloc(MEASURED_LOOKUPS * sizeof *keys);
+    if (!keys)
+        abort();
+    for (uint32_t i = 0; i < MEASURED_LOOKUPS; i++)
+        keys[i] = b->engine->sessions[1 + random_below(r, b->sessions)].key[random_below(r, 2)];
+    double began = seconds();
+    for (uint32_t i = 0; i < MEASURED_LOOKUPS; i += LOOKUP_GROUP)
+        look_up_together(b->engine, keys + i);
+    *grouped_ns = (seconds() - began) * 1e9 / MEASURED_LOOKUPS;
+    began = seconds();
+    for (uint32_t i = 0; i < MEASURED_LOOKUPS; i++)
+        if (!flow_table_lookup(b->engine, &keys[i]))
+            abort();
+    *alone_ns = (seconds() - began) * 1e9 / MEASURED_LOOKUPS;
+    free(keys);
+}
+
+static uint64_t cycles(void)
+{
+#if defined(__x86_64__)
+    return __rdtsc();
+#else
+    return 0;
+#endif
+}
+
+static void measure_checksum(uint32_t bytes)
+{
+    static uint8_t data[MAX_PACKET_BYTES];
+    uint32_t times = CHECKSUM_BYTES / bytes;
+    uint64_t sum = 0, started = cycles();
+    double began = seconds();
+    for (uint32_t i = 0; i < times; i++) {
+        data[0] = (uint8_t)i; /* so that no sum can be taken from the one before */
+        sum += checksum_finish(checksum_add(0, data, bytes));
+    }
+    double took_s = seconds() - began;
+    uint64_t took = cycles() - started;
+    double total = (double)bytes * times;
+    /* the sum is printed so that it has to be computed */
+    printf("{\"what\": \"checksum\", \"bytes\": %u, \"bytes_per_cycle\": %.2f, \"gb_per_s\": %.2f, "
+           "\"sum\": %" PRIu64 "}\n",
+           bytes, took ? total / (double)took : 0, total / took_s / 1e9, sum);
+    fflush(stdout);
+}
+
 static void measure(uint32_t sessions)
 {
     struct random r = {42};
     uint32_t events = 1;
-    while (events < sessions)
+    while (events < sessions && events < MOST_EVENTS)
         events *= 2;
     struct bench b = {.sessions = sessions, .now_ns = 0};
     b.order = malloc(sessions * sizeof *b.order);
@@ -126,7 +207,8 @@ static void measure(uint32_t sessions)
     build_all(&b, TCP_ACK, false);
     feed_all(&b, sessions, 1);
     build_all(&b, TCP_ACK | TCP_PSH, false);
-    double packet_s = feed_all(&b, MEASURED_PACKETS, 1);
+    double packet_s = feed_all(&b, MEASURED_PACKETS, 1), grouped_ns, alone_ns;
+    measure_lookups(&b, &r, &grouped_ns, &alone_ns);
     struct engine_stats stats;
     engine_stats(b.engine, &stats);
     if (stats.allocated != sessions || stats.packets != 3ull * sessions + MEASURED_PACKETS)
@@ -137,9 +219,10 @@ static void measure(uint32_t sessions)
     engine_stats(b.engine, &stats);
     if (stats.allocated)
         abort();
-    printf("{\"sessions\": %u, \"packet_ns\": %.1f, \"packets_per_s\": %.0f, \"setups_per_s\": %.0f, "
+    printf("{\"what\": \"engine\", \"sessions\": %u, \"lookup_ns\": %.1f, \"lookup_alone_ns\": %.1f, "
+           "\"packet_ns\": %.1f, \"packets_per_s\": %.0f, \"setups_per_s\": %.0f, "
            "\"ageings_per_s\": %.0f, \"bytes_per_session\": %.0f}\n",
-           sessions, packet_s * 1e9 / MEASURED_PACKETS, MEASURED_PACKETS / packet_s, sessions / setup_s, sessions / ageing_s,
+           sessions, grouped_ns, alone_ns, packet_s * 1e9 / MEASURED_PACKETS, MEASURED_PACKETS / packet_s, sessions / setup_s, sessions / ageing_s,
            bytes / sessions);
     fflush(stdout);
     engine_free(b.engine);
@@ -149,7 +232,7 @@ static void measure(uint32_t sessions)
 
 int main(int argc, char **argv)
 {
-    static const uint32_t usual[] = {1000, 100000, 1000000};
+    static const uint32_t usual[] = {1000, 10000, 100000, 1000000, 10000000};
     for (int i = 1; i < argc; i++) {
         char *end;
         unsigned long sessions = strtoul(argv[i], &end, 10);
@@ -159,7 +242,11 @@ int main(int argc, char **argv)
         }
         measure((uint32_t)sessions);
     }
-    for (unsigned i = 0; argc < 2 && i < sizeof usual / sizeof *usual; i++)
+    if (argc > 1)
+        return 0;
+    measure_checksum(1500);
+    measure_checksum(65000);
+    for (unsigned i = 0; i < sizeof usual / sizeof *usual; i++)
         measure(usual[i]);
     return 0;
 }

@@ -2,6 +2,8 @@
 #include "state.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "build.h"
@@ -166,6 +168,135 @@ static void side_by_side(void)
         engine_free(engines[i]);
 }
 
+/* Verdicts stay readable until the next are taken, whatever the engine does in between. */
+static void verdicts_stay_until_the_next(void)
+{
+    static uint8_t expected[BUILD_BYTES];
+    struct engine *e = build_engine((struct engine_params){.max_held = 4});
+    struct build b = {.family = 4, .proto = PROTO_UDP, .src = 1, .dst = 2, .sport = 3, .dport = 4, .payload = 100};
+    uint32_t count, len = build_packet(expected, &b);
+    for (int round = 0; round < 20; round++) {
+        CHECK(build_session(e, &b, 1, 2, ACTION_allow, round * 100 * SECOND) > 0);
+        const struct verdict *kept = engine_verdicts(e, &count);
+        CHECK(count == 1 && kept->action == VERDICT_FORWARD);
+        struct build other = b;
+        for (other.src = 10; other.src < 13; other.src++) /* the pool's other buffers */
+            build_feed(e, &other, 1, round * 100 * SECOND, 7);
+        engine_tick(e, round * 100 * SECOND + SECOND);
+        CHECK(kept->len == len && !memcmp(kept->data, expected, len));
+        engine_verdicts(e, &count);
+        CHECK(count == 3);
+    }
+    engine_free(e);
+}
+
+static void attention(void)
+{
+    struct engine *e = build_engine((struct engine_params){.max_events = 16});
+    struct build b = {.family = 4, .proto = PROTO_UDP, .dst = 99, .sport = 3, .dport = 4};
+    struct undecided u;
+    struct event event;
+    CHECK(!engine_wants_attention(e));
+    b.src = 100;
+    build_feed(e, &b, 1, 0, 1);
+    CHECK(engine_wants_attention(e) && engine_undecided(e, &u, 1) == 1);
+    CHECK(!engine_wants_attention(e)); /* handed out is looked at */
+    engine_tick(e, SECOND);
+    for (b.src = 1; b.src <= 5; b.src++) {
+        CHECK(!engine_wants_attention(e));
+        int64_t id = build_session(e, &b, 1, 2, ACTION_allow, SECOND);
+        CHECK(id > 0 && engine_clear(e, (uint32_t)id) == 0);
+        forget_verdicts(e);
+    }
+    CHECK(engine_wants_attention(e)); /* more than a quarter of the ring */
+    CHECK(engine_events(e, &event, 1) == 1 && !engine_wants_attention(e));
+    engine_free(e);
+}
+
+/* ---- one engine, several threads --------------------------------------------------------------------- */
+
+enum { THREAD_TURNS = 300, THREAD_PACKETS = 16 };
+
+struct shared {
+    struct engine *engine;
+    atomic_uint turns; /* of the answering thread */
+    atomic_bool done;
+    uint64_t packets, verdicts; /* the feeding thread's */
+};
+
+/* As the queue's loop: feeds bursts and takes verdicts. */
+static void *feeding(void *argument)
+{
+    static uint8_t bytes[THREAD_PACKETS][256];
+    struct shared *s = argument;
+    uint32_t count;
+    for (uint32_t round = 0; atomic_load(&s->turns) < THREAD_TURNS; round++) {
+        struct input burst[THREAD_PACKETS];
+        for (uint32_t i = 0; i < THREAD_PACKETS; i++) {
+            struct build b = {.family = i & 1 ? 4 : 6, .proto = PROTO_UDP, .src = 1 + (round * 5 + i) % 50, .dst = 99,
+                              .sport = 1, .dport = 2};
+            burst[i] = (struct input){.data = bytes[i], .port = 1, .link = LINK_IP, .now_ns = round * (SECOND / 10)};
+            burst[i].len = build_packet(bytes[i], &b);
+        }
+        s->packets += THREAD_PACKETS;
+        for (uint32_t fed = 0; fed < THREAD_PACKETS;) {
+            fed += engine_input(s->engine, burst + fed, THREAD_PACKETS - fed, false);
+            engine_verdicts(s->engine, &count);
+            s->verdicts += count;
+        }
+    }
+    atomic_store(&s->done, true);
+    return NULL;
+}
+
+/* As Python: answers, reads events, looks around, clears. */
+static void *answering(void *argument)
+{
+    struct shared *s = argument;
+    struct undecided waiting[8];
+    struct event events[8];
+    struct session_view views[8];
+    struct session_filter all = {0};
+    struct engine_stats stats;
+    for (uint32_t cursor = 0; !atomic_load(&s->done);) {
+        unsigned turn = atomic_fetch_add(&s->turns, 1);
+        uint32_t count = engine_undecided(s->engine, waiting, 8);
+        for (uint32_t i = 0; i < count; i++) {
+            struct session_spec spec = build_spec(&waiting[i].key, 2, turn % 7 ? ACTION_allow : ACTION_deny);
+            engine_install(s->engine, waiting[i].handle, &spec);
+        }
+        while (engine_events(s->engine, events, 8))
+            ;
+        uint32_t found = engine_sessions(s->engine, &cursor, 16, &all, views, 8);
+        if (found && turn % 5 == 0)
+            engine_clear(s->engine, views[0].id);
+        struct engine_config config = build_config();
+        if (turn % 11 == 0)
+            build_configure(s->engine, &config);
+        engine_stats(s->engine, &stats);
+        engine_next_timer_ns(s->engine);
+    }
+    return NULL;
+}
+
+static void threads_take_turns(void)
+{
+    struct shared s = {.engine = build_engine((struct engine_params){
+                           .max_sessions = 30, .max_held = 64, .max_undecided = 16, .answer_timeout_ms = 10000})};
+    pthread_t feeder, answerer;
+    CHECK(!pthread_create(&feeder, NULL, feeding, &s) && !pthread_create(&answerer, NULL, answering, &s));
+    pthread_join(feeder, NULL);
+    pthread_join(answerer, NULL);
+    uint32_t count;
+    engine_tick(s.engine, INT64_MAX / 2);
+    engine_verdicts(s.engine, &count);
+    struct engine_stats stats;
+    engine_stats(s.engine, &stats);
+    CHECK(s.verdicts + count == s.packets && engine_counters(s.engine)[COUNTER_pkt_recv] == s.packets);
+    CHECK(!stats.allocated && !stats.held && !stats.undecided && stats.installed);
+    engine_free(s.engine);
+}
+
 static void lists_have_names(void)
 {
     for (uint32_t i = 0; i < SESSION_STATE_COUNT; i++)
@@ -193,6 +324,9 @@ int main(void)
     verdict_list_at_its_fullest();
     stop_after_the_first_undecided();
     side_by_side();
+    verdicts_stay_until_the_next();
+    attention();
+    threads_take_turns();
     lists_have_names();
     return check_report();
 }

@@ -176,6 +176,48 @@ static void longest_packet(void)
     free(data);
 }
 
+/* Whatever the checksum field held, the computed one is what a builder writes. */
+static void checksums_are_finished(void)
+{
+    for (int i = 0; i < SAMPLES; i++)
+        for (uint32_t payload = 0; payload < 40; payload++) {
+            struct build b = samples[i];
+            b.payload = payload;
+            uint32_t len, header = b.family == 4 ? 20 : 40;
+            uint8_t *data = frame(&b, LINK_IP, &len), *whole = frame(&b, LINK_IP, &len);
+            bool has_one = b.proto != 47 && b.proto != 132;
+            uint32_t at = header + (b.proto == PROTO_TCP ? 16 : b.proto == PROTO_UDP ? 6 : 2);
+            if (has_one)
+                build_be16(data + at, 0x1234);
+            CHECK(packet_finish_checksum(data, len) == has_one && !memcmp(data, whole, len));
+            CHECK(!packet_finish_checksum(data, len - 1)); /* one byte short is no packet */
+            free(data);
+            free(whole);
+        }
+}
+
+/* RFC 768: a UDP packet without a checksum keeps none, and a computed zero is written as ones. */
+static void checksums_of_udp(void)
+{
+    uint32_t len, zeros = 0;
+    struct build b = samples[2];
+    uint8_t *data = frame(&b, LINK_IP, &len);
+    build_be16(data + 26, 0);
+    CHECK(!packet_finish_checksum(data, len) && !data[26] && !data[27]);
+    free(data);
+    for (uint32_t port = 1; port < 65536; port++) {
+        b.sport = (uint16_t)port;
+        data = frame(&b, LINK_IP, &len);
+        if (data[26] == 0xff && data[27] == 0xff) {
+            zeros++;
+            build_be16(data + 26, 1);
+            CHECK(packet_finish_checksum(data, len) && data[26] == 0xff && data[27] == 0xff);
+        }
+        free(data);
+    }
+    CHECK(zeros == 1);
+}
+
 int main(void)
 {
     fields();
@@ -185,5 +227,7 @@ int main(void)
     many_bytes_changed();
     link_types_nobody_knows();
     longest_packet();
+    checksums_are_finished();
+    checksums_of_udp();
     return check_report();
 }

@@ -150,6 +150,7 @@ def engine_seeds() -> dict[str, bytes]:
             f"commit{family}": _packet(udp, 0, port=3) + bytes([8, 0x20]) + _install(egress=0),
             f"refused{family}": _packet(udp, 0, port=1) + bytes([3, 0, 68]) + bytes([7, 1]),
         }
+    seeds["groups"] = b"".join(_packet(n & 7, SYN, port=1, hosts=n) for n in range(70)) + _install()
     hosts = (_packet(2, 0, port=1, hosts=number) + _install() for number in range(16))
     seeds["table-full"] = b"".join(hosts) + _EVENTS
     translated = _packet(0, SYN, port=1) + _install(server=0x0F) + _packet(0, SYN, port=1, hosts=1)
