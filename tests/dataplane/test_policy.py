@@ -1,6 +1,7 @@
 """Security rules, row by row: what matches, and in which order."""
 
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -174,3 +175,116 @@ def test_ranges_against_sets(
     found = match(rule(source=tuple(ranges), negate_source=negate), src=source)
     expected = not ranges or (source in members) != negate
     assert found == ("rule" if expected else "interzone-default")
+
+
+# ---- many rules against a dull walk through the list ---------------------------------------------
+
+ZONE = st.sampled_from(["trust", "untrust", "dmz"])
+PORT = st.integers(0, 6) | st.sampled_from([65534, 65535])
+PORTS = st.tuples(PORT, PORT).map(lambda pair: (min(pair), max(pair)))
+PROTOCOL = st.sampled_from([TCP, UDP, ICMP])
+NEAR = ["0.0.0.0", "192.0.2.1", "192.0.2.2", "192.0.2.9", "255.255.255.255"]
+NEAR += ["::", "::1", "2001:db8::1", "2001:db8::2", "f" * 4 + ":ffff" * 7]
+NEAR_BY_FAMILY = [[a for a in NEAR if (":" in a) == six] for six in (False, True)]
+RANGE = st.one_of(
+    *(
+        st.tuples(st.sampled_from(family), st.sampled_from(family)).map(
+            lambda pair: between(*sorted(pair, key=packed))
+        )
+        for family in NEAR_BY_FAMILY
+    )
+)
+SERVICE = st.builds(
+    ServiceMatch,
+    PROTOCOL,
+    st.lists(PORTS, max_size=1).map(tuple),
+    st.lists(PORTS, max_size=3).map(tuple),
+)
+RULE = st.builds(
+    SecurityRule,
+    name=st.uuids().map(str),
+    action=st.just("allow"),
+    from_zones=st.lists(ZONE, max_size=2).map(tuple),
+    to_zones=st.lists(ZONE, max_size=2).map(tuple),
+    rule_type=st.sampled_from(["universal", "universal", "intrazone", "interzone"]),
+    source=st.lists(RANGE, max_size=2).map(tuple),
+    destination=st.lists(RANGE, max_size=2).map(tuple),
+    negate_source=st.booleans(),
+    negate_destination=st.booleans(),
+    services=st.lists(SERVICE, max_size=2).map(tuple),
+)
+
+
+class Packet(NamedTuple):
+    from_zone: str
+    to_zone: str
+    src: str
+    dst: str
+    proto: int
+    sport: int
+    dport: int
+
+
+PACKETS = st.one_of(
+    *(
+        st.builds(
+            Packet,
+            ZONE,
+            ZONE,
+            st.sampled_from(family),
+            st.sampled_from(family),
+            PROTOCOL,
+            PORT,
+            PORT,
+        )
+        for family in NEAR_BY_FAMILY
+    )
+)
+
+
+def fits(ranges: tuple[AddressRange, ...], negate: bool, address: str) -> bool:
+    raw = ip_address(address).packed
+    inside = any(len(r.first) == len(raw) and r.first <= raw <= r.last for r in ranges)
+    return not ranges or inside != negate
+
+
+def dull_match(rules: list[SecurityRule], packet: Packet) -> str:
+    within = packet.from_zone == packet.to_zone
+    for rule in rules:
+        served = not rule.services or any(
+            service.protocol == packet.proto
+            and all(
+                not ports or any(low <= port <= high for low, high in ports)
+                for ports, port in (
+                    (service.source_ports, packet.sport),
+                    (service.destination_ports, packet.dport),
+                )
+            )
+            for service in rule.services
+        )
+        if (
+            packet.from_zone in (rule.from_zones or (packet.from_zone,))
+            and packet.to_zone in (rule.to_zones or (packet.to_zone,))
+            and rule.rule_type in ("universal", "intrazone" if within else "interzone")
+            and fits(rule.source, rule.negate_source, packet.src)
+            and fits(rule.destination, rule.negate_destination, packet.dst)
+            and served
+        ):
+            return rule.name
+    return "intrazone-default" if within else "interzone-default"
+
+
+@given(st.lists(RULE, max_size=8), st.lists(PACKETS, min_size=1, max_size=10))
+def test_many_rules_against_a_walk(rules: list[SecurityRule], packets: list[Packet]) -> None:
+    policy = Policy(tuple(rules), INTRAZONE, INTERZONE)
+    for packet in packets:
+        found = policy.match(
+            packet.from_zone,
+            packet.to_zone,
+            packed(packet.src),
+            packed(packet.dst),
+            packet.proto,
+            packet.sport,
+            packet.dport,
+        )
+        assert found.name == dull_match(rules, packet)
