@@ -22,8 +22,11 @@ from dataplane.snapshot import Port
 # a wildcard).
 _INTERFACE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}")
 
-# The kernel queues several packets of a flow as one; a netlink attribute holds 65,531 bytes.
-_QUEUED_BYTES = 65_000
+# What arrives as one packet must fit a netlink attribute, 65,531 bytes. What leaves may be as
+# large, and its link-layer header on top: a port that sends less would have the kernel cut every
+# packet up.
+_RECEIVED_BYTES = 65_500
+_SENT_BYTES = 65_536
 
 # linux/sockios.h, linux/ethtool.h
 _SIOCETHTOOL = 0x8946
@@ -78,7 +81,7 @@ def release(netlink: Netlink, interfaces: Collection[str]) -> None:
 def _configure_port(netlink: Netlink, port: Port, link: Link) -> None:
     if port.mtu is not None and port.mtu != link.mtu:
         netlink.set_mtu(link.ifindex, port.mtu)
-    netlink.limit_aggregation(link.ifindex, _QUEUED_BYTES)
+    netlink.limit_aggregation(link.ifindex, received=_RECEIVED_BYTES, sent=_SENT_BYTES)
     wanted = [Address(link.ifindex, ipaddress.ip_interface(text)) for text in port.addresses]
     # First away with the old: an IPv6 address cannot be there with two prefix lengths.
     for address in _addresses(netlink, link):

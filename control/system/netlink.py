@@ -140,12 +140,12 @@ class Netlink:
         with _kernel():
             self._ip.link("set", index=ifindex, mtu=mtu)
 
-    def limit_aggregation(self, ifindex: int, highest_bytes: int) -> None:
-        """Keeps what the link builds of several packets, in or out, below this size."""
+    def limit_aggregation(self, ifindex: int, *, received: int, sent: int) -> None:
+        """Keeps what the link makes of several packets below these sizes, in bytes."""
+        highest = {"gro_max_size": received, "gso_max_size": sent}
         with _kernel():
             (link,) = self._ip.link("get", index=ifindex)
-            sizes = {name: link.get(name) or 0 for name in ("gso_max_size", "gro_max_size")}
-            larger = {name: highest_bytes for name, size in sizes.items() if size > highest_bytes}
+            larger = {name: size for name, size in highest.items() if (link.get(name) or 0) > size}
             if larger:
                 self._ip.link("set", index=ifindex, **larger)
 
