@@ -317,6 +317,7 @@ uint32_t engine_input(struct engine *engine, const struct input *burst, uint32_t
 /* Takes the verdicts reached since the last call, in order. They and what they point to stay valid until the
  * next call. */
 const struct verdict *engine_verdicts(struct engine *engine, uint32_t *count);
+bool engine_has_verdicts(struct engine *engine);
 
 /* Takes the undecided packets not handed out yet, oldest first. */
 uint32_t engine_undecided(struct engine *engine, struct undecided *out, uint32_t max);
@@ -432,7 +433,7 @@ int nfqueue_set_fail_open(struct nfqueue *queue, bool fail_open);
 /* Runs until nfqueue_stop: 0; or -errno where the queue broke, with a message in error (256 bytes). */
 int nfqueue_run(struct nfqueue *queue, char *error);
 void nfqueue_stop(struct nfqueue *queue);
-/* Has the loop send verdicts reached by other threads. */
+/* Has the loop send verdicts reached by other threads, if there are any. */
 void nfqueue_wake(struct nfqueue *queue);
 /* The bell's file descriptor: readable when Python has something to do. nfqueue_hear silences it; call it
  * before looking, so that no ring is missed. */

@@ -165,6 +165,14 @@ const struct verdict *engine_verdicts(struct engine *e, uint32_t *count)
     return taken;
 }
 
+bool engine_has_verdicts(struct engine *e)
+{
+    engine_enter(e);
+    bool has = e->verdict_count;
+    engine_leave(e);
+    return has;
+}
+
 bool engine_wants_attention(struct engine *e)
 {
     engine_enter(e);

@@ -102,7 +102,8 @@ static void silence(int fd)
 
 void nfqueue_wake(struct nfqueue *q)
 {
-    ring(q->wake);
+    if (q->engine && engine_has_verdicts(q->engine))
+        ring(q->wake);
 }
 
 void nfqueue_stop(struct nfqueue *q)
