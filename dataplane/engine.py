@@ -266,7 +266,7 @@ class Engine:
                 app=applications.NOT_APPLICABLE,
                 rule=rule.name,
                 action=rule.action,
-                traffic=(packet.length, 0, 1, 0),
+                traffic=(0, 0, 0, 0),  # as the vendor counts what made no session
                 end_reason="policy-deny",
                 tracker="",
             )
