@@ -9,13 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.bench import report
+from tests.bench import engine, report
 from tests.bench.columns import NOTHING, Load
 from tests.bench.report import Disturbance, Failure, Measurement, Run
 from tests.bench.rows import ROWS, Row
@@ -25,13 +26,21 @@ from vm.namespaces import LabError
 _BROKEN = (LabError, TimeoutError)
 _CPUS = os.cpu_count() or 1
 _IDLE_S = 0.5
+_ENGINE = "engine"
+_KEYS = (*(row.key for row in ROWS), _ENGINE)
 _FILE_WIDTH = 120  # of the tables where there is no terminal
 
 
+class Chosen(NamedTuple):
+    rows: tuple[Row, ...]
+    has_engine: bool
+
+
 class Bench:
-    def __init__(self, run: Run, chosen: Sequence[Row], console: Console) -> None:
+    def __init__(self, run: Run, chosen: Chosen, console: Console, *, most_sessions: bool) -> None:
         self.run = run
-        self._rows = chosen
+        self._chosen = chosen
+        self._most_sessions = most_sessions
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -43,20 +52,41 @@ class Bench:
             transient=True,
         )
         self._stolen: list[float] = []  # shares, of the round's measurements
-        steps = run.rounds * sum(len(row.loads) for row in chosen)
-        self._task = self._progress.add_task("the lab", total=steps)
+        steps = sum(len(row.loads) for row in chosen.rows) + chosen.has_engine
+        self._task = self._progress.add_task("the lab", total=run.rounds * steps)
 
     def measure(self) -> None:
-        with self._progress, Site() as site:
+        with self._progress, ExitStack() as stack:
+            if self._chosen.has_engine:
+                engine.build()
+            site = stack.enter_context(Site()) if self._chosen.rows else None
             for number in range(1, self.run.rounds + 1):
-                idle = site.measure(NOTHING, seconds=_IDLE_S)
-                self._stolen.clear()
-                for row in self._rows:
-                    self._measure_row(site, number, row)
-                busy = idle.cpu_seconds / idle.seconds / _CPUS
-                self.run.disturbances.append(
-                    Disturbance(number, busy, max(self._stolen, default=0))
-                )
+                if site:
+                    self._measure_rows(site, number)
+                if self._chosen.has_engine:
+                    self._measure_engine(number)
+
+    def _measure_rows(self, site: Site, number: int) -> None:
+        idle = site.measure(NOTHING, seconds=_IDLE_S)
+        self._stolen.clear()
+        for row in self._chosen.rows:
+            self._measure_row(site, number, row)
+        busy = idle.cpu_seconds / idle.seconds / _CPUS
+        self.run.disturbances.append(Disturbance(number, busy, max(self._stolen, default=0)))
+
+    def _measure_engine(self, number: int) -> None:
+        where = f"round {number}/{self.run.rounds}, the engine from memory"
+        self._progress.update(self._task, description=where)
+        try:
+            found = engine.measure(with_most=self._most_sessions)
+        except _BROKEN as error:
+            self.run.failures.append(Failure(number, _ENGINE, "", str(error)))
+            self._say(f"{where}: {error}")
+        else:
+            self.run.measurements += report.engine_measurements(number, *found)
+            if not self._console.is_terminal:
+                self._say(f"{where}: measured")
+        self._progress.advance(self._task)
 
     def _measure_row(self, site: Site, number: int, row: Row) -> None:
         where = f"round {number}/{self.run.rounds}, {row.title}"
@@ -91,7 +121,7 @@ class Bench:
 
     def _figures_of(self, number: int, row: Row) -> str:
         values = (
-            (figure, self.run.values(row, figure).get(number))
+            (figure, self.run.values(row.key, figure).get(number))
             for load in row.loads
             for figure, _ in load.figures
         )
@@ -121,13 +151,12 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _some_rows(text: str) -> list[Row]:
-    by_key = {row.key: row for row in ROWS}
+def _chosen(text: str) -> Chosen:
     chosen = text.split(",")
     for key in chosen:
-        if key not in by_key:
-            raise argparse.ArgumentTypeError(f"{key!r} is no row; there are: {', '.join(by_key)}")
-    return [row for row in ROWS if row.key in chosen]
+        if key not in _KEYS:
+            raise argparse.ArgumentTypeError(f"{key!r} is no row; there are: {', '.join(_KEYS)}")
+    return Chosen(tuple(row for row in ROWS if row.key in chosen), _ENGINE in chosen)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -151,10 +180,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        type=_some_rows,
-        default=list(ROWS),
+        type=_chosen,
+        default=Chosen(ROWS, True),
         metavar="ROW,...",
-        help=", ".join(r.key for r in ROWS),
+        help=", ".join(_KEYS),
     )
     parser.add_argument(
         "--json",
@@ -174,18 +203,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
     try:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.touch()
     except OSError as error:
         print(f"bench: --json {options.json}: {error.strerror}", file=sys.stderr)
         return 2
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    has_memory = engine.has_memory()
+    if options.only.has_engine and not has_memory:
+        console.print("too little free memory for 10,000,000 sessions: leaving them out")
     run = Run(rounds=options.rounds, seconds=options.seconds)
+    bench = Bench(run, options.only, console, most_sessions=has_memory and not options.quick)
     try:
-        Bench(run, options.only, console).measure()
+        bench.measure()
     except _BROKEN as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

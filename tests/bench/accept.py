@@ -12,6 +12,7 @@ from netfilterqueue import NetfilterQueue, Packet
 
 from control.system import hook
 from dataplane.edges.netfilterqueue import QUEUE_PACKETS, SOCKET_BUFFER_BYTES
+from native import Nfqueue
 from tests.bench.rules import PORTS
 
 QUEUE = 6
@@ -30,8 +31,6 @@ def with_netfilterqueue() -> None:
 
 
 def with_native(mode: str) -> None:
-    from native import Nfqueue
-
     queue = Nfqueue(QUEUE, None, mode=mode)
     print(READY, flush=True)
     queue.run()

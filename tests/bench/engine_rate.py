@@ -7,7 +7,6 @@ Python face: bursts of 256 packets of known sessions, and new sessions with few 
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,23 +20,12 @@ from rich.table import Table
 
 from dataplane.snapshot import AddressRange, SecurityRule
 from native import MAX_BURST, Packet
+from tests.bench import engine
 from tests.support.packets import ALLOW, Firewall, snapshot, udp
+from vm.namespaces import CHECKOUT
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "build" / "bench_engine"
-FLAGS = ["-std=gnu11", "-O3", "-g", "-Inative/include", "-Inative/src", "-Inative/tests"]
+BUILD = CHECKOUT / "build"
 ROUNDS = 5  # the best of them counts: whatever else the machine does only takes away
-
-
-class Engine(Struct, frozen=True):
-    """A line of bench_engine."""
-
-    sessions: int
-    packet_ns: float
-    packets_per_s: float
-    setups_per_s: float
-    ageings_per_s: float
-    bytes_per_session: float
 
 
 class Face(Struct, frozen=True):
@@ -46,16 +34,8 @@ class Face(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    engine: list[Engine]
+    engine: list[engine.Engine]
     face: list[Face]
-
-
-def measure_engine() -> list[Engine]:
-    PROGRAM.parent.mkdir(exist_ok=True)
-    sources = ["native/tests/bench_engine.c", *map(str, (ROOT / "native" / "src").glob("*.c"))]
-    subprocess.run(["gcc", *FLAGS, "-o", str(PROGRAM), *sources, "-lmnl", "-lpcap"], cwd=ROOT, check=True)
-    lines = subprocess.run([PROGRAM], check=True, capture_output=True).stdout.splitlines()
-    return [msgspec.json.decode(line, type=Engine) for line in lines]
 
 
 def _rate(count: int, prepare: Callable[[], Callable[[], object]]) -> float:
@@ -111,11 +91,11 @@ def measure_face() -> list[Face]:
 
 
 def show(report: Report) -> None:
-    engine = Table(title="the C engine, 64-byte packets")
+    table = Table(title="the C engine, 64-byte packets")
     for heading in ("sessions", "ns a packet", "packets/s", "setups/s", "ageings/s", "bytes each"):
-        engine.add_column(heading, justify="right")
+        table.add_column(heading, justify="right")
     for row in report.engine:
-        engine.add_row(
+        table.add_row(
             f"{row.sessions:,}",
             f"{row.packet_ns:.0f}",
             f"{row.packets_per_s:,.0f}",
@@ -129,15 +109,17 @@ def show(report: Report) -> None:
     for line in report.face:
         face.add_row(line.what, f"{line.per_s:,.0f}")
     console = Console()
-    console.print(engine)
+    console.print(table)
     console.print(face)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine_rate")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "engine-rate.json")
+    parser.add_argument("--json", type=Path, default=BUILD / "engine-rate.json")
     options = parser.parse_args(argv)
-    report = Report(measure_engine(), measure_face())
+    engine.build()
+    engines, _ = engine.measure(with_most=False)
+    report = Report(engines, measure_face())
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     show(report)
     return 0

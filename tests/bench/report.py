@@ -12,9 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import rows
+from tests.bench import engine, rows
 from tests.bench.columns import CONNECTIONS, FIGURES, PACKETS, STREAM, Figure
-from tests.bench.rows import Row
 
 NOISY_ABOVE = 0.3  # of the median, from the lowest to the highest
 DISTURBED_ABOVE = 0.05  # of the CPUs
@@ -51,45 +50,127 @@ class Run(msgspec.Struct):
     failures: list[Failure] = []
     disturbances: list[Disturbance] = []
 
-    def values(self, row: Row, figure: Figure) -> dict[int, float]:
+    def values(self, row: str, figure: Figure) -> dict[int, float]:
         """By round."""
         return {
             one.round: one.value
             for one in self.measurements
-            if (one.row, one.figure) == (row.key, figure.key)
+            if (one.row, one.figure) == (row, figure.key)
         }
 
-    def median(self, row: Row, figure: Figure) -> float | None:
+    def median(self, row: str, figure: Figure) -> float | None:
         values = self.values(row, figure).values()
         return median(values) if values else None
 
-    def spread(self, row: Row, figure: Figure) -> float:
+    def spread(self, row: str, figure: Figure) -> float:
         values = self.values(row, figure).values()
         return (max(values) - min(values)) / median(values) if values else 0
+
+
+# ---- what is shown together
+
+
+class Line(NamedTuple):
+    key: str  # of a row, as measurements have it
+    title: str
+
+
+class Section(NamedTuple):
+    title: str
+    lines: tuple[Line, ...]
+    figures: tuple[Figure, ...]
+
+
+LOOKUP = Figure("lookup", "lookup", "lookup", "ns", "{:.0f}")
+LOOKUP_ALONE = Figure("lookup-alone", "lookup alone", "alone", "ns", "{:.0f}")
+PACKET = Figure("packet", "packet", "packet", "ns", "{:.0f}")
+SETUPS = Figure("setups", "set-up", "set-up", "k/s", "{:,.0f}")
+AGEINGS = Figure("ageings", "ageing", "ageing", "k/s", "{:,.0f}")
+MEMORY = Figure("memory", "memory", "memory", "bytes each", "{:.0f}")
+PER_CYCLE = Figure("per-cycle", "bytes per cycle", "speed", "bytes/cycle", "{:.1f}")
+SPEED = Figure("speed", "bytes per second", "", "GB/s", "{:.1f}")
+
+
+def engine_row(sessions: int) -> str:
+    return f"engine-{sessions}"
+
+
+def checksum_row(size: int) -> str:
+    return f"checksum-{size}"
+
+
+SECTIONS = (
+    Section(
+        "client, firewall and server", tuple(Line(row.key, row.title) for row in rows.ROWS), FIGURES
+    ),
+    Section(
+        "the engine from memory",
+        tuple(Line(engine_row(count), f"{count:,} sessions") for count in engine.SESSIONS),
+        (LOOKUP, LOOKUP_ALONE, PACKET, SETUPS, AGEINGS, MEMORY),
+    ),
+    Section(
+        "checksum",
+        tuple(Line(checksum_row(size), f"{size:,} bytes") for size in engine.CHECKSUM_BYTES),
+        (PER_CYCLE, SPEED),
+    ),
+)
+
+
+def engine_measurements(
+    number: int, engines: Sequence[engine.Engine], checksums: Sequence[engine.Checksum]
+) -> Iterator[Measurement]:
+    for one in engines:
+        values = (
+            (LOOKUP, one.lookup_ns),
+            (LOOKUP_ALONE, one.lookup_alone_ns),
+            (PACKET, one.packet_ns),
+            (SETUPS, one.setups_per_s / 1e3),
+            (AGEINGS, one.ageings_per_s / 1e3),
+            (MEMORY, one.bytes_per_session),
+        )
+        for figure, value in values:
+            yield Measurement(number, engine_row(one.sessions), figure.key, value)
+    for sum_ in checksums:
+        row = checksum_row(sum_.bytes)
+        yield Measurement(number, row, PER_CYCLE.key, sum_.bytes_per_cycle)
+        yield Measurement(number, row, SPEED.key, sum_.gb_per_s)
+
+
+# ---- ratios
 
 
 class Goal(NamedTuple):
     title: str
     figure: Figure
-    row: Row
-    against: Row
-    at_least: float
+    row: str
+    against: str | None  # without another row it is the figure itself
+    limit: float
+    is_upper: bool = False
 
 
+_NATIVE, _ACCEPT = rows.NATIVE.key, rows.ACCEPT_NATIVE.key
+_MOST, _FEW = engine_row(10_000_000), engine_row(10_000)
 GOALS = (
-    Goal("1 stream, to accept all in C", STREAM, rows.NATIVE, rows.ACCEPT_NATIVE, 0.85),
+    Goal("1 TCP stream, to accept all in C", STREAM, _NATIVE, _ACCEPT, 0.85),
     Goal(
-        "1 stream, to accept all with NetfilterQueue", STREAM, rows.NATIVE, rows.ACCEPT_PACKAGE, 8
+        "1 TCP stream, to accept all, NetfilterQueue",
+        STREAM,
+        _NATIVE,
+        rows.ACCEPT_PACKAGE.key,
+        8,
     ),
-    Goal("64-byte UDP, to accept all in C", PACKETS, rows.NATIVE, rows.ACCEPT_NATIVE, 0.8),
-    Goal("new TCP, to accept all in C", CONNECTIONS, rows.NATIVE, rows.ACCEPT_NATIVE, 0.6),
-    Goal("new TCP, 10,000 rules to 100", CONNECTIONS, rows.NATIVE_10000, rows.NATIVE, 0.9),
+    Goal("64-byte UDP, to accept all in C", PACKETS, _NATIVE, _ACCEPT, 0.8),
+    Goal("new TCP, to accept all in C", CONNECTIONS, _NATIVE, _ACCEPT, 0.6),
+    Goal("new TCP, 10,000 rules to 100", CONNECTIONS, rows.NATIVE_10000.key, _NATIVE, 0.9),
+    Goal("lookup, 10,000,000 sessions to 10,000", LOOKUP, _MOST, _FEW, 3, is_upper=True),
+    Goal("bytes each of 10,000,000 (4 GiB in all)", MEMORY, _MOST, None, 429, is_upper=True),
 )
 
 
 class Ratio(msgspec.Struct, frozen=True):
     title: str
-    at_least: float
+    limit: float
+    is_upper: bool
     value: float  # of the medians
     lowest: float  # of the rounds, each by itself
     highest: float
@@ -97,26 +178,33 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 def ratios(run: Run) -> Iterator[Ratio]:
-    """Of the goals whose two rows were measured."""
+    """Of the goals that were measured, with what they are compared to."""
     for goal in GOALS:
-        above, below = run.values(goal.row, goal.figure), run.values(goal.against, goal.figure)
+        above = run.values(goal.row, goal.figure)
+        below = (
+            dict.fromkeys(above, 1.0)
+            if goal.against is None
+            else run.values(goal.against, goal.figure)
+        )
         in_round = [above[number] / below[number] for number in above.keys() & below.keys()]
         if not in_round:
             continue
         value = median(above.values()) / median(below.values())
+        is_reached = value <= goal.limit if goal.is_upper else value >= goal.limit
         yield Ratio(
             goal.title,
-            goal.at_least,
+            goal.limit,
+            goal.is_upper,
             value,
             min(in_round),
             max(in_round),
-            value >= goal.at_least,
+            is_reached,
         )
 
 
-def noisy(run: Run, row: Row) -> dict[Figure, float]:
-    """The figures of a row that are, with their spread."""
-    spreads = {figure: run.spread(row, figure) for figure in FIGURES}
+def noisy(run: Run, row: str, figures: Sequence[Figure]) -> dict[Figure, float]:
+    """Those of the row that are, with their spread."""
+    spreads = {figure: run.spread(row, figure) for figure in figures}
     return {figure: spread for figure, spread in spreads.items() if spread > NOISY_ABOVE}
 
 
@@ -124,56 +212,38 @@ def noisy(run: Run, row: Row) -> dict[Figure, float]:
 
 
 def show(run: Run, console: Console) -> None:
-    console.print(_medians(run))
+    """Nothing is wider than 80 columns."""
+    every = f"{run.rounds} round" if run.rounds == 1 else f"medians of {run.rounds} rounds"
+    console.print(f"{every}, {run.seconds:g} s for each load", highlight=False)
+    for section in SECTIONS:
+        table = _medians(run, section)
+        if table.row_count:
+            console.print("", table, sep="\n")
     if any(ratios(run)):
-        console.print(_ratios(run))
-    restless = {row: figures for row in rows.ROWS if (figures := noisy(run, row))}
+        console.print("", _ratios(run), sep="\n")
     console.print()
-    if restless:
-        console.print(
-            f"noisy (* above): from lowest to highest more than {NOISY_ABOVE:.0%} of the median",
-            highlight=False,
-        )
-    elif run.rounds > 1:
-        console.print("no figure is noisy")
-    for row, figures in restless.items():
-        listed = ", ".join(f"{figure.title} {spread:.0%}" for figure, spread in figures.items())
-        console.print(f"  {row.title}: {listed}", highlight=False)
-    for other in run.disturbances:
-        if max(other.busy, other.stolen) > DISTURBED_ABOVE:
-            console.print(
-                f"round {other.round} was disturbed: with no traffic the CPUs were {other.busy:.0%}"
-                f" busy, and up to {other.stolen:.0%} of them went to other virtual machines",
-                highlight=False,
-            )
-    for failure in run.failures:
-        where = " ".join(filter(None, (failure.row, failure.load)))
-        console.print(
-            f"not measured in round {failure.round}: {where}: {failure.why}", markup=False
-        )
+    for line in _remarks(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _medians(run: Run) -> Table:
-    """Narrow enough for a terminal of 80 columns."""
-    table = _table(f"medians of {_count(run.rounds, 'round')} of {run.seconds:g} s")
-    for figure in FIGURES:
+def _medians(run: Run, section: Section) -> Table:
+    table = _table(section.title)
+    for figure in section.figures:
         table.add_column(f"{figure.heading}\n{figure.unit}", justify="right", no_wrap=True)
-    for row in rows.ROWS:
-        cells = [_cell(run, row, figure) for figure in FIGURES]
+    for line in section.lines:
+        cells = [_cell(run, line.key, figure) for figure in section.figures]
         if any(cells):
-            table.add_row(row.title, *cells)
+            table.add_row(line.title, *cells)
     return table
 
 
 def _table(title: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0
-    )
-    table.add_column("", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column(f"{title}\n", no_wrap=True)
     return table
 
 
-def _cell(run: Run, row: Row, figure: Figure) -> str:
+def _cell(run: Run, row: str, figure: Figure) -> str:
     value = run.median(row, figure)
     if value is None:
         return ""
@@ -182,22 +252,43 @@ def _cell(run: Run, row: Row, figure: Figure) -> str:
 
 
 def _ratios(run: Run) -> Table:
-    table = _table("\nratios")
-    for title in ("ratio", "by round", "at least", "reached"):
+    table = _table("ratios")
+    for title in ("ratio", "by round", "asked", "reached"):
         table.add_column(title, justify="right", no_wrap=True)
     for ratio in ratios(run):
         table.add_row(
             ratio.title,
             f"{ratio.value:.2f}",
-            f"{ratio.lowest:.2f} - {ratio.highest:.2f}",
-            f"{ratio.at_least:g}",
+            f"{ratio.lowest:.2f}-{ratio.highest:.2f}",
+            f"{'<=' if ratio.is_upper else '>='} {ratio.limit:g}",
             "yes" if ratio.is_reached else "no",
         )
     return table
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _remarks(run: Run) -> Iterator[str]:
+    restless = [
+        f"  {line.title}: "
+        + ", ".join(f"{figure.title} {spread:.0%}" for figure, spread in figures.items())
+        for section in SECTIONS
+        for line in section.lines
+        if (figures := noisy(run, line.key, section.figures))
+    ]
+    if restless:
+        yield f"noisy (*): from lowest to highest more than {NOISY_ABOVE:.0%} of the median"
+        yield from restless
+    elif run.rounds > 1:
+        yield "no figure is noisy"
+    for other in run.disturbances:
+        if max(other.busy, other.stolen) > DISTURBED_ABOVE:
+            yield (
+                f"round {other.round} was disturbed: with no traffic the CPUs were"
+                f" {other.busy:.0%} busy, and up to {other.stolen:.0%} of them went to other"
+                " virtual machines"
+            )
+    for failure in run.failures:
+        where = " ".join(filter(None, (failure.row, failure.load)))
+        yield f"not measured in round {failure.round}: {where}: {failure.why}"
 
 
 # ---- in a file
@@ -236,12 +327,15 @@ def write(run: Run, path: Path) -> None:
 
 
 def _summaries(run: Run) -> Iterator[Summary]:
-    for row in rows.ROWS:
-        for figure in FIGURES:
-            value = run.median(row, figure)
-            if value is not None:
-                spread = run.spread(row, figure)
-                yield Summary(row.key, figure.key, figure.unit, value, spread, spread > NOISY_ABOVE)
+    for section in SECTIONS:
+        for line in section.lines:
+            for figure in section.figures:
+                value = run.median(line.key, figure)
+                if value is not None:
+                    spread = run.spread(line.key, figure)
+                    yield Summary(
+                        line.key, figure.key, figure.unit, value, spread, spread > NOISY_ABOVE
+                    )
 
 
 def _processor() -> str:

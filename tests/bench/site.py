@@ -152,15 +152,20 @@ class Site:
 
 
 def _new_link(link: Link) -> Iterator[str]:
-    """Commands for the firewall host; IPv4 is enough here."""
+    """Commands for the firewall host; IPv4 is enough here.
+
+    Hosts know their gateway's link address: one that asks too early asks again a second later.
+    """
+    mac = f"02:00:00:00:00:0{link.port.removeprefix('eth')}"
     yield f"ip link delete {link.port}"
-    yield f"ip link add {link.port} type veth peer name eth0 netns {link.host}"
+    yield f"ip link add {link.port} address {mac} type veth peer name eth0 netns {link.host}"
     yield f"ip link set {link.port} up"
     host = f"ip -n {link.host}"
     yield f"{host} link set eth0 up"
     more = [f"{_CLIENTS[1]}/25"] if link.host == "client" else []
     for address in (link.addresses[0], *more):
         yield f"{host} address add {address} dev eth0"
+    yield f"{host} neighbor add {link.gateways[0]} lladdr {mac} nud permanent dev eth0"
     yield f"{host} route add default via {link.gateways[0]}"
 
 

@@ -11,15 +11,17 @@ from rich.console import Console
 from tests.bench import report
 from tests.bench.columns import CONNECTIONS, PACKETS, STREAM, Figure
 from tests.bench.report import Failure, Measurement, Run
-from tests.bench.rows import ACCEPT_NATIVE, ACCEPT_PACKAGE, KERNEL, NATIVE, NATIVE_10000, Row
+
+KERNEL, NATIVE, NATIVE_10000 = "kernel", "native", "native-10000"
+ACCEPT_NATIVE, ACCEPT_PACKAGE = "accept-native", "accept-netfilterqueue"
 
 
-def run_of(values: Mapping[tuple[Row, Figure], Sequence[float]]) -> Run:
+def run_of(values: Mapping[tuple[str, Figure], Sequence[float]]) -> Run:
     return Run(
         rounds=max(map(len, values.values())),
         seconds=2,
         measurements=[
-            Measurement(number, row.key, figure.key, value)
+            Measurement(number, row, figure.key, value)
             for (row, figure), series in values.items()
             for number, value in enumerate(series, 1)
         ],
@@ -39,7 +41,7 @@ def run_of(values: Mapping[tuple[Row, Figure], Sequence[float]]) -> Run:
 def test_median_and_noise(values: list[float], median: float, is_noisy: bool) -> None:
     run = run_of({(KERNEL, STREAM): values})
     assert run.median(KERNEL, STREAM) == median
-    assert (STREAM in report.noisy(run, KERNEL)) == is_noisy
+    assert (STREAM in report.noisy(run, KERNEL, [STREAM])) == is_noisy
 
 
 def test_a_ratio_is_of_the_medians_and_has_its_rounds() -> None:
@@ -61,9 +63,30 @@ def test_a_ratio_is_of_the_medians_and_has_its_rounds() -> None:
     ],
 )
 def test_what_is_asked(
-    row: Row, against: Row, figure: Figure, value: float, is_reached: bool
+    row: str, against: str, figure: Figure, value: float, is_reached: bool
 ) -> None:
     (ratio,) = report.ratios(run_of({(row, figure): [value], (against, figure): [1]}))
+    assert ratio.is_reached == is_reached
+
+
+@pytest.mark.parametrize(("bytes_each", "is_reached"), [(219, True), (429, True), (430, False)])
+def test_ten_million_sessions_have_four_gibibytes(bytes_each: float, is_reached: bool) -> None:
+    (ratio,) = report.ratios(run_of({("engine-10000000", report.MEMORY): [bytes_each]}))
+    assert ratio.value == bytes_each
+    assert ratio.is_reached == is_reached
+
+
+@pytest.mark.parametrize(("at_most", "is_reached"), [(90, True), (91, False)])
+def test_a_lookup_among_many_costs_at_most_three_times_as_much(
+    at_most: float, is_reached: bool
+) -> None:
+    run = run_of(
+        {
+            ("engine-10000000", report.LOOKUP): [at_most],
+            ("engine-10000", report.LOOKUP): [30.0],
+        }
+    )
+    (ratio,) = report.ratios(run)
     assert ratio.is_reached == is_reached
 
 
@@ -73,7 +96,7 @@ def test_a_row_without_its_counterpart_gives_no_ratio() -> None:
 
 def test_what_is_shown_and_written(tmp_path: Path) -> None:
     run = run_of({(KERNEL, STREAM): [40, 10], (NATIVE, STREAM): [9, 9]})
-    run.failures.append(Failure(2, NATIVE.key, "ping", "no [answer]"))
+    run.failures.append(Failure(2, NATIVE, "ping", "no [answer]"))
     out = StringIO()
     report.show(run, Console(width=120, file=out))
     shown = out.getvalue()
