@@ -6,7 +6,24 @@ from pathlib import Path
 
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
-from native import MAX_BURST, Capture, CaptureError, CaptureWriter, Packet, Verdict, VerdictAction
+from native import (
+    MAX_BURST,
+    Capture,
+    CaptureError,
+    CaptureWriter,
+    LinkType,
+    Packet,
+    Verdict,
+    VerdictAction,
+)
+
+_LINK_HEADER_BYTES = {
+    LinkType.IP: 0,
+    LinkType.ETHERNET: 14,
+    LinkType.COOKED: 16,
+    LinkType.COOKED2: 20,
+    LinkType.NULL: 4,
+}
 
 
 class PcapEdge:
@@ -65,7 +82,7 @@ class PcapEdge:
                 continue
             packet = self._waiting.pop(verdict.tag)
             if verdict.action is VerdictAction.FORWARD:
-                data = packet.data if verdict.data is None else verdict.data
+                data = _ip_packet(packet) if verdict.data is None else verdict.data
                 self._write(verdict.port, data, packet.now_ns)
 
     def _write(self, port: int, data: bytes, now_ns: int) -> None:
@@ -80,3 +97,11 @@ class PcapEdge:
         """Raises CaptureError where an output could not be written whole."""
         for writer in self._writers.values():
             writer.close()
+
+
+def _ip_packet(frame: Packet) -> bytes:
+    """What a frame carries that was forwarded, and therefore is whole; without its padding."""
+    data = frame.data[_LINK_HEADER_BYTES[frame.link] :]
+    is_v4 = data[0] >> 4 == 4
+    length = int.from_bytes(data[2:4]) if is_v4 else 40 + int.from_bytes(data[4:6])
+    return data[:length]
