@@ -7,7 +7,24 @@ from pathlib import Path
 
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
-from native import MAX_BURST, Capture, CaptureError, CaptureWriter, Packet, Verdict, VerdictAction
+from native import (
+    MAX_BURST,
+    Capture,
+    CaptureError,
+    CaptureWriter,
+    LinkType,
+    Packet,
+    Verdict,
+    VerdictAction,
+)
+
+_LINK_HEADER_BYTES = {
+    LinkType.IP: 0,
+    LinkType.ETHERNET: 14,
+    LinkType.COOKED: 16,
+    LinkType.COOKED2: 20,
+    LinkType.NULL: 4,
+}
 
 
 class PcapEdge:
@@ -71,7 +88,7 @@ class PcapEdge:
                 self._write(answer.port, answer.data, packet.now_ns)
             own.clear()
             if verdict.action is VerdictAction.FORWARD:
-                data = packet.data if verdict.data is None else verdict.data
+                data = _ip_packet(packet) if verdict.data is None else verdict.data
                 self._write(verdict.port, data, packet.now_ns)
 
     def _write(self, port: int, data: bytes, now_ns: int) -> None:
@@ -87,3 +104,11 @@ class PcapEdge:
         with contextlib.ExitStack() as stack:  # one that fails leaves the others to be closed
             for writer in self._writers.values():
                 stack.callback(writer.close)
+
+
+def _ip_packet(frame: Packet) -> bytes:
+    """What a frame carries that was forwarded, and therefore is whole; without its padding."""
+    data = frame.data[_LINK_HEADER_BYTES[frame.link] :]
+    is_v4 = data[0] >> 4 == 4
+    length = int.from_bytes(data[2:4]) if is_v4 else 40 + int.from_bytes(data[4:6])
+    return data[:length]

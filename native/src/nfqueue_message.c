@@ -7,6 +7,8 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <string.h>
 
+enum { MAX_ERRNO = 4095 }; /* linux/err.h */
+
 static bool read_u32(const struct nlattr *attribute, uint32_t *out)
 {
     if (mnl_attr_get_payload_len(attribute) != sizeof *out)
@@ -17,13 +19,14 @@ static bool read_u32(const struct nlattr *attribute, uint32_t *out)
 
 static enum queue_message read_packet(const struct nlmsghdr *message, struct queued *out)
 {
-    const struct nlattr *attribute;
+    const struct nlattr *attribute = mnl_nlmsg_get_payload_offset(message, sizeof(struct nfgenmsg));
+    const uint8_t *end = (const uint8_t *)message + message->nlmsg_len;
     bool has_id = false;
     uint32_t info = 0;
     if (mnl_nlmsg_get_payload_len(message) < sizeof(struct nfgenmsg))
         return QUEUE_MALFORMED;
-    mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
-    {
+    /* mnl_attr_for_each goes up to the length rounded up, which is beyond the end */
+    for (; mnl_attr_ok(attribute, (int)(end - (const uint8_t *)attribute)); attribute = mnl_attr_next(attribute)) {
         uint16_t len = mnl_attr_get_payload_len(attribute);
         void *payload = mnl_attr_get_payload(attribute);
         struct nfqnl_msg_packet_hdr header;
@@ -63,12 +66,16 @@ enum queue_message queue_message_read(uint8_t *bytes, uint32_t len, struct queue
 {
     const struct nlmsghdr *message = (const struct nlmsghdr *)bytes;
     *out = (struct queued){.data = bytes};
-    if (len > INT32_MAX || !mnl_nlmsg_ok(message, (int)len))
+    /* mnl_nlmsg_ok takes a length past INT32_MAX for a negative one, which fits everywhere */
+    if (len < sizeof *message || len > INT32_MAX || message->nlmsg_len < sizeof *message || message->nlmsg_len > len)
         return QUEUE_MALFORMED;
     if (message->nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
         return read_packet(message, out);
     if (message->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(message) < sizeof(struct nlmsgerr))
         return QUEUE_MALFORMED;
-    out->error = ((const struct nlmsgerr *)mnl_nlmsg_get_payload(message))->error;
+    int error = ((const struct nlmsgerr *)mnl_nlmsg_get_payload(message))->error;
+    if (error > 0 || error < -MAX_ERRNO)
+        return QUEUE_MALFORMED;
+    out->error = error;
     return QUEUE_ANSWER;
 }

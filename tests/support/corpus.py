@@ -5,6 +5,7 @@
 Inputs a fuzzer found are kept beside them under names that begin with `found-`; those stay.
 """
 
+import struct
 from pathlib import Path
 
 from scapy.layers.inet import IP, TCP, UDP
@@ -160,6 +161,56 @@ def engine_seeds() -> dict[str, bytes]:
     return seeds
 
 
+# ---- fuzz_nfqueue_message: whether the length is mended, then the datagram (linux/netfilter)
+
+_PACKET, _ERROR = 3 << 8, 2
+_PACKET_HDR, _TIMESTAMP, _INDEV, _HWADDR, _PAYLOAD, _CAP_LEN, _SKB_INFO = 1, 4, 5, 9, 10, 13, 14
+_GENERIC = struct.pack("=BBH", 2, 0, 7)
+_NUMBERED = struct.pack("!IHB", 0x01020304, 0x0800, 0)
+
+
+def _message(kind: int, body: bytes, *, mend: bool = False, length: int | None = None) -> bytes:
+    size = 16 + len(body) if length is None else length
+    return bytes([mend]) + struct.pack("=IHHII", size, kind, 0, 0, 0) + body
+
+
+def _attribute(kind: int, data: bytes, *, length: int | None = None) -> bytes:
+    size = 4 + len(data) if length is None else length
+    return struct.pack("=HH", size, kind) + data + bytes(-len(data) % 4)
+
+
+def nfqueue_message_seeds() -> dict[str, bytes]:
+    number = _attribute(_PACKET_HDR, _NUMBERED)
+    seeds: dict[str, bytes] = {}
+    for family in FAMILIES:
+        whole = (
+            _GENERIC
+            + number
+            + _attribute(_INDEV, struct.pack("!I", 3))
+            + _attribute(_HWADDR, bytes(12))
+            + _attribute(_TIMESTAMP, bytes(16))
+            + _attribute(_CAP_LEN, struct.pack("!I", 70000))
+            + _attribute(_SKB_INFO, struct.pack("!I", 3))
+            + _attribute(_PAYLOAD, packets.tcp("PA", family, payload=b"data"))
+        )
+        seeds[f"packet{family}"] = _message(_PACKET, whole)
+        seeds[f"mended{family}"] = _message(_PACKET, whole, mend=True, length=0)
+    number_last = _GENERIC + _attribute(_PAYLOAD, b"x" * 20, length=0xFFFF) + number
+    seeds |= {
+        "unknown": _message(_PACKET, _GENERIC + _attribute(0x3FFF, b"what is it") + number),
+        "short-number": _message(_PACKET, _GENERIC + _attribute(_PACKET_HDR, _NUMBERED[:6])),
+        "absurd-length": _message(_PACKET, number_last),
+        "absurd-message": _message(_PACKET, _GENERIC + number, length=0x80000000),
+        "unaligned-end": _message(_PACKET, _GENERIC + number[:9], mend=True),
+        "acknowledged": _message(_ERROR, bytes(20)),
+        "refused": _message(_ERROR, struct.pack("=i", -2) + bytes(36)),
+        "short-error": _message(_ERROR, struct.pack("=i", -2) + bytes(15)),
+        "done": _message(3, bytes(4)),
+        "header": _message(_PACKET, b""),
+    }
+    return seeds
+
+
 def write(folder: Path, seeds: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -172,3 +223,4 @@ def write(folder: Path, seeds: dict[str, bytes]) -> None:
 if __name__ == "__main__":
     write(ROOT / "packet", packet_seeds())
     write(ROOT / "engine", engine_seeds())
+    write(ROOT / "nfqueue_message", nfqueue_message_seeds())

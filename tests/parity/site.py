@@ -1,0 +1,290 @@
+"""A dataplane process on a real queue, and the wires at its ports (inside.py draws them)."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from dataplane import messages
+from dataplane.snapshot import Snapshot
+from native import COUNTERS
+from tests.parity.inside import PORTS, QUEUE
+from tests.parity.reference import Outcome, moved
+from tests.parity.scripts import LAST, LAST_PAYLOAD, Script, Sent
+from tests.support.packets import UNTRUST, routes
+from vm.namespaces import environment
+from vm.waiting import wait_until
+
+_READY_WITHIN_S = 30
+_DECIDED_WITHIN_S = 20
+_PEERCRED = struct.Struct("3i")
+_DROPS = [info.name for info in COUNTERS if info.severity == "drop"]
+_OF_LAST = dict.fromkeys(
+    ("pkt_recv", "pkt_sent", "flow_undecided", "session_allocated", "session_installed"), 1
+)
+_ENDS = ("pkt_sent", "flow_host_pass", *_DROPS)  # what can become of a packet that was received
+
+
+class Dataplane:
+    """What the management plane says to a dataplane process, and hears from it."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_READY_WITHIN_S)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._decoder = msgspec.msgpack.Decoder(messages.Reply)
+        peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+        self.pid = _PEERCRED.unpack(peer)[0]  # as it is seen from here
+
+    def ask(self, request: messages.Request) -> messages.Reply:
+        body = msgspec.msgpack.encode(request)
+        self._socket.sendall(struct.pack("!I", len(body)) + body)
+        (length,) = struct.unpack("!I", self._exactly(4))
+        reply: messages.Reply = self._decoder.decode(self._exactly(length))
+        return reply
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            got = self._socket.recv(size - len(data))
+            assert got, "the dataplane is gone"
+            data += got
+        return data
+
+    def configure(self, snapshot: Snapshot) -> None:
+        assert self.ask(messages.Configure(snapshot)) == messages.Done()
+
+    def counters(self) -> dict[str, int]:
+        reply = self.ask(messages.GetCounters())
+        assert isinstance(reply, messages.Counters)
+        return {counter.name: counter.value for counter in reply.counters}
+
+    def clear_sessions(self) -> None:
+        cursor = -1
+        while cursor:
+            reply = self.ask(messages.ClearSessions(max(cursor, 0)))
+            assert isinstance(reply, messages.Done)
+            cursor = reply.cursor
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """While none of its threads does anything."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            wait_until(self._is_stopped, "the dataplane stands still", seconds=10)
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    def waiting(self) -> int:
+        """Packets in the queue."""
+        queues = Path(f"/proc/{self.pid}/net/netfilter/nfnetlink_queue").read_text().splitlines()
+        rows = [[int(word) for word in line.split()] for line in queues]
+        return sum(row[2] for row in rows if row[0] == QUEUE)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Wire:
+    """The far end of a port."""
+
+    def __init__(self, raw: socket.socket, port_address: str) -> None:
+        self._raw = raw
+        raw.setblocking(False)
+        self._header = bytes.fromhex(port_address.replace(":", "")) + b"\2\0\0\0\0\1"
+        self._seen: list[bytes] = []
+
+    def send(self, packet: bytes) -> None:
+        is_v6 = packet[0] >> 4 == 6
+        self._raw.send(self._header + (b"\x86\xdd" if is_v6 else b"\x08\0") + packet)
+
+    def seen(self) -> list[bytes]:
+        """IP packets that came out of the port since the last `forget`."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, (_, _, kind, *_) = self._raw.recvfrom(1 << 17)
+                packet = frame[14:]
+                if kind != socket.PACKET_OUTGOING and frame[12:14] in (b"\x08\0", b"\x86\xdd"):
+                    self._seen.append(packet)
+        return [packet for packet in self._seen if not _is_of_the_kernel(packet)]
+
+    def forget(self) -> None:
+        self.seen()
+        self._seen.clear()
+
+    def await_last(self) -> None:
+        """Waits for LAST, and takes it away."""
+
+        def last() -> list[bytes]:
+            return [packet for packet in self.seen() if packet.endswith(LAST_PAYLOAD)]
+
+        wait_until(lambda: bool(last()), "LAST comes out", seconds=_DECIDED_WITHIN_S)
+        self._seen.remove(last()[0])
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+_OWN = [socket.inet_aton(f"{network}.1") for network in ("192.0.2", "198.51.100", "203.0.113")]
+_OWN6 = [socket.inet_pton(socket.AF_INET6, f"2001:db8:{number}::1") for number in PORTS.values()]
+
+
+def _is_of_the_kernel(packet: bytes) -> bool:
+    """What the firewall host says in its own name: neighbour discovery, ICMP errors."""
+    if packet[0] >> 4 == 4:
+        return packet[12:16] in _OWN
+    source = packet[8:24]
+    return source in _OWN6 or source[0] == 0xFE or not any(source)
+
+
+class Site:
+    """A running one. As a context manager it is ended at the end."""
+
+    def __init__(self, edge: str) -> None:
+        self.edge = edge
+        self._folder = tempfile.TemporaryDirectory(prefix="parity-")
+        directory = Path(self._folder.name)
+        here, there = socket.socketpair()
+        here.settimeout(_READY_WITHIN_S)
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare"]
+        command += ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        if os.geteuid():
+            command += ["--user", "--map-root-user"]
+        words = [edge, str(directory), str(there.fileno())]
+        self._process = subprocess.Popen(
+            [*command, sys.executable, "-m", "tests.parity.inside", *words],
+            stdin=subprocess.PIPE,
+            pass_fds=[there.fileno()],
+            env=environment(),
+        )
+        with here, there:
+            self._wires: dict[str, Wire] = {}
+            self._dataplane: Dataplane | None = None
+            try:
+                there.close()
+                said, descriptors, *_ = socket.recv_fds(here, 4096, len(PORTS))
+                assert said, "the site could not be built"
+                self._wires = {
+                    port: Wire(socket.socket(fileno=descriptor), address)
+                    for port, descriptor, address in zip(
+                        PORTS, descriptors, json.loads(said), strict=True
+                    )
+                }
+                self._connect(directory / "socket")
+            except BaseException:
+                self.close()
+                raise
+
+    def _connect(self, path: Path) -> None:
+        def is_there() -> bool:
+            assert self._process.poll() is None, "the site has ended"
+            with contextlib.suppress(OSError):
+                self._dataplane = Dataplane(path)
+            return self._dataplane is not None
+
+        wait_until(is_there, "the dataplane answers", seconds=_READY_WITHIN_S)
+        assert self.dataplane.ask(messages.SetRoutes(tuple(routes()))) == messages.Done()
+
+    @property
+    def dataplane(self) -> Dataplane:
+        assert self._dataplane is not None
+        return self._dataplane
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for wire in self._wires.values():
+            wire.close()
+        if self._dataplane:
+            self._dataplane.close()
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def play(self, script: Script, wanted: Outcome) -> Outcome:
+        """Sends a script's packets and says what became of them.
+
+        `wanted` is only what is waited for: what has not come after a while does not come.
+        """
+        self.dataplane.clear_sessions()
+        self.dataplane.configure(script.config)
+        before = self.dataplane.counters()
+        for wire in self._wires.values():
+            wire.forget()
+        queued = wanted.counters.get("pkt_recv", 0)
+        if script.together:
+            with self.dataplane.stopped():
+                for sent in script.packets:
+                    self._send(sent)
+                wait_until(
+                    lambda: self.dataplane.waiting() == queued,
+                    f"{queued} packets in the queue",
+                    seconds=_DECIDED_WITHIN_S,
+                )
+            self._await_decisions(before, queued)
+        for number, sent in enumerate(() if script.together else script.packets, 1):
+            self._send(sent)
+            self._await_decisions(before, min(number, queued))
+        self._send(LAST)
+        self._await_decisions(before, queued + 1)
+        self._await_packets({port: len(packets) for port, packets in wanted.out.items()})
+        counters = moved(before, self.dataplane.counters())
+        out = {port: wire.seen() for port, wire in self._wires.items()}
+        return Outcome(
+            moved(_OF_LAST, counters), {port: packets for port, packets in out.items() if packets}
+        )
+
+    def _send(self, sent: Sent) -> None:
+        self._wires[sent.port].send(sent.packet)
+
+    def _await_packets(self, wanted: dict[str, int]) -> None:
+        """Waits for so many packets out of each port and LAST, which is no more to be seen then."""
+
+        def are_out() -> bool:
+            seen = {port: wire.seen() for port, wire in self._wires.items()}
+            return all(len(packets) >= wanted.get(port, 0) for port, packets in seen.items())
+
+        self._wires[UNTRUST].await_last()
+        with contextlib.suppress(TimeoutError):
+            wait_until(are_out, "what should come out", seconds=_DECIDED_WITHIN_S)
+
+    def _await_decisions(self, before: dict[str, int], packets: int) -> None:
+        """Waits until so many packets have been received and each of them has its verdict."""
+
+        def are_decided() -> bool:
+            grown = moved(before, self.dataplane.counters())
+            received = grown.get("pkt_recv", 0)
+            return received >= packets and received == sum(grown.get(name, 0) for name in _ENDS)
+
+        wait_until(are_decided, f"{packets} packets are decided", seconds=_DECIDED_WITHIN_S)
