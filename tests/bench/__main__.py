@@ -25,7 +25,7 @@ from vm.namespaces import LabError
 
 _BROKEN = (LabError, TimeoutError)
 _CPUS = os.cpu_count() or 1
-_IDLE_S = 0.5
+_IDLE_S = 0.3
 _ENGINE = "engine"
 _KEYS = (*(row.key for row in ROWS), _ENGINE)
 _FILE_WIDTH = 120  # of the tables where there is no terminal
@@ -51,7 +51,8 @@ class Bench:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._stolen: list[float] = []  # shares, of the round's measurements
+        self._busy: list[float] = []  # shares of the CPUs, in this round
+        self._stolen: list[float] = []
         steps = sum(len(row.loads) for row in chosen.rows) + chosen.has_engine
         self._task = self._progress.add_task("the lab", total=run.rounds * steps)
 
@@ -67,12 +68,12 @@ class Bench:
                     self._measure_engine(number)
 
     def _measure_rows(self, site: Site, number: int) -> None:
-        idle = site.measure(NOTHING, seconds=_IDLE_S)
+        self._busy.clear()
         self._stolen.clear()
         for row in self._chosen.rows:
             self._measure_row(site, number, row)
-        busy = idle.cpu_seconds / idle.seconds / _CPUS
-        self.run.disturbances.append(Disturbance(number, busy, max(self._stolen, default=0)))
+        most = (max(shares, default=0) for shares in (self._busy, self._stolen))
+        self.run.disturbances.append(Disturbance(number, *most))
 
     def _measure_engine(self, number: int) -> None:
         where = f"round {number}/{self.run.rounds}, the engine from memory"
@@ -94,6 +95,8 @@ class Bench:
         left = list(row.loads)
         try:
             site.clear()
+            idle = site.measure(NOTHING, seconds=_IDLE_S)
+            self._busy.append(idle.cpu_seconds / idle.seconds / _CPUS)
             with row.stand(site):
                 while left:
                     self._progress.update(self._task, description=f"{where}: {left[0].key}")
@@ -103,8 +106,9 @@ class Bench:
             self.run.failures.append(Failure(number, row.key, "", str(error)))
             self._say(f"{where}: {error}")
             self._progress.advance(self._task, len(left))
-        if not self._console.is_terminal:
-            self._say(f"{where}: {self._figures_of(number, row)}")
+        figures = self._figures_of(number, row)
+        if figures and not self._console.is_terminal:
+            self._say(f"{where}: {figures}")
 
     def _measure_load(self, site: Site, number: int, row: Row, load: Load) -> None:
         try:

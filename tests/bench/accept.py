@@ -1,19 +1,16 @@
-"""Accepts every packet of the firewall's queue; runs on the firewall host until it is killed.
+"""Accepts every packet of a queue; runs on the firewall host until it is killed.
 
     python -m tests.bench.accept netfilterqueue|native|rewrite
 
-The hook is the firewall's own, so that only what listens on the queue differs. `rewrite` gives
-every packet back whole with its checksum computed, as a NAT of every packet would.
+`rewrite` gives every packet back whole with its checksum computed, as a NAT of every packet would.
 """
 
 import sys
 
 from netfilterqueue import NetfilterQueue, Packet
 
-from control.system import hook
 from dataplane.edges.netfilterqueue import QUEUE_PACKETS, SOCKET_BUFFER_BYTES
 from native import Nfqueue
-from tests.bench.rules import PORTS
 
 QUEUE = 6
 READY = "ready"
@@ -37,7 +34,6 @@ def with_native(mode: str) -> None:
 
 
 def main(how: str) -> None:
-    hook.install(PORTS, QUEUE)
     if how == "netfilterqueue":
         with_netfilterqueue()
     else:

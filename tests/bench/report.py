@@ -37,7 +37,7 @@ class Disturbance(msgspec.Struct, frozen=True):
     """What else took the machine's CPUs, as shares of all of them."""
 
     round: int
-    busy: float  # before the round, with no traffic
+    busy: float  # with no traffic, before the row that had most of it
     stolen: float  # by other virtual machines, in the measurement that had most of it
 
 
@@ -171,8 +171,8 @@ class Ratio(msgspec.Struct, frozen=True):
     title: str
     limit: float
     is_upper: bool
-    value: float  # of the medians
-    lowest: float  # of the rounds, each by itself
+    value: float  # the median of the rounds' ratios: what disturbs a round disturbs both rows
+    lowest: float
     highest: float
     is_reached: bool
 
@@ -189,7 +189,7 @@ def ratios(run: Run) -> Iterator[Ratio]:
         in_round = [above[number] / below[number] for number in above.keys() & below.keys()]
         if not in_round:
             continue
-        value = median(above.values()) / median(below.values())
+        value = median(in_round)
         is_reached = value <= goal.limit if goal.is_upper else value >= goal.limit
         yield Ratio(
             goal.title,
@@ -252,8 +252,8 @@ def _cell(run: Run, row: str, figure: Figure) -> str:
 
 
 def _ratios(run: Run) -> Table:
-    table = _table("ratios")
-    for title in ("ratio", "by round", "asked", "reached"):
+    table = _table("ratios, round by round")
+    for title in ("median", "by round", "asked", "reached"):
         table.add_column(title, justify="right", no_wrap=True)
     for ratio in ratios(run):
         table.add_row(
@@ -282,7 +282,7 @@ def _remarks(run: Run) -> Iterator[str]:
     for other in run.disturbances:
         if max(other.busy, other.stolen) > DISTURBED_ABOVE:
             yield (
-                f"round {other.round} was disturbed: with no traffic the CPUs were"
+                f"round {other.round} was disturbed: with no traffic the CPUs were up to"
                 f" {other.busy:.0%} busy, and up to {other.stolen:.0%} of them went to other"
                 " virtual machines"
             )

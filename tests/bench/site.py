@@ -9,8 +9,9 @@ from typing import Self
 
 import msgspec
 
+from tests.bench.accept import QUEUE
 from tests.bench.columns import Load, Seen
-from tests.bench.rules import loaded_links, port_address
+from tests.bench.rules import PORTS, loaded_links, port_address
 from tests.support.labs import PYTHON
 from vm.holder import STATE
 from vm.namespaces import CHECKOUT, Lab, LabError, kill
@@ -116,7 +117,12 @@ class Site:
 
     @contextmanager
     def accepting(self, how: str) -> Iterator[None]:
-        """Every packet is queued, to a program of accept.py."""
+        """Every packet is queued where the firewall does it, to a program of accept.py."""
+        rules = (
+            f"iptables -t raw -A PREROUTING -i {port} -j NFQUEUE --queue-num {QUEUE}"
+            for port in PORTS
+        )
+        self._shell(FIREWALL, *rules)
         process = self._start(FIREWALL, [PYTHON, "-m", "tests.bench.accept", how])
         try:
             yield
