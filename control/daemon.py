@@ -269,7 +269,12 @@ class Daemon:
     async def _configure(self, config: Running) -> None:
         """Raises one of _REFUSALS."""
         async with self._applying:
-            reply = await self._client.ask(Configure(config.snapshot))
+            try:
+                reply = await self._client.ask(Configure(config.snapshot))
+            except DataplaneUnavailable:
+                # It may still get to it, later.
+                await self._forget_told()
+                raise
             if isinstance(reply, Failed):
                 raise StartError([reply.message])
             self._config = config
@@ -316,7 +321,10 @@ class Daemon:
     # ---- dataplane -------------------------------------------------------------------------------
 
     async def _forget_told(self) -> None:
-        """A dataplane that was started again knows nothing."""
+        """One that was started again knows nothing; one that did not answer knows who knows what.
+
+        What is told next comes behind everything it has not read yet.
+        """
         self._is_configured = False
         self._told_routes = None
         self._is_behind.set()
@@ -344,6 +352,7 @@ class Daemon:
                 self._is_configured = True
             routes = self._fib
             if routes != self._told_routes:
+                self._told_routes = None  # unknown until it answers
                 await self._tell(SetRoutes(routes))
                 self._told_routes = routes
 

@@ -86,5 +86,6 @@ class DataplaneClient:
 
     def _close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            # Not close: that would go on sending a request behind the next connection's.
+            self._streams[1].transport.abort()
             self._streams = None

@@ -21,9 +21,13 @@ CONFIG = Path("/run/firewall.set")
 JOURNAL = Path("/run/journal")
 
 PROGRAM = """
-import sys
+import functools, os, sys
 from pathlib import Path
+from control import daemon
 from control.daemon import Options, run
+if patience_s := os.environ.get("PATIENCE_S"):
+    client = daemon.DataplaneClient
+    daemon.DataplaneClient = functools.partial(client, answer_s=float(patience_s))
 fake = (sys.executable, "-m", "tests.support.fake_dataplane")
 ports = dict(port.split("=") for port in sys.argv[3:])
 sys.exit(run(Options(config=Path(sys.argv[1]), ports=ports, directory=Path(sys.argv[2]),
@@ -52,9 +56,16 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 class Firewall:
     """A management process; what it says is kept in files."""
 
-    def __init__(self, *ports: str, state: Path = STATE, fake: str = "") -> None:
+    def __init__(
+        self, *ports: str, state: Path = STATE, fake: str = "", patience_s: str = ""
+    ) -> None:
         self._out, self._err = Path(f"{state}.out"), Path(f"{state}.err")
-        environment = {**os.environ, "FAKE_JOURNAL": str(JOURNAL), "FAKE_DATAPLANE": fake}
+        environment = {
+            **os.environ,
+            "FAKE_JOURNAL": str(JOURNAL),
+            "FAKE_DATAPLANE": fake,
+            "PATIENCE_S": patience_s,  # with a dataplane that does not answer
+        }
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "error", "-c", PROGRAM, str(CONFIG), str(state), *ports],
@@ -321,6 +332,50 @@ def test_a_reload_the_kernel_does_not_take_goes_back() -> None:
     assert "cannot set net.ipv4.conf.eth9." in firewall.err()
     assert "the old configuration stays" in firewall.err()
     run("umount /proc/sys")
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_a_configuration_that_comes_late_is_taken_back() -> None:
+    """The request of a reload that was given up may still be waiting for a dataplane that hangs."""
+    setup()
+    firewall = Firewall(patience_s="1").ready()
+    (pid,) = dataplanes()
+    os.kill(pid, signal.SIGSTOP)
+    third = "set network interface ethernet ethernet1/9 layer3 ip 203.0.113.1/24\n"
+    CONFIG.write_text(LINES + third + "set zone trust network layer3 ethernet1/9\n")
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old configuration stays" in firewall.err(), "given up")
+    os.kill(pid, signal.SIGCONT)
+    old, late = ["ethernet1/1", "ethernet1/2"], ["ethernet1/1", "ethernet1/2", "ethernet1/9"]
+
+    def ends_with_the_old() -> bool:
+        configured = [ports for request, ports in told(pid) if request == "Configure"]
+        return late in configured and configured[-1] == old and told(pid)[-1][0] == "SetRoutes"
+
+    wait_until(ends_with_the_old, "the dataplane has the old configuration and the routes again")
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_routes_that_come_late_are_told_anew() -> None:
+    run("sysctl -qw net.ipv6.conf.default.addr_gen_mode=1")  # no route but ours comes or goes
+    setup()
+    firewall = Firewall(patience_s="1").ready()
+    (pid,) = dataplanes()
+    wait_until(lambda: "10.0.0.0/8" in told(pid)[-1][1], "the static route is told")
+    os.kill(pid, signal.SIGSTOP)
+    run("ip route add 203.0.113.0/24 via 192.0.2.9")
+    wait_until(lambda: "the dataplane does not answer" in firewall.err(), "given up")
+    run("ip route del 203.0.113.0/24")
+    os.kill(pid, signal.SIGCONT)
+
+    def ends_without_it() -> bool:
+        routes = [routes for request, routes in told(pid) if request == "SetRoutes"]
+        late = any("203.0.113.0/24" in one for one in routes)
+        return late and "203.0.113.0/24" not in routes[-1]
+
+    wait_until(ends_without_it, "the route is gone from the dataplane")
     assert firewall.end() == 0
 
 

@@ -11,7 +11,17 @@ import pytest
 
 from control.dataplane_client import DataplaneClient
 from control.management import DataplaneUnavailable
-from dataplane.messages import Done, Failed, GetCounters, GetSession, Reply, Request, Stop
+from dataplane.messages import (
+    Done,
+    Failed,
+    GetCounters,
+    GetSession,
+    Reply,
+    Request,
+    SetRoutes,
+    Stop,
+)
+from dataplane.snapshot import Route
 
 LENGTH = struct.Struct("!I")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -121,6 +131,38 @@ def test_a_late_answer_is_nobody_elses(tmp_path: Path) -> None:
             await client.ask(GetSession(1))
         late.set()
         assert await client.ask(GetSession(2)) == Done(2)
+
+    asyncio.run(serve(tmp_path / "socket", handler, test))
+
+
+def test_a_request_that_was_given_up_is_not_sent_on(tmp_path: Path) -> None:
+    """What the server did not take in time must not reach it beside the next question."""
+    wanted, second = asyncio.Event(), asyncio.Event()
+    whole: list[Request] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_first = not wanted.is_set()
+        wanted.set()
+        if is_first:
+            await second.wait()
+        try:
+            whole.append(await read(reader))
+        finally:
+            if not is_first:
+                write(writer, Done())
+                second.set()
+            else:
+                first_ended.set()
+
+    first_ended = asyncio.Event()
+
+    async def test(client: DataplaneClient) -> None:
+        large = SetRoutes((Route("192.0.2.0/24", "unicast", "x" * (4 << 20)),))
+        with pytest.raises(DataplaneUnavailable, match=r"^the dataplane does not answer$"):
+            await client.ask(large)
+        assert await client.ask(Stop()) == Done()
+        await first_ended.wait()
+        assert whole == [Stop()]
 
     asyncio.run(serve(tmp_path / "socket", handler, test))
 

@@ -8,6 +8,7 @@ FAKE_JOURNAL names a file that gets one line of JSON for each start and each req
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -48,18 +49,26 @@ def main() -> int:
     listener.listen()
     while True:
         connection, _ = listener.accept()
-        with connection, connection.makefile("rb") as stream:
-            while header := stream.read(LENGTH.size):
-                body = stream.read(LENGTH.unpack(header)[0])
-                request: Request = msgspec.msgpack.decode(body, type=Request)
-                reply = answer(request, mode)
-                note({"request": type(request).__name__, "detail": detail(request)})
-                if mode == "mute":
-                    time.sleep(3600)
-                encoded = msgspec.msgpack.encode(reply)
-                connection.sendall(LENGTH.pack(len(encoded)) + encoded)
-                if isinstance(request, Stop):
-                    return 0
+        with connection, contextlib.suppress(ConnectionError):  # who asked may have given up
+            if not serve(connection, mode):
+                return 0
+
+
+def serve(connection: socket.socket, mode: str) -> bool:
+    """Answers until the connection ends; whether to go on then."""
+    with connection.makefile("rb") as stream:
+        while header := stream.read(LENGTH.size):
+            body = stream.read(LENGTH.unpack(header)[0])
+            request: Request = msgspec.msgpack.decode(body, type=Request)
+            reply = answer(request, mode)
+            note({"request": type(request).__name__, "detail": detail(request)})
+            if mode == "mute":
+                time.sleep(3600)
+            encoded = msgspec.msgpack.encode(reply)
+            connection.sendall(LENGTH.pack(len(encoded)) + encoded)
+            if isinstance(request, Stop):
+                return False
+    return True
 
 
 def note(entry: dict[str, object]) -> None:
