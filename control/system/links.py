@@ -39,7 +39,7 @@ _DUPLEX_FULL = 1
 
 def problems(ports: Iterable[Port], links: Iterable[Link]) -> list[str]:
     """What keeps the ports from having an interface each, a line per port."""
-    existing = {link.name for link in links}
+    existing = {link.name: link for link in links}
     result = []
     for port in ports:
         hint = f"name the one behind it with --port {port.name}=IFNAME"
@@ -47,6 +47,9 @@ def problems(ports: Iterable[Port], links: Iterable[Link]) -> list[str]:
             result.append(f"{port.name}: {port.interface!r} is no name iptables takes; {hint}")
         elif port.interface not in existing:
             result.append(f"{port.name}: there is no interface {port.interface}; {hint}")
+        elif existing[port.interface].is_loopback:
+            # The machine itself needs its addresses.
+            result.append(f"{port.name}: {port.interface} is a loopback interface; {hint}")
     return result
 
 

@@ -30,7 +30,7 @@ _SCOPE_LINK = 253
 _RTNH_F_DEAD = 0x1
 _RTM_F_CLONED = 0x200
 # linux/if.h
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING = 0x1, 0x8, 0x40
 # linux/if_addr.h
 _IFA_F_NODAD = 0x02
 
@@ -45,6 +45,7 @@ class Link(NamedTuple):
     is_enabled: bool  # administratively
     is_running: bool  # enabled and with a carrier
     mtu: int
+    is_loopback: bool = False
 
 
 class Address(NamedTuple):
@@ -96,6 +97,7 @@ class Netlink:
                 bool(message["flags"] & _IFF_UP),
                 bool(message["flags"] & _IFF_UP and message["flags"] & _IFF_RUNNING),
                 message.get("mtu"),
+                bool(message["flags"] & _IFF_LOOPBACK),
             )
             for message in self._dump(partial(self._ip.link, "dump"))
         ]

@@ -411,6 +411,17 @@ def test_a_missing_interface() -> None:
 
 
 @in_namespace
+def test_the_loopback_is_no_port() -> None:
+    setup()
+    before = run("ip addr show dev lo")
+    assert refused("ethernet1/1=lo") == [
+        "ethernet1/1: lo is a loopback interface; "
+        "name the one behind it with --port ethernet1/1=IFNAME"
+    ]
+    assert run("ip addr show dev lo") == before
+
+
+@in_namespace
 def test_a_second_one() -> None:
     setup()
     firewall = Firewall().ready()

@@ -116,7 +116,11 @@ def test_status() -> None:
     assert loopback.speed_mbps is None
 
 
-LINKS = [Link(3, "eth1", "", True, True, 1500), Link(4, "dp0+", "", True, True, 1500)]
+LINKS = [
+    Link(3, "eth1", "", True, True, 1500),
+    Link(4, "dp0+", "", True, True, 1500),
+    Link(1, "lo", "", True, True, 65536, True),
+]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +131,13 @@ LINKS = [Link(3, "eth1", "", True, True, 1500), Link(4, "dp0+", "", True, True, 
             "eth2",
             [
                 "ethernet1/1: there is no interface eth2; "
+                "name the one behind it with --port ethernet1/1=IFNAME"
+            ],
+        ),
+        (
+            "lo",
+            [
+                "ethernet1/1: lo is a loopback interface; "
                 "name the one behind it with --port ethernet1/1=IFNAME"
             ],
         ),
