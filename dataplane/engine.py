@@ -8,7 +8,7 @@ of day.
 import logging
 from collections.abc import Iterable, Sequence
 
-from dataplane import applications
+from dataplane import applications, marks
 from dataplane.addresses import packed, text
 from dataplane.fib import Fib
 from dataplane.messages import Flow, Session, SessionFilter
@@ -99,7 +99,8 @@ class Engine:
         configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
         for port in snapshot.ports:
             zone = zones.number(port.zone) if port.zone else 0
-            configs[numbers[port.name]] = PortConfig(zone, port.ipv6)
+            mark = marks.of_zone(port.zone) if port.zone else 0
+            configs[numbers[port.name]] = PortConfig(zone, port.ipv6, mark)
         self.native.configure(
             EngineConfig(
                 timeouts_s=snapshot.timeouts_s,
@@ -107,6 +108,7 @@ class Engine:
                 ipv6_firewalling=snapshot.ipv6_firewalling,
                 ports=configs,
                 local=fib.local,
+                host_mark=marks.HOST,
             )
         )
         self._ports, self._zones = ports, zones
@@ -189,11 +191,10 @@ class Engine:
                     self.native.refuse(packet.handle, refusal)
                 else:
                     assert context.spec is not None
-                    self.native.install(packet.handle, context.spec)
+                    if not self.native.install(packet.handle, context.spec):
+                        self._log_refused(context)
             except KeyError:  # the other end's answer was its own too, or we were too slow
                 continue
-            if refusal is DropReason.flow_policy_deny:
-                self._log_refused(context)
         return bool(waiting)
 
     # ---- logs
@@ -247,11 +248,11 @@ class Engine:
         )
 
     def _log_refused(self, context: Context) -> None:
-        """A denied packet that made no session (discard-denied no)."""
+        """A denied packet that made no session."""
         rule, egress = context.rule, context.egress
         assert rule is not None
         assert egress is not None
-        if not (rule.log_start or rule.log_end):
+        if rule.action == "allow" or not (rule.log_start or rule.log_end):
             return
         packet = context.packet
         self._entries.append(
@@ -433,6 +434,11 @@ def _check(snapshot: Snapshot) -> None:
             raise ValueError(f"rule {rule.name}: {rule.action} is no action")
         if rule.rule_type not in RULE_TYPES:
             raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
+    zones: dict[int, str] = {}
+    for name in {port.zone for port in snapshot.ports if port.zone}:
+        other = zones.setdefault(marks.of_zone(name), name)
+        if other != name:
+            raise ValueError(f"zones {other} and {name} have the same mark; rename one of them")
 
 
 def _known(names: Names, name: str | None) -> int | None:

@@ -27,7 +27,7 @@ from dataplane.edges.netfilterqueue import NetfilterQueueEdge
 from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
 from dataplane.requests import Process, answer
-from dataplane.traffic_log import LogFile
+from dataplane.traffic_log import Entry, LogFile
 
 log = logging.getLogger("dataplane")
 
@@ -106,6 +106,7 @@ class DataplaneProcess:
         self._selector.register(edge.fileno(), selectors.EVENT_READ, "edge")
         self._selector.register(listener, selectors.EVENT_READ, "listener")
         self._clients = 0
+        self._is_losing = False
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         self._stopping = True
@@ -121,7 +122,16 @@ class DataplaneProcess:
                 else:
                     self._serve(key.data, events)
             has_more = self._edge.tick(time.monotonic_ns())
-            self._log_file.write(self._engine.take_entries())
+            self._log(self._engine.take_entries())
+
+    def _log(self, entries: list[Entry]) -> None:
+        lost = self._log_file.lost
+        self._log_file.write(entries)
+        if new := self._log_file.lost - lost:
+            self._engine.native.count("log_traffic_lost", new)
+        if bool(new) != self._is_losing and entries:
+            self._is_losing = bool(new)
+            log.error("traffic log %s", "cannot be written" if new else "is written again")
 
     def _timeout_s(self) -> float:
         due_ns = self._engine.next_timer_ns()

@@ -22,6 +22,9 @@ _PROTOCOL_NAMES = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "es
 }
 
 
+_OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
 def protocol_name(protocol: int) -> str:
     return _PROTOCOL_NAMES.get(protocol, str(protocol))
 
@@ -92,7 +95,7 @@ class LogFile:
         self._file: FileIO | None = self._open()
 
     def _open(self) -> FileIO:
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._path, _OPEN_FLAGS, 0o600)
         return FileIO(handle, "ab")  # no buffer, which would try again what was counted as lost
 
     def write(self, entries: list[Entry]) -> None:

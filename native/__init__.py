@@ -110,7 +110,7 @@ class DropReason(IntEnum):
     flow_fwd_l3_bcast_drop = lib.COUNTER_flow_fwd_l3_bcast_drop
     flow_host_service_deny = lib.COUNTER_flow_host_service_deny
     flow_no_interface = lib.COUNTER_flow_no_interface
-    flow_policy_deny = lib.COUNTER_flow_policy_deny
+    flow_own_source = lib.COUNTER_flow_own_source
     flow_policy_nofwd = lib.COUNTER_flow_policy_nofwd
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
 
@@ -162,6 +162,7 @@ class Verdict(NamedTuple):
     reason: int  # counter number of a DROP, else 0
     port: int  # egress port of FORWARD and EMIT, else 0
     session: int  # 0 where none
+    mark: int  # of FORWARD and HOST, for the kernel to check
     data: bytes | None  # what to send, where it differs from what came in
 
 
@@ -190,6 +191,7 @@ class SessionSpec(NamedTuple):
     application: int
     log_start: bool
     log_end: bool
+    keep_denied: bool = True  # whether a denied packet leaves a DISCARD session
 
 
 class SessionView(NamedTuple):
@@ -241,6 +243,7 @@ class Filter(NamedTuple):
 class PortConfig(NamedTuple):
     zone: int
     ipv6: bool
+    mark: int = 0  # of packets that may leave by it
 
 
 class EngineConfig(NamedTuple):
@@ -249,6 +252,7 @@ class EngineConfig(NamedTuple):
     ipv6_firewalling: bool
     ports: Sequence[PortConfig]  # index is the port number; port 0 is nobody's
     local: Iterable[bytes]  # the firewall's own addresses, 16 bytes each
+    host_mark: int = 0  # of packets for the machine itself
 
 
 class Stats(NamedTuple):
@@ -315,6 +319,7 @@ _ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}
 _LOG_START: int = lib.SESSION_LOG_START
 _LOG_END: int = lib.SESSION_LOG_END
 _SEEN_DATA: int = lib.SESSION_SEEN_DATA
+_UNKEPT: int = lib.SESSION_UNKEPT
 
 # name in Filter -> bit
 _FILTER_BITS = {
@@ -380,9 +385,11 @@ class Engine:
             raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
         raw.tcp_reject_non_syn = config.tcp_reject_non_syn
         raw.ipv6_firewalling = config.ipv6_firewalling
+        raw.host_mark = config.host_mark
         ports = ffi.new("struct port_config[]", max(len(config.ports), 1))
         for number, port in enumerate(config.ports):
             ports[number].zone, ports[number].ipv6 = port.zone, port.ipv6
+            ports[number].mark = port.mark
         raw.port_count, raw.ports = len(config.ports), ports
         addresses = sorted(set(config.local))
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
@@ -414,6 +421,7 @@ class Engine:
                 item.reason,
                 item.port,
                 item.session,
+                item.mark,
                 ffi.buffer(item.data, item.len)[:] if item.changed else None,
             )
             for item in raw[0 : self._count[0]]
@@ -430,11 +438,15 @@ class Engine:
         ]
 
     def install(self, handle: int, spec: SessionSpec) -> int:
-        """Answers a handle with a session: its id, or 0 where it could not be made.
+        """Answers a handle with a session: its id, or 0 where none was made.
 
         Raises KeyError for a handle that is not outstanding (any more).
         """
-        flags = (_LOG_START if spec.log_start else 0) | (_LOG_END if spec.log_end else 0)
+        flags = (
+            (_LOG_START if spec.log_start else 0)
+            | (_LOG_END if spec.log_end else 0)
+            | (0 if spec.keep_denied else _UNKEPT)
+        )
         action = _ACTION_NUMBERS[spec.action]
         _SPEC.pack_into(
             self._spec_buffer,

@@ -2,9 +2,12 @@
 
     raw PREROUTING --> SIXTUPLE      from a port?      --> NFQUEUE N, without bypass
     mangle FORWARD --> SIXTUPLE      not from a port?  --> DROP
-                       SIXTUPLE-OUT  not to a port?    --> DROP
+                       SIXTUPLE-OUT  not to a port of the zone it is marked for?  --> DROP
+    mangle INPUT   --> SIXTUPLE-IN   from a port, and not marked for the host?    --> DROP
 
-Without bypass means: when nobody listens on the queue, the kernel drops. The chains are our own and
+Without bypass means: when nobody listens on the queue, the kernel drops. The marks say what the
+dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. The chains
+are our own and
 written by iptables-restore in both families: each table changes in one transaction, so that a
 takeover loses no packet, and rules of others stay as they are. The jumps stand first in their
 chains, so that no other rule lets a packet by. Nothing here uses connection tracking: with it the
@@ -14,14 +17,16 @@ kernel would put fragments together before the dataplane saw them.
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from control.system.errors import KernelError
 from control.system.sysctls import has_ipv6
+from dataplane import marks
 
 CHAIN = "SIXTUPLE"
 _CHAIN_OUT = f"{CHAIN}-OUT"
+_CHAIN_IN = f"{CHAIN}-IN"
 _SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 _TIMEOUT_S = 20  # another program may hold the lock of the tables
 
@@ -32,7 +37,7 @@ class _Table(NamedTuple):
     """Our part of a table."""
 
     name: str
-    parent: str  # the chain that jumps to CHAIN
+    parent: str  # the chain that jumps to the first of ours
     chains: tuple[str, ...]
     rules: tuple[str, ...]
 
@@ -43,19 +48,22 @@ def missing_tools() -> list[str]:
     return [name for name in needed if not shutil.which(name, path=_SEARCH_PATH)]
 
 
-def install(interfaces: Sequence[str], queue: int) -> None:
+def install(zones: Mapping[str, str], queue: int) -> None:
     """Puts the hook in place for exactly these interfaces, whatever was there of it before.
+
+    `zones` says the zone of each; nothing leaves by an interface whose zone is "".
 
     Where all is in place nothing is touched. An interface that leaves is closed for forwarding
     before it loses its queue rule, one that enters is opened after it got one.
     """
-    raw, guard = _raw(interfaces, queue), _guard(interfaces)
+    raw, guard, host = _raw(zones, queue), _guard(zones), _host(zones)
     for tool in _families():
         present = _save(tool)
-        if not _is_in_place(raw, present) or not _is_in_place(guard, present):
-            staying = _guard([name for name in interfaces if _is_open(name, present)])
+        if not all(_is_in_place(table, present) for table in (raw, guard, host)):
+            staying = _guard({name: zones[name] for name in zones if _is_open(name, present)})
             script = (
                 _script(staying, _move_jump(staying, present))
+                + _script(host, _move_jump(host, present))
                 + _script(raw, _move_jump(raw, present))
                 + _script(guard, [])
             )
@@ -67,11 +75,11 @@ def remove() -> None:
     for tool in _families():
         present = _save(tool)
         script = ""
-        for table in (_raw((), 0), _guard(())):
+        for table in (_raw({}, 0), _guard({}), _host({})):
             lines = present.get(table.name, [])
             chains = [chain for chain in table.chains if _is_declared(chain, lines)]
             if chains:
-                jumps = [f"-D {table.parent} -j {CHAIN}"] * lines.count(_jump(table))
+                jumps = [_jump(table, "-D")] * lines.count(_jump(table))
                 gone = [f"-X {chain}" for chain in chains]
                 script += _script(table._replace(chains=tuple(chains), rules=()), jumps + gone)
         if script:
@@ -82,21 +90,35 @@ def _families() -> tuple[str, ...]:
     return ("iptables", "ip6tables") if has_ipv6() else ("iptables",)
 
 
-def _raw(interfaces: Sequence[str], queue: int) -> _Table:
-    rules = (f"-A {CHAIN} -i {name} -j NFQUEUE --queue-num {queue}" for name in interfaces)
+def _raw(zones: Mapping[str, str], queue: int) -> _Table:
+    rules = (f"-A {CHAIN} -i {name} -j NFQUEUE --queue-num {queue}" for name in zones)
     return _Table("raw", "PREROUTING", (CHAIN,), tuple(rules))
 
 
-def _guard(interfaces: Sequence[str]) -> _Table:
+def _guard(zones: Mapping[str, str]) -> _Table:
     # "Go to" makes the RETURN leave both chains.
-    inward = (f"-A {CHAIN} -i {name} -g {_CHAIN_OUT}" for name in interfaces)
-    outward = (f"-A {_CHAIN_OUT} -o {name} -j RETURN" for name in interfaces)
+    inward = (f"-A {CHAIN} -i {name} -g {_CHAIN_OUT}" for name in zones)
+    outward = (
+        f"-A {_CHAIN_OUT} -o {name} -m mark --mark {_matched(marks.of_zone(zone))} -j RETURN"
+        for name, zone in zones.items()
+        if zone
+    )
     rules = (*inward, f"-A {CHAIN} -j DROP", *outward, f"-A {_CHAIN_OUT} -j DROP")
     return _Table("mangle", "FORWARD", (CHAIN, _CHAIN_OUT), rules)
 
 
-def _jump(table: _Table) -> str:
-    return f"-A {table.parent} -j {CHAIN}"
+def _host(zones: Mapping[str, str]) -> _Table:
+    unmarked = f"-m mark ! --mark {_matched(marks.HOST)}"
+    rules = (f"-A {_CHAIN_IN} -i {name} {unmarked} -j DROP" for name in zones)
+    return _Table("mangle", "INPUT", (_CHAIN_IN,), tuple(rules))
+
+
+def _matched(mark: int) -> str:
+    return f"{mark:#x}/{marks.MASK:#x}"
+
+
+def _jump(table: _Table, command: str = "-A") -> str:
+    return f"{command} {table.parent} -j {table.chains[0]}"
 
 
 def _is_declared(chain: str, lines: Sequence[str]) -> bool:
@@ -124,9 +146,7 @@ def _move_jump(table: _Table, present: _Present) -> list[str]:
     jump = _jump(table)
     if lines[:1] == [jump] and lines.count(jump) == 1:
         return []
-    return [f"-D {table.parent} -j {CHAIN}"] * lines.count(jump) + [
-        f"-I {table.parent} 1 -j {CHAIN}"
-    ]
+    return [_jump(table, "-D")] * lines.count(jump) + [f"-I {table.parent} 1 -j {table.chains[0]}"]
 
 
 def _script(table: _Table, commands: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ class Kernel:
             try:
                 links.release(netlink, gone)
                 self._interfaces_file.write_bytes(msgspec.json.encode(interfaces))
-                hook.install(interfaces, self._queue)
+                hook.install({port.interface: port.zone for port in ports}, self._queue)
                 self._configure(netlink)
             except OSError as error:
                 raise KernelError(error.strerror or str(error)) from error

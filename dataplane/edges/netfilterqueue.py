@@ -115,6 +115,7 @@ class NetfilterQueueEdge:
             if verdict.action is VerdictAction.DROP:
                 queued.drop()
             else:
+                queued.set_mark(verdict.mark)
                 if verdict.data is not None:
                     queued.set_payload(verdict.data)
                 queued.accept()

@@ -2,17 +2,15 @@
 
 from dataplane import applications
 from dataplane.slowpath.context import Context, Tables
-from native import DropReason, FlowKey, SessionSpec
+from native import FlowKey, SessionSpec
 
 
-def allocation(context: Context, tables: Tables) -> Context | DropReason:
+def allocation(context: Context, tables: Tables) -> Context:
     packet, rule, egress = context.packet, context.rule, context.egress
     assert rule is not None  # the stages before either set them or refuse
     assert egress is not None
     key = packet.key
     is_denied = rule.action != "allow"
-    if is_denied and not tables.discard_denied:
-        return DropReason.flow_policy_deny
     name = applications.at_setup(key.proto, packet.icmp_type)
     context.spec = SessionSpec(
         s2c=FlowKey(
@@ -31,5 +29,6 @@ def allocation(context: Context, tables: Tables) -> Context | DropReason:
         # a denied packet is logged at once where its rule logs at all (fact sheet 8.3)
         log_start=rule.log_start or (is_denied and rule.log_end),
         log_end=rule.log_end,
+        keep_denied=tables.discard_denied,
     )
     return context

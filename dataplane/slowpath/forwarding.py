@@ -16,6 +16,8 @@ _REFUSED = {
 
 def forwarding(context: Context, tables: Tables) -> Context | DropReason:
     destination = context.packet.key.dst
+    if context.packet.key.src in tables.fib.local:
+        return DropReason.flow_own_source  # nobody else speaks for the firewall
     if is_multicast(destination):
         return DropReason.flow_fwd_l3_mcast_drop
     if destination == _LIMITED_BROADCAST:

@@ -54,6 +54,8 @@
     X(17, nfq_cut, warn, packet, pktproc, "Packets too long for the queue")                                \
     X(18, nfq_send_fail, error, packet, resource, "Verdicts that could not be sent")                       \
     X(19, nfq_emit_fail, warn, packet, forward, "Generated packets the kernel did not route")              \
+    X(20, session_discard_full, warn, session, resource, "Denied packets without a session: table nearly full") \
+    X(21, log_traffic_lost, warn, log, resource, "Traffic log entries lost: they could not be written")    \
     X(32, flow_no_interface, drop, flow, parse, "Packets dropped: invalid interface")                      \
     X(33, flow_rcv_dot1q_tag_err, drop, flow, parse, "Packets dropped: 802.1q tag not configured")         \
     X(34, flow_parse_l2_hdr, drop, flow, parse, "Packets dropped: link-layer header truncated")            \
@@ -94,7 +96,8 @@
     X(69, flow_host_service_deny, drop, flow, session, "Device management session denied")                 \
     X(70, flow_slowpath_error, drop, flow, resource, "Packets dropped: the slowpath failed on them")      \
     X(71, nfq_queue_full, drop, packet, resource, "Packets dropped by the kernel: queue full")             \
-    X(72, nfq_socket_full, drop, packet, resource, "Packets dropped by the kernel: queue socket full")
+    X(72, nfq_socket_full, drop, packet, resource, "Packets dropped by the kernel: queue socket full")    \
+    X(73, flow_own_source, drop, flow, session, "Packets dropped: source is an address of the firewall")
 
 #define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
 enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
@@ -193,6 +196,7 @@ enum session_flag {
     SESSION_LOG_START = 1, /* an event when it is installed */
     SESSION_LOG_END = 2,   /* the end is to be logged (the event comes in any case) */
     SESSION_SEEN_DATA = 4, /* set by the engine: a packet had a payload */
+    SESSION_UNKEPT = 8,    /* if it denies: drop the packet, leave no session */
 };
 
 /* A session as the outside sees it: in events, in listings, in the answer to "show session id". */
@@ -244,6 +248,7 @@ struct verdict {
     uint32_t session;    /* 0 where none */
     uint16_t reason;     /* COUNTER_... for VERDICT_DROP, else 0 */
     uint16_t port;       /* egress port of VERDICT_FORWARD and VERDICT_EMIT, else 0 */
+    uint32_t mark;       /* for the kernel to check: the egress port's, or that of packets for the host */
     uint8_t action;
     bool changed;        /* data differs from what came in; every checksum in it is complete */
 };
@@ -265,7 +270,7 @@ struct session_spec {
     struct flow_key s2c;        /* the key the server's packets will have: post-NAT, egress zone */
     uint32_t rule, application; /* the caller's numbers, given back in every view */
     uint16_t egress_port;
-    uint8_t action;             /* enum action; anything but allow makes a DISCARD session */
+    uint8_t action;             /* enum action; anything but allow makes a DISCARD session, of c2s alone */
     uint8_t flags;              /* enum session_flag */
 };
 
@@ -274,14 +279,16 @@ struct session_spec {
 enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
 
 struct port_config {
-    uint16_t zone; /* 0: packets of this port are dropped as flow_no_interface */
+    uint16_t zone; /* 0: packets of this port are dropped as flow_no_interface, and none leave by it */
     bool ipv6;
+    uint32_t mark; /* of packets that may leave by it */
 };
 
 struct engine_config {
     uint32_t timeout_s[TIMER_COUNT];
     bool tcp_reject_non_syn;
     bool ipv6_firewalling;
+    uint32_t host_mark;           /* of packets for the machine itself */
     uint32_t port_count;          /* at most MAX_PORTS; port 0 is nobody's */
     const struct port_config *ports;
     uint32_t local_count;         /* the firewall's own addresses, sorted as bytes */
@@ -327,7 +334,8 @@ bool engine_wants_attention(struct engine *engine);
 
 /* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
  * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
- * with session_alloc_fail or session_install_error), -ENOENT where the handle is not outstanding and
+ * with session_alloc_fail or session_install_error, or, where it would only have denied and four fifths of the
+ * table are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
  * -EINVAL where the spec makes no sense. refuse counts and drops: -ENOENT, -EINVAL (not a drop reason) or 0. */
 int64_t engine_install(struct engine *engine, uint32_t handle, const struct session_spec *spec);
 int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);

@@ -28,6 +28,7 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
 {
     struct verdict *v = verdict_add(e, VERDICT_FORWARD, tag, slot);
     v->port = port;
+    v->mark = e->config.ports[port].mark;
     v->data = p->data;
     v->len = p->len;
     e->stats.packets++;
@@ -64,6 +65,10 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
     if (s->state == SESSION_DISCARD) {
         session_refresh(e, slot);
         verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
+        return;
+    }
+    if (!port_takes(e, s->port[!direction])) { /* a commit took it away */
+        verdict_drop(e, tag, slot, COUNTER_flow_no_interface);
         return;
     }
     bool was_over = s->tcp_state == TCP_STATE_TIME_WAIT;
@@ -113,7 +118,7 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
         return;
     }
     count(e, COUNTER_flow_host_pass);
-    verdict_add(e, VERDICT_HOST, tag, 0);
+    verdict_add(e, VERDICT_HOST, tag, 0)->mark = e->config.host_mark;
 }
 
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
@@ -121,7 +126,7 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
 {
     uint32_t ref = flow_table_lookup(e, &p->about), slot = ref / 2;
     if (!slot || slot > e->params.max_sessions || e->sessions[slot].state != SESSION_ACTIVE ||
-        e->sessions[slot].expires_ns <= e->now_ns) {
+        e->sessions[slot].expires_ns <= e->now_ns || !port_takes(e, e->sessions[slot].port[!(ref & 1)])) {
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }

@@ -42,7 +42,8 @@ enum {
     /* headers and the other attributes need under 300 bytes; the odd number of cache lines keeps the starts of
      * the buffers out of each other's cache sets */
     BUFFER_BYTES = 66 * 1024 + 64 * 5,
-    VERDICT_BYTES = sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg) + NLA_HDRLEN + sizeof(struct nfqnl_msg_verdict_hdr),
+    VERDICT_BYTES = sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg) + NLA_HDRLEN +
+                    sizeof(struct nfqnl_msg_verdict_hdr) + NLA_HDRLEN + sizeof(uint32_t),
     SEND_VERDICTS = 256,      /* a sendmsg carries at most so many verdicts */
     SEND_BYTES = 512 * 1024,  /* and about so many bytes of payload */
 };
@@ -216,6 +217,7 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
         .id = htonl((uint32_t)v->tag),
     };
     mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof header, &header);
+    mnl_attr_put_u32(message, NFQA_MARK, htonl(v->mark));
     pieces[0] = (struct iovec){buffer, VERDICT_BYTES};
     if (!v->changed || v->action == VERDICT_DROP)
         return 1;

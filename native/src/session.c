@@ -115,22 +115,28 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     s->end_reason = END_REASON_unknown;
     s->start_ns = s->last_ns = s->expires_ns = e->now_ns;
     flow_table_insert(e, slot * 2 + C2S);
-    uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
-    if (other && (other == slot || !session_is_over(e, other))) {
-        /* packet flow sequence 3.9: the new instance is discarded */
-        flow_table_remove(e, slot * 2 + C2S);
-        s->state = SESSION_INIT;
-        slot_free(e, slot);
-        count(e, COUNTER_session_freed);
-        *reason = COUNTER_session_install_error;
-        return NONE;
-    }
-    flow_table_insert(e, slot * 2 + S2C);
-    s->state = spec->action == ACTION_allow ? SESSION_ACTIVE : SESSION_DISCARD;
-    if (s->state == SESSION_DISCARD) {
+    if (spec->action != ACTION_allow) {
+        /* only what was denied: its reverse is somebody else's packet, and not theirs to forbid */
+        s->state = SESSION_DISCARD;
         session_note_end(s, END_REASON_policy_deny);
         count(e, COUNTER_session_discard);
         e->stats.discard++;
+    } else {
+        uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
+        if (other && e->sessions[other].state == SESSION_DISCARD) {
+            /* the server was denied to speak first; it may answer */
+            session_end(e, other, e->now_ns, END_REASON_policy_deny);
+        } else if (other && (other == slot || !session_is_over(e, other))) {
+            /* packet flow sequence 3.9: the new instance is discarded */
+            flow_table_remove(e, slot * 2 + C2S);
+            s->state = SESSION_INIT;
+            slot_free(e, slot);
+            count(e, COUNTER_session_freed);
+            *reason = COUNTER_session_install_error;
+            return NONE;
+        }
+        flow_table_insert(e, slot * 2 + S2C);
+        s->state = SESSION_ACTIVE;
     }
     e->stats.allocated++;
     ++*stat_of(e, c2s->proto);
@@ -150,9 +156,10 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
         ager_remove(e, slot);
     s->expires_ns = end_ns;
     flow_table_remove(e, slot * 2 + C2S);
-    flow_table_remove(e, slot * 2 + S2C);
     if (s->state == SESSION_DISCARD)
         e->stats.discard--;
+    else
+        flow_table_remove(e, slot * 2 + S2C);
     e->stats.allocated--;
     --*stat_of(e, s->key[C2S].proto);
     s->state = SESSION_CLOSED;

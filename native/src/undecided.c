@@ -222,6 +222,31 @@ static bool is_sane(const struct engine *e, const struct session_spec *spec)
            (spec->s2c.family == 4 || spec->s2c.family == 6);
 }
 
+/* Drops what was denied and leaves a session in discard state that drops what follows. Denied packets must not
+ * keep allowed ones out of the table: they get no session in its last fifth. */
+static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, const struct session_spec *spec)
+{
+    const struct held *first = &e->held[at - 1];
+    uint32_t slot = NONE, reason;
+    bool has_room = e->stats.allocated < e->params.max_sessions - e->params.max_sessions / 5;
+    if (!(spec->flags & SESSION_UNKEPT)) {
+        if (has_room)
+            slot = session_install(e, c2s, first->port, spec, &reason);
+        if (!slot)
+            count(e, COUNTER_session_discard_full);
+    }
+    if (slot) {
+        e->sessions[slot].packets[C2S]++;
+        e->sessions[slot].bytes[C2S] += first->packet.len;
+    }
+    if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
+        reset_sender(e, &first->packet, first->port);
+    at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
+    while (at)
+        at = slot ? release(e, at) : release_dropped(e, at, slot, COUNTER_flow_policy_deny);
+    return slot;
+}
+
 static int64_t install(struct engine *e, uint32_t handle, const struct session_spec *spec)
 {
     uint32_t index = index_of(e, handle), reason;
@@ -231,6 +256,8 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
         return -EINVAL;
     struct flow_key c2s = e->undecided[index].key;
     uint32_t at = close_handle(e, index);
+    if (spec->action != ACTION_allow)
+        return deny(e, &c2s, at, spec);
     uint32_t server = undecided_ref(e, &spec->s2c); /* both ends spoke first: that packet waits too */
     if (server)
         flow_table_remove(e, server);
@@ -241,14 +268,6 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
         while (at)
             at = release_dropped(e, at, 0, reason);
         return 0;
-    }
-    if (spec->action != ACTION_allow) {
-        const struct packet *first = &e->held[at - 1].packet;
-        struct session *s = &e->sessions[slot];
-        s->packets[C2S]++, s->bytes[C2S] += first->len;
-        if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
-            reset_sender(e, first, s->port[C2S]);
-        at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
     }
     while (at)
         at = release(e, at);

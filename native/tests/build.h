@@ -166,7 +166,7 @@ static const int64_t SECOND = 1000000000;
 
 static inline void build_configure(struct engine *e, const struct engine_config *template)
 {
-    static const struct port_config ports[] = {{0, false}, {1, true}, {2, true}, {3, true}};
+    static const struct port_config ports[] = {{0, false, 0}, {1, true, 0x100}, {2, true, 0x200}, {3, true, 0x300}};
     struct engine_config config = *template;
     config.port_count = 4;
     config.ports = ports;

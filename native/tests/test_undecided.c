@@ -168,7 +168,7 @@ static void handles_expire(void)
 }
 
 /* The answer to one end is the other's too. */
-static void both_ends_speak_first(enum action action, int asked_first)
+static void both_ends_speak_first(int asked_first)
 {
     struct engine *e = build_engine((struct engine_params){0});
     struct build there = udp_of(1), back = reversed(there);
@@ -179,8 +179,8 @@ static void both_ends_speak_first(enum action action, int asked_first)
     build_feed(e, &back, 2, 0, 4);
     CHECK(engine_undecided(e, u, 2) == 2);
     int other = !asked_first;
-    struct session_spec spec = build_spec(&u[asked_first].key, (uint16_t)(2 - asked_first), action);
-    struct session_spec late = build_spec(&u[other].key, (uint16_t)(2 - other), action);
+    struct session_spec spec = build_spec(&u[asked_first].key, (uint16_t)(2 - asked_first), ACTION_allow);
+    struct session_spec late = build_spec(&u[other].key, (uint16_t)(2 - other), ACTION_allow);
     CHECK(engine_install(e, u[asked_first].handle, &spec) == 1);
     CHECK(engine_install(e, u[other].handle, &late) == -ENOENT);
     CHECK(engine_refuse(e, u[other].handle, COUNTER_flow_policy_deny) == -ENOENT);
@@ -189,11 +189,8 @@ static void both_ends_speak_first(enum action action, int asked_first)
     CHECK(count == 4);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(all[i].tag == (asked_first ? (uint64_t[]){2, 4, 1, 3} : (uint64_t[]){1, 3, 2, 4})[i]);
-        CHECK(all[i].action == (action == ACTION_allow ? VERDICT_FORWARD : VERDICT_DROP) && all[i].session == 1);
-        if (action == ACTION_allow)
-            CHECK(all[i].port == (all[i].tag & 1 ? 2 : 1));
-        else
-            CHECK(all[i].reason == (i ? COUNTER_flow_discard_drop : COUNTER_flow_policy_deny));
+        CHECK(all[i].action == VERDICT_FORWARD && all[i].session == 1);
+        CHECK(all[i].port == (all[i].tag & 1 ? 2 : 1));
     }
     forget_verdicts(e);
     struct session_view view;
@@ -201,6 +198,28 @@ static void both_ends_speak_first(enum action action, int asked_first)
     CHECK(stats_of(e).held == 0 && stats_of(e).undecided == 0 && stats_of(e).allocated == 1);
     engine_clear(e, 1);
     CHECK(!flow_table_lookup(e, &u[0].key) && !flow_table_lookup(e, &u[1].key));
+    engine_free(e);
+}
+
+/* A denial is one end's alone, and an allowed answer to a denied first packet ends what the denial left. */
+static void one_end_is_denied(void)
+{
+    struct engine *e = build_engine((struct engine_params){0});
+    struct build there = udp_of(1), back = reversed(there);
+    struct undecided u[2];
+    struct session_view view;
+    build_feed(e, &there, 1, 0, 1);
+    build_feed(e, &back, 2, 0, 2);
+    CHECK(engine_undecided(e, u, 2) == 2);
+    struct session_spec denied = build_spec(&u[0].key, 2, ACTION_deny), allowed = build_spec(&u[1].key, 1, ACTION_allow);
+    CHECK(engine_install(e, u[0].handle, &denied) == 1);
+    CHECK(engine_install(e, u[1].handle, &allowed) == 2);
+    CHECK(!engine_session(e, 1, &view) && view.state == SESSION_INIT && view.end_reason == END_REASON_policy_deny);
+    CHECK(flow_table_lookup(e, &u[0].key) == 2 * 2 + S2C && flow_table_lookup(e, &u[1].key) == 2 * 2 + C2S);
+    CHECK(stats_of(e).allocated == 1 && stats_of(e).discard == 0 && stats_of(e).undecided == 0);
+    forget_verdicts(e);
+    build_feed(e, &there, 1, 0, 3);
+    check_verdicts(e, VERDICT_FORWARD, 0, (uint64_t[]){3}, 1);
     engine_free(e);
 }
 
@@ -253,7 +272,7 @@ static void connection_over_while_its_packets_wait(void)
 /* What waits may have lost its port when it is answered. */
 static void ports_gone_while_packets_wait(void)
 {
-    static const struct port_config two_ports[] = {{0, false}, {1, true}};
+    static const struct port_config two_ports[] = {{0, false, 0}, {1, true, 0}};
     struct engine *e = build_engine((struct engine_params){0});
     struct build b = udp_of(1);
     struct undecided u;
@@ -343,9 +362,9 @@ int main(void)
     bounds();
     handles_expire();
     for (int asked_first = 0; asked_first < 2; asked_first++) {
-        both_ends_speak_first(ACTION_allow, asked_first);
-        both_ends_speak_first(ACTION_deny, asked_first);
+        both_ends_speak_first(asked_first);
     }
+    one_end_is_denied();
     both_ends_speak_first_to_a_full_table();
     connection_over_while_its_packets_wait();
     ports_gone_while_packets_wait();

@@ -8,19 +8,26 @@ import pytest
 
 from control.system import hook, sysctls
 from control.system.errors import KernelError
+from dataplane import marks
 from tests.support.private import in_namespace, run
 
 TOOLS = ("iptables", "ip6tables")
+ZONES = {"eth1": "inside", "eth2": "outside", "eth3": "outside"}
 
-OURS = """\
+INSIDE, OUTSIDE = (f"{marks.of_zone(zone):#x}/0xffffff00" for zone in ("inside", "outside"))
+OURS = f"""\
 :SIXTUPLE - [0:0]
+:SIXTUPLE-IN - [0:0]
 :SIXTUPLE-OUT - [0:0]
+-A INPUT -j SIXTUPLE-IN
 -A FORWARD -j SIXTUPLE
 -A SIXTUPLE -i eth1 -g SIXTUPLE-OUT
 -A SIXTUPLE -i eth2 -g SIXTUPLE-OUT
 -A SIXTUPLE -j DROP
--A SIXTUPLE-OUT -o eth1 -j RETURN
--A SIXTUPLE-OUT -o eth2 -j RETURN
+-A SIXTUPLE-IN -i eth1 -m mark ! --mark 0x100/0xffffff00 -j DROP
+-A SIXTUPLE-IN -i eth2 -m mark ! --mark 0x100/0xffffff00 -j DROP
+-A SIXTUPLE-OUT -o eth1 -m mark --mark {INSIDE} -j RETURN
+-A SIXTUPLE-OUT -o eth2 -m mark --mark {OUTSIDE} -j RETURN
 -A SIXTUPLE-OUT -j DROP
 :SIXTUPLE - [0:0]
 -A PREROUTING -j SIXTUPLE
@@ -41,6 +48,10 @@ COMMIT
 -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
 COMMIT
 """
+
+
+def ports(*interfaces: str) -> dict[str, str]:
+    return {name: ZONES[name] for name in interfaces}
 
 
 def saved(tool: str) -> list[str]:
@@ -64,11 +75,11 @@ def restore(text: str) -> None:
 
 @in_namespace
 def test_install_twice_and_remove() -> None:
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     before = {tool: saved(tool) for tool in TOOLS}
     for tool in TOOLS:
         assert ours(tool) == OURS
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     assert before == {tool: saved(tool) for tool in TOOLS}
     hook.remove()
     for tool in TOOLS:
@@ -78,10 +89,10 @@ def test_install_twice_and_remove() -> None:
 
 @in_namespace
 def test_what_is_in_place_is_not_written_again() -> None:
-    hook.install(["eth1"], 7)
+    hook.install(ports("eth1"), 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hook, "_restore", None)
-        hook.install(["eth1"], 7)
+        hook.install(ports("eth1"), 7)
 
 
 LEFT_BY_A_CRASH = {
@@ -103,7 +114,7 @@ LEFT_BY_A_CRASH = {
 @in_namespace
 def test_replaces_what_a_crash_left(left: str) -> None:
     restore(LEFT_BY_A_CRASH[left])
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines()), ours(tool)
     hook.remove()
@@ -116,7 +127,7 @@ def test_replaces_what_a_crash_left(left: str) -> None:
 def test_rules_of_others_stay_behind_ours(first: str) -> None:
     """Whoever comes first: our jump is in front, and their rules are as they were."""
     if first == "the hook":
-        hook.install(["eth1"], 3)
+        hook.install(ports("eth1"), 3)
         for tool in TOOLS:
             run(f"{tool} -t raw -I PREROUTING 1 -i eth1 -j ACCEPT")
         restore(FOREIGN)
@@ -125,7 +136,7 @@ def test_rules_of_others_stay_behind_ours(first: str) -> None:
     else:
         restore(FOREIGN)
     theirs = {tool: foreign(tool) for tool in TOOLS}
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     assert theirs == {tool: foreign(tool) for tool in TOOLS}
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
@@ -137,8 +148,8 @@ def test_rules_of_others_stay_behind_ours(first: str) -> None:
 
 @in_namespace
 def test_ports_and_queue_change() -> None:
-    hook.install(["eth1", "eth3"], 3)
-    hook.install(["eth2", "eth1"], 7)
+    hook.install(ports("eth1", "eth3"), 3)
+    hook.install(ports("eth2", "eth1"), 7)
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
         assert not any("eth3" in line for line in saved(tool))
@@ -183,16 +194,21 @@ def arrives(source: str, target: str, size: int = 56) -> bool:
 
 
 class Listener:
-    """Accepts everything on the queue and keeps what came."""
+    """Accepts everything on the queue, for the zone it seems to go to, and keeps what came."""
 
-    def __init__(self, queue: int) -> None:
+    def __init__(self, queue: int, zone: str = "") -> None:
         self.packets: list[bytes] = []
+        self._zone = zone  # or for this one
         self._queue = netfilterqueue.NetfilterQueue()
         self._queue.bind(queue, self._accept)
         threading.Thread(target=self._queue.run, daemon=True).start()
 
     def _accept(self, packet: netfilterqueue.Packet) -> None:
-        self.packets.append(packet.get_payload())
+        data = packet.get_payload()
+        self.packets.append(data)
+        network = data[18] if data[0] >> 4 == 4 else data[29]  # 10.0.N.0/24, 2001:db8:N::/64
+        zone = self._zone or ZONES.get(f"eth{network}")
+        packet.set_mark(marks.of_zone(zone) if zone else marks.HOST)  # neighbour discovery
         packet.accept()
 
 
@@ -202,7 +218,7 @@ def test_without_a_listener_nothing_passes() -> None:
     sysctls.set_forwarding(True)
     assert arrives("left", "10.0.2.2")
     assert arrives("left", "2001:db8:2::2")
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     assert not arrives("left", "10.0.2.2")
     assert not arrives("left", "2001:db8:2::2")
 
@@ -211,7 +227,7 @@ def test_without_a_listener_nothing_passes() -> None:
 @in_namespace
 def test_only_what_comes_by_a_port_and_leaves_by_one_passes(target: str) -> None:
     lab()
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     sysctls.set_forwarding(True)
     listener = Listener(7)
     assert arrives("left", target.format(2))
@@ -219,15 +235,38 @@ def test_only_what_comes_by_a_port_and_leaves_by_one_passes(target: str) -> None
     listener.packets.clear()
     assert not arrives("third", target.format(2))
     assert not arrives("left", target.format(3))
-    hook.install(["eth1", "eth2", "eth3"], 7)
+    hook.install(ports("eth1", "eth2", "eth3"), 7)
     assert arrives("third", target.format(2))
+
+
+@pytest.mark.parametrize("target", ["10.0.2.2", "2001:db8:2::2"])
+@in_namespace
+def test_what_is_marked_for_another_zone_does_not_leave(target: str) -> None:
+    """The kernel's routing cannot undo what the dataplane decided."""
+    lab()
+    hook.install(ports("eth1", "eth2"), 7)
+    sysctls.set_forwarding(True)
+    listener = Listener(7, zone="inside")
+    assert not arrives("left", target)
+    assert listener.packets
+
+
+@pytest.mark.parametrize("target", ["10.0.1.1", "2001:db8:1::1"])
+@in_namespace
+def test_the_machine_itself_is_not_reached_by_a_port(target: str) -> None:
+    lab()
+    assert arrives("left", target)
+    hook.install(ports("eth1", "eth2"), 7)
+    listener = Listener(7)
+    assert not arrives("left", target)
+    assert listener.packets
 
 
 @in_namespace
 def test_fragments_come_one_by_one() -> None:
     """Nothing here makes the kernel put fragments together before the dataplane saw them."""
     lab()
-    hook.install(["eth1", "eth2"], 7)
+    hook.install(ports("eth1", "eth2"), 7)
     sysctls.set_forwarding(True)
     listener = Listener(7)
     assert arrives("left", "10.0.2.2", size=4000)

@@ -47,7 +47,7 @@ def test_resets(
     assert len(segment.payload) == 0
     assert firewall.counters()["flow_action_close"] == 1
     # the way back is open to it: it is a packet like any other
-    assert firewall.send(data, UNTRUST).what == "flow_discard_drop"
+    assert firewall.send(data, UNTRUST).what != "flow_discard_drop"
 
 
 @pytest.mark.parametrize("action", ["deny", "drop", "reset-server"])
@@ -62,6 +62,8 @@ def test_resets_are_for_tcp_and_never_for_a_reset() -> None:
     assert Firewall(rules).send(tcp("RA")).emitted == ()
 
 
-def test_without_a_discard_session_nothing_is_sent() -> None:
-    rules = snapshot(default_rule("no", "reset-both"), discard_denied=False)
-    assert Firewall(rules).send(tcp()).emitted == ()
+def test_resets_need_no_session() -> None:
+    firewall = Firewall(snapshot(default_rule("no", "reset-both"), discard_denied=False))
+    verdict = firewall.send(tcp())
+    assert (verdict.what, verdict.session, len(verdict.emitted)) == ("flow_policy_deny", 0, 1)
+    assert firewall.engine.stats().allocated == 0

@@ -1,7 +1,8 @@
 """Session ids, their reuse, and tables that are full."""
 
 from dataplane.messages import SessionFilter
-from tests.support.packets import NS, TRUST, UNTRUST, Firewall, default_rule, snapshot, tcp, udp
+from dataplane.snapshot import SecurityRule
+from tests.support.packets import NS, TRUST, UNTRUST, Firewall, snapshot, tcp, udp
 
 EVERYTHING = SessionFilter()
 
@@ -34,10 +35,14 @@ def test_a_full_table_refuses_until_somebody_leaves() -> None:
 
 
 def test_denied_flows_take_slots_too() -> None:
-    firewall = Firewall(snapshot(default_rule("no", "deny")), max_sessions=2)
-    one, two, three = hosts(3)
-    assert firewall.send(one).what == firewall.send(two).what == "flow_policy_deny"
-    assert firewall.send(three).what == "session_alloc_fail"
+    """All but the last fifth, which is for what is allowed."""
+    rule = SecurityRule(name="no", action="deny")
+    firewall = Firewall(snapshot(rule), max_sessions=10)
+    answers = [firewall.send(packet) for packet in hosts(10)]
+    assert {answer.what for answer in answers} == {"flow_policy_deny"}
+    assert [answer.session for answer in answers] == [1, 2, 3, 4, 5, 6, 7, 8, 0, 0]
+    assert firewall.counters()["session_discard_full"] == 2
+    assert len(firewall.entries()) == 10  # each is logged all the same
 
 
 def test_the_slot_that_was_freed_first_serves_first() -> None:

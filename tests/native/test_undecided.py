@@ -75,9 +75,9 @@ def test_late_answers() -> None:
     target = engine()
     feed(target, udp())
     (waiting,) = target.undecided()
-    target.refuse(waiting.handle, DropReason.flow_policy_deny)
+    target.refuse(waiting.handle, DropReason.flow_policy_nofwd)
     with pytest.raises(KeyError, match=f"handle {waiting.handle} is not outstanding"):
-        target.refuse(waiting.handle, DropReason.flow_policy_deny)
+        target.refuse(waiting.handle, DropReason.flow_policy_nofwd)
     with pytest.raises(KeyError):
         target.install(waiting.handle, spec(waiting))
     with pytest.raises(KeyError):
@@ -146,7 +146,7 @@ def test_slow_answers_in_any_order(steps: list[tuple[str, int]]) -> None:
                 if what == "answer":
                     target.install(chosen.handle, spec(chosen, egress=3 - chosen.port))
                 else:
-                    target.refuse(chosen.handle, DropReason.flow_policy_deny)
+                    target.refuse(chosen.handle, DropReason.flow_policy_nofwd)
     target.tick(2_000_000_000)
     verdicts += target.verdicts()
     assert sorted(verdict.tag for verdict in verdicts) == list(flow_of)
