@@ -44,6 +44,10 @@ class UnreachableError(Exception):
     """The daemon cannot be reached; the message is one line that says what to do."""
 
 
+class _RefusedError(Exception):
+    """Ends the pipes; the message is what the daemon said."""
+
+
 class Client:
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,9 +69,12 @@ class Client:
         if command is None or not command.pipes:
             yield from self._run(line)
             return
-        refusals: list[str] = []
-        yield from pipes.apply(command.pipes, self._texts(self._run(command.text), refusals))
-        yield from refusals
+        chunks = self._run(command.text)
+        try:
+            yield from pipes.apply(command.pipes, self._texts(chunks))
+        except _RefusedError as refusal:  # no answer to search or count
+            yield str(refusal)
+            yield from chunks
 
     def complete(self, text: str) -> Choices:
         """What can come next. Raises UnreachableError."""
@@ -81,12 +88,11 @@ class Client:
                     return Choices(len(text), (), reply.text.strip())
         raise UnreachableError(f"{self._path}: the firewall broke off")
 
-    def _texts(self, chunks: Iterable[str], refusals: list[str]) -> Iterator[str]:
+    def _texts(self, chunks: Iterable[str]) -> Iterator[str]:
         for chunk in chunks:
             if self.was_refused:
-                refusals.append(chunk)  # a refusal is no output to search or count
-            else:
-                yield chunk
+                raise _RefusedError(chunk)
+            yield chunk
 
     def _run(self, line: str) -> Iterator[str]:
         connection, _ = self._connect()
@@ -126,7 +132,7 @@ class Client:
         if isinstance(error, PermissionError):
             advice = "permission denied; run this as root or as the user sixtuple run runs as"
         elif isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            advice = "nobody is answering; is sixtuple run running, with this socket?"
+            advice = "nobody is answering; start sixtuple run or name its socket with --socket PATH"
         elif isinstance(error, OSError):
             advice = error.strerror or str(error)
         else:

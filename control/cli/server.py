@@ -147,7 +147,7 @@ class CliServer:
             allowed = ", ".join(str(one) for one in sorted(set(self._allowed_uids)))
             return f"user id {uid} may not use this firewall's command line, only {allowed} may\n"
         if len(self._clients) >= MAX_CLIENTS:
-            return f"{MAX_CLIENTS} commands are being answered already, try again in a moment\n"
+            return f"{MAX_CLIENTS} clients are connected already, try again in a moment\n"
         return ""
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -149,7 +149,23 @@ def test_a_refusal_goes_round_the_pipes(
 ) -> None:
     start()
     assert run_cli(path, ["show session id 9 | match nothing | count"]) == 1
-    assert capsys.readouterr().out == "Count: 0 lines\nsession 9 not found\n"
+    assert capsys.readouterr().out == "session 9 not found\n"
+
+
+@pytest.mark.parametrize("pipe", ["count", "match nothing", "except running", "count | count"])
+def test_what_cannot_be_answered_is_not_counted(
+    path: Path,
+    start: Start,
+    firewall: FakeManagement,
+    capsys: pytest.CaptureFixture[str],
+    pipe: str,
+) -> None:
+    start()
+    firewall.is_down = True
+    assert run_cli(path, [f"show counter global | {pipe}", "show clock | match 10:00"]) == 1
+    refusal, clock = capsys.readouterr().out.splitlines()
+    assert refusal == "the dataplane is not running; it is being restarted"
+    assert "10:00" in clock
 
 
 def test_standard_input(
@@ -232,7 +248,7 @@ def test_nobody_there(path: Path, capsys: pytest.CaptureFixture[str], is_stale: 
     assert not output.out
     assert output.err == (
         f"cannot connect to {path}: nobody is answering;"
-        " is sixtuple run running, with this socket?\n"
+        " start sixtuple run or name its socket with --socket PATH\n"
     )
 
 
@@ -394,7 +410,7 @@ def test_clients_are_counted(path: Path, start: Start, monkeypatch: pytest.Monke
     waiting = [connect(path) for _ in range(2)]
     for connection in waiting:
         assert connection.recv(1000) == encode(Hello("fw1"))
-    with pytest.raises(UnreachableError, match="2 commands are being answered already"):
+    with pytest.raises(UnreachableError, match="2 clients are connected already"):
         Client(path).hostname()
     for connection in waiting:
         connection.close()
