@@ -185,7 +185,9 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     ]
     if session.tracker:
         facts.append(("tracker stage firewall", session.tracker))
-    facts.append(("end-reason", session.end_reason or "unknown"))
+    # what is noted of a session that lives may still change
+    is_over = session.state == "INIT"
+    facts.append(("end-reason", (is_over and session.end_reason) or "unknown"))
     return facts
 
 

@@ -16,9 +16,9 @@ DEFAULT_ENTRIES = 1000
 _BLOCK_BYTES = 64 << 10
 
 _HEADER = f"""\
-Time                App             From            Src Port          Source
-Rule                Action          To              Dst Port          Destination
-                    Src User        Dst User        End Reason
+Time                App               From            Src Port          Source
+Rule                Action            To              Dst Port          Destination
+                    Src User          Dst User        End Reason
 {"=" * 100}
 """
 
@@ -64,7 +64,7 @@ def _rows(entry: _Entry) -> str:
         ("", entry.srcuser, entry.dstuser, entry.session_end_reason, ""),
     )
     return "".join(
-        f"{first:<19s} {second:<15s} {third:<15s} {fourth:<17s} {fifth}".rstrip() + "\n"
+        f"{first:<19s} {second:<17s} {third:<15s} {fourth:<17s} {fifth}".rstrip() + "\n"
         for first, second, third, fourth, fifth in lines
     )
 

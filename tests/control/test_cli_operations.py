@@ -260,6 +260,14 @@ def test_a_session_that_is_over(firewall: FakeManagement) -> None:
     assert run(firewall, "show session id 42") == DETAIL
 
 
+@pytest.mark.parametrize("state", ["OPENING", "ACTIVE", "DISCARD", "CLOSING", "CLOSED", "FREE"])
+def test_a_live_session_has_no_end_reason_yet(firewall: FakeManagement, state: str) -> None:
+    """Whatever has been noted so far, as after a first FIN."""
+    firewall.sessions = [replace(PING, state=state, end_reason="tcp-fin")]
+    lines = run(firewall, "show session id 42").splitlines()
+    assert lines[-1] == "        end-reason                           : unknown"
+
+
 @pytest.mark.parametrize(
     ("now_ns", "left"),
     [
@@ -791,9 +799,9 @@ def test_help_lists_every_command(firewall: FakeManagement) -> None:
 # ---- show log traffic ----------------------------------------------------------------------------
 
 LOG_HEADER = f"""\
-Time                App             From            Src Port          Source
-Rule                Action          To              Dst Port          Destination
-                    Src User        Dst User        End Reason
+Time                App               From            Src Port          Source
+Rule                Action            To              Dst Port          Destination
+                    Src User          Dst User        End Reason
 {"=" * 100}
 """
 
@@ -820,10 +828,11 @@ def entry(second: int) -> bytes:
 
 
 def shown(second: int) -> str:
+    time = f"2026/01/01 10:00:{second:02d}"
     return f"""\
-2026/01/01 10:00:{second:02d} web-browsing    trust           400{second:02d}             192.0.2.20
-r-web               allow           untrust         80                203.0.113.1
-                                                    tcp-fin
+{time} web-browsing      trust           400{second:02d}             192.0.2.20
+r-web               allow             untrust         80                203.0.113.1
+                                                      tcp-fin
 """
 
 
@@ -850,6 +859,13 @@ def log(tmp_path: Path) -> Path:
 )
 def test_show_log_traffic(log: Path, line: str, seconds: range) -> None:
     assert run(FakeManagement(log), line) == LOG_HEADER + "".join(map(shown, seconds))
+
+
+def test_every_application_name_keeps_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.log"
+    path.write_bytes(entry(1).replace(b"web-browsing", b"insufficient-data") + b"\n")
+    row = run(FakeManagement(path), "show log traffic").splitlines()[4]
+    assert row.index("trust") == LOG_HEADER.index("From")
 
 
 def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
