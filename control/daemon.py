@@ -23,7 +23,14 @@ from control.cli.operations import Operations
 from control.cli.server import CliServer, CliSocketError
 from control.config.compile import compile_snapshot
 from control.config.errors import ConfigError
-from control.config.load import hostname, load_config, static_routes
+from control.config.load import (
+    UnreadableError,
+    hostname,
+    load_config,
+    read_file,
+    shown_name,
+    static_routes,
+)
 from control.config.tree import Tree
 from control.dataplane_client import DataplaneClient
 from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
@@ -97,11 +104,11 @@ def run(options: Options) -> int:
 
 def load(options: Options) -> Running:
     """Reads the configuration file. Raises StartError with everything that is wrong with it."""
-    name = str(options.config)
+    name = shown_name(options.config)
     try:
-        text = options.config.read_bytes()
-    except OSError as error:
-        raise StartError([f"{name}: {error.strerror}"]) from None
+        text = read_file(options.config)
+    except UnreadableError as error:
+        raise StartError([str(error)]) from None
     loaded = load_config(text, name)
     try:
         if loaded.errors:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 
 from control.config import schema
-from control.config.load import load_config
+from control.config.load import UnreadableError, load_config, read_file, shown_name
 from control.config.network import layer3_interfaces
-from control.config.set_syntax import MAX_FILE_BYTES
 
 
 def check_file(path: str | os.PathLike[str]) -> tuple[list[str], int]:
     """Lines to print, and the exit status: 0 valid, 2 not."""
-    name = os.fsdecode(path).encode("unicode_escape").decode()  # harmless to any terminal
+    name = shown_name(path)
     try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) else error
-        return [f"{name}: cannot be read: {reason}"], 2
+        text = read_file(path)
+    except UnreadableError as error:
+        return [str(error)], 2
     config = load_config(text, name)
     lines = [problem.text(name) for problem in config.problems]
     if config.errors:

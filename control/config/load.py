@@ -6,6 +6,7 @@ dataplane.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -13,9 +14,13 @@ from msgspec import Struct
 from control.config import schema
 from control.config.errors import Problem
 from control.config.network import Networks, layer3_interfaces, route_entries
-from control.config.set_syntax import parse
+from control.config.set_syntax import MAX_FILE_BYTES, parse
 from control.config.tree import Tree
 from control.config.validate import validate
+
+
+class UnreadableError(Exception):
+    """The file cannot be read; the message is one line that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,21 @@ class StaticRoute(Struct, frozen=True):
     interface: str | None  # port name
     metric: int
     discard: bool
+
+
+def shown_name(path: str | os.PathLike[str]) -> str:
+    """Of a file, harmless to any terminal."""
+    return os.fsdecode(path).encode("unicode_escape").decode()
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """What load_config takes, or so much of it that it is refused. Raises UnreadableError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableError(f"{shown_name(path)}: cannot be read: {reason}") from None
 
 
 def load_config(text: bytes, name: str) -> LoadedConfig:

@@ -394,7 +394,7 @@ def test_everything_wrong_with_the_configuration_is_said() -> None:
     assert any(f"{CONFIG}:9" in line for line in lines), lines
     assert any(f"{CONFIG}:10" in line for line in lines), lines
     CONFIG.unlink()
-    assert refused() == [f"{CONFIG}: No such file or directory"]
+    assert refused() == [f"{CONFIG}: cannot be read: No such file or directory"]
     assert not STATE.exists()
 
 
