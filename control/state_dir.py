@@ -60,6 +60,11 @@ def prepare(path: Path) -> None:
         raise StateDirError(f"others can write to state directory {path}: chmod 700 it, or {hint}")
 
 
+def no_follow(path: str, flags: int) -> int:
+    """The opener for files in it: a link somebody put there leads nowhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 class Locks:
     """Held until close, or until the process ends."""
 
@@ -84,10 +89,11 @@ class Locks:
 
 
 def _lock_directory(path: Path) -> BinaryIO:
+    file = path / _LOCK
     try:
-        lock = (path / _LOCK).open("ab+")
+        lock = open(file, "ab+", opener=no_follow)
     except OSError as error:
-        raise StateDirError(f"cannot write to state directory {path}: {error.strerror}") from None
+        raise StateDirError(f"cannot write {file}: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -154,10 +154,11 @@ class Supervisor:
     async def _launch(self) -> None:
         command_file = self._directory / state_dir.DATAPLANE_COMMAND
         stderr_file = self._directory / state_dir.DATAPLANE_STDERR
-        self._socket.unlink(missing_ok=True)
-        command_file.write_text(json.dumps(self._command))
         try:
-            with stderr_file.open("wb") as stderr:
+            self._socket.unlink(missing_ok=True)
+            with open(command_file, "w", opener=state_dir.no_follow) as command:
+                json.dump(self._command, command)
+            with open(stderr_file, "wb", opener=state_dir.no_follow) as stderr:
                 child = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
@@ -166,7 +167,8 @@ class Supervisor:
                     start_new_session=True,  # what ends us (a terminal, its ^C) does not end it
                 )
         except OSError as error:
-            raise DataplaneError(f"cannot start the dataplane: {error.strerror}") from None
+            what = f"{error.filename}: {error.strerror}"
+            raise DataplaneError(f"cannot start the dataplane: {what}") from None
         self._process = process = _Process(child.pid, child)
         try:
             async with asyncio.timeout(_START_S):
@@ -194,5 +196,8 @@ class Supervisor:
 
     def _said(self) -> str:
         """The last line it wrote to its standard error."""
-        text = (self._directory / state_dir.DATAPLANE_STDERR).read_text(errors="replace")
+        try:
+            text = (self._directory / state_dir.DATAPLANE_STDERR).read_text(errors="replace")
+        except OSError:
+            return ""
         return next((line for line in reversed(text.splitlines()) if line.strip()), "").strip()

@@ -19,12 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from control.management import Neighbor
 from control.system import hook, links, neighbors, routes, sysctls
 from control.system.errors import KernelError
 from control.system.netlink import KernelRoute, Link, Netlink
+from control.system.remembered import Remembered
 from control.system.routes import StaticRoute
 from dataplane.snapshot import Port
 
@@ -40,8 +39,9 @@ class Kernel:
     def __init__(self, queue: int, directory: Path) -> None:
         """What a successor has to know is kept in the directory."""
         self._queue = queue
-        self._sysctls_file = directory / "sysctls.json"  # values from before the first start
-        self._interfaces_file = directory / "interfaces.json"  # those that have our addresses
+        # Values from before the first start, and the interfaces that have our addresses.
+        self._sysctls = Remembered(directory / "sysctls.json", dict[str, str], {})
+        self._interfaces = Remembered(directory / "interfaces.json", list[str], [])
         self._ports: tuple[Port, ...] = ()
         self._static_routes: tuple[StaticRoute, ...] = ()
         self._indices: dict[int, str] = {}  # of the links as they were configured
@@ -55,12 +55,13 @@ class Kernel:
         """
         with self._open_turn(), Netlink() as netlink:
             interfaces = [port.interface for port in ports]
-            gone = set(self._remembered()).difference(interfaces)
-            self._ports, self._static_routes = ports, static_routes
+            gone = sorted(set(self._interfaces.get()).difference(interfaces))
+            self._interfaces.set([*interfaces, *gone])  # nothing is touched that is not written
             try:
                 links.release(netlink, gone)
-                self._interfaces_file.write_bytes(msgspec.json.encode(interfaces))
+                self._interfaces.set(interfaces)
                 hook.install({port.interface: port.zone for port in ports}, self._queue)
+                self._ports, self._static_routes = ports, static_routes
                 self._configure(netlink)
             except OSError as error:
                 raise KernelError(error.strerror or str(error)) from error
@@ -120,7 +121,7 @@ class Kernel:
     def _configure(self, netlink: Netlink) -> None:
         indices = links.indices(self._ports, netlink.links())
         found = [port for port in self._ports if port.name in indices.values()]
-        sysctls.apply(found, self._sysctls_file)
+        sysctls.apply(found, self._sysctls)
         links.configure(netlink, found)
         self._indices = indices
 
@@ -130,21 +131,14 @@ class Kernel:
         ports = links.indices(self._ports, present)
         return KernelState(ports, present, table, todo.refused), todo
 
-    def _remembered(self) -> list[str]:
-        """The interfaces configured last, by us or before a crash."""
-        try:
-            return msgspec.json.decode(self._interfaces_file.read_bytes(), type=list[str])
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return []
-
     def _release_all(self) -> None:
         try:
             with Netlink() as netlink:
                 routes.carry_out(netlink, routes.plan([], [], netlink.routes()))
-                links.release(netlink, self._remembered())
-                self._interfaces_file.unlink(missing_ok=True)
+                links.release(netlink, self._interfaces.get())
+                self._interfaces.forget()
         except OSError as error:
             raise KernelError(error.strerror or str(error)) from error
 
     def _restore_sysctls(self) -> None:
-        sysctls.restore(self._sysctls_file)
+        sysctls.restore(self._sysctls)

@@ -1,7 +1,7 @@
 """Kernel switches (/proc/sys/net) the firewall needs on its ports, and forwarding.
 
 Everything but forwarding is put back when the firewall stops, to what it was before the first
-start; the values of that time are kept in a file, so that they survive a crash. Forwarding is
+start; the values of that time are remembered, so that they survive a crash. Forwarding is
 switched on when the hook is in place and off before it goes: a stopped firewall forwards nothing.
 """
 
@@ -9,9 +9,8 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from control.system.errors import KernelError
+from control.system.remembered import Remembered
 from dataplane.snapshot import Port
 
 _ROOT = Path("/proc/sys")
@@ -45,23 +44,23 @@ def has_ipv6() -> bool:
     return _IPV6.is_dir()
 
 
-def apply(ports: Iterable[Port], saved: Path) -> None:
-    """Sets the switches for the ports and reads them back; the file gets the values of before."""
-    before = _load(saved)
+def apply(ports: Iterable[Port], saved: Remembered[dict[str, str]]) -> None:
+    """Sets the switches for the ports and reads them back; `saved` gets the values of before."""
+    before = saved.get()
     wanted = _wanted(ports)
     new = {name: _read(name) for name in wanted if name not in before}
     if new:
-        saved.write_bytes(msgspec.json.encode(before | new))
+        saved.set(before | new)
     for name, value in wanted.items():
         _set(name, value)
 
 
-def restore(saved: Path) -> None:
+def restore(saved: Remembered[dict[str, str]]) -> None:
     """Puts back what apply changed. Interfaces that are gone have nothing to put back."""
-    for name, value in _load(saved).items():
+    for name, value in saved.get().items():
         with contextlib.suppress(OSError):
             (_ROOT / name).write_text(value)
-    saved.unlink(missing_ok=True)
+    saved.forget()
 
 
 def set_forwarding(on: bool) -> None:
@@ -88,13 +87,6 @@ def _wanted(ports: Iterable[Port]) -> dict[str, str]:
             if port.ipv6:
                 wanted[f"{ipv6}/disable_ipv6"] = "0"
     return wanted
-
-
-def _load(saved: Path) -> dict[str, str]:
-    try:
-        return msgspec.json.decode(saved.read_bytes(), type=dict[str, str])
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return {}  # the first start, or a file cut off by a crash
 
 
 def _read(name: str) -> str:

@@ -379,6 +379,37 @@ def test_routes_that_come_late_are_told_anew() -> None:
     assert firewall.end() == 0
 
 
+@in_namespace
+def test_without_its_state_directory_it_still_cleans_up() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    run(f"rm -rf {STATE}")
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old configuration stays" in firewall.err(), "refused")
+    assert f"{STATE}/interfaces.json: No such file or directory" in firewall.err()
+    assert is_open()
+    assert firewall.end() == 0
+    assert is_closed()
+    assert run("ip addr show scope global; ip route") == ""
+    assert run("cat /proc/sys/net/ipv4/conf/eth1/accept_local") == "0\n"
+    assert not is_alive(pid)
+
+
+@in_namespace
+def test_without_its_state_directory_a_dataplane_that_died_is_reported() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    run(f"rm -rf {STATE}")
+    os.kill(pid, signal.SIGKILL)
+    message = f"cannot start the dataplane: {STATE}/dataplane.json: No such file or directory"
+    wait_until(lambda: message in firewall.err(), "reported")
+    assert firewall.end() == 0
+    assert "Traceback" not in firewall.err()
+    assert is_closed()
+
+
 # ---- starts that are refused ---------------------------------------------------------------------
 
 

@@ -61,6 +61,15 @@ def test_refused(tmp_path: Path) -> None:
         assert str(error.value) == message
 
 
+def test_a_link_for_a_lock_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (tmp_path / "lock").symlink_to(target)
+    with pytest.raises(StateDirError) as error:
+        Locks(tmp_path)
+    assert str(error.value) == f"cannot write {tmp_path}/lock: Too many levels of symbolic links"
+    assert not target.exists()
+
+
 HOLD = "import sys; from control.state_dir import Locks; from pathlib import Path; "
 HOLD += "lock = Locks(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
 

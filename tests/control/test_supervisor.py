@@ -171,7 +171,9 @@ def test_a_program_that_is_not_there(bench: Bench) -> None:
     async def test() -> None:
         client = DataplaneClient(bench.directory / "dataplane.sock")
         supervisor = Supervisor(bench.directory, client, io="x", queue=1, program=("/nowhere/x",))
-        with pytest.raises(DataplaneError, match=r"^cannot start the dataplane: No such file"):
+        with pytest.raises(
+            DataplaneError, match=r"^cannot start the dataplane: /nowhere/x: No such file"
+        ):
             await supervisor.start()
 
     check(test)
