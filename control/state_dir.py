@@ -91,7 +91,7 @@ class Locks:
 def _lock_directory(path: Path) -> BinaryIO:
     file = path / _LOCK
     try:
-        lock = open(file, "ab+", opener=no_follow)
+        lock = open(file, "ab+", opener=no_follow)  # noqa: SIM115 - held until close
     except OSError as error:
         raise StateDirError(f"cannot write {file}: {error.strerror}") from None
     try:
