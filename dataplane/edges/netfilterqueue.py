@@ -20,6 +20,7 @@ from native import MAX_BURST, Packet, Verdict, VerdictAction
 
 QUEUE_PACKETS = 4096  # the kernel holds this many, then drops (fail closed)
 SOCKET_BUFFER_BYTES = 4 << 20
+MESSAGE_BYTES = 8192  # more than a packet of 4,016 bytes and all that can be said about it
 IPV6_HDRINCL = 36  # linux/in6.h; Python has no name for it
 
 
@@ -30,11 +31,13 @@ class _BoundedReader:
         self._queue = queue
         self.left = 0
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, _size: int) -> bytes:
         if not self.left:
             raise BlockingIOError(errno.EAGAIN, "burst is full")
         self.left -= 1
-        return self._queue.recv(size, socket.MSG_DONTWAIT)
+        # the package's own size is too small for its longest packet with a time beside it; a
+        # message cut off would be no packet, and stay in the queue for ever
+        return self._queue.recv(MESSAGE_BYTES, socket.MSG_DONTWAIT)
 
 
 class NetfilterQueueEdge:

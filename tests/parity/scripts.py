@@ -53,6 +53,7 @@ from tests.support.packets import (
     tcp,
     udp,
 )
+from tests.support.wires import CHECKSUM_AT, MTU, checksum, layer4
 
 # ---- the configuration: a port for every action --------------------------------------------------
 
@@ -85,7 +86,6 @@ _DMZ_WITHOUT_ZONE = replace(
     ports=tuple(replace(port, zone="") if port.name == DMZ else port for port in CONFIG.ports),
 )
 
-LINK_MTU = 9000
 USUAL_MTU = 1500
 
 
@@ -151,22 +151,14 @@ def _patched(packet: bytes, at: int, new: bytes) -> bytes:
     packet = packet[:at] + new + packet[at + len(new) :]
     if packet[0] >> 4 == 4:
         header = packet[:10] + b"\0\0" + packet[12:20]
-        packet = packet[:10] + ip_checksum(header) + packet[12:]
+        packet = packet[:10] + checksum(header) + packet[12:]
     return packet
-
-
-def ip_checksum(header: bytes) -> bytes:
-    """Of a header in which it is zero."""
-    total = sum(int.from_bytes(header[at : at + 2]) for at in range(0, len(header), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return (total ^ 0xFFFF).to_bytes(2)
 
 
 def _spoiled(packet: bytes) -> bytes:
     """With a layer 4 checksum that is wrong."""
-    start, protocol = (20, packet[9]) if packet[0] >> 4 == 4 else (40, packet[6])
-    at = start + {_TCP: 16, _UDP: 6}.get(protocol, 2)
+    start, protocol = layer4(packet)
+    at = start + CHECKSUM_AT.get(protocol, 2)
     return packet[:at] + bytes([packet[at] ^ 0x5A]) + packet[at + 1 :]
 
 
@@ -258,10 +250,11 @@ def _udp_scripts(family: int) -> Iterator[Script]:
     header = len(udp(family, payload=b""))
     ask, answer = udp(family), udp(family, back=True)
     yield Script("question and answer", _both(ask, answer, ask))
-    yield Script(f"{USUAL_MTU} bytes", _both(udp(family, payload=bytes(USUAL_MTU - header))))
+    for size in (USUAL_MTU, 4016):
+        yield Script(f"{size} bytes", _both(udp(family, payload=bytes(size - header))))
     yield Script(
-        f"{LINK_MTU} bytes",
-        _both(udp(family, payload=bytes(LINK_MTU - header))),
+        f"{MTU} bytes",
+        _both(udp(family, payload=bytes(MTU - header))),
         difference=Difference(
             "the NetfilterQueue package reads 4,016 bytes of a packet",
             counters={"pkt_recv": 1, "flow_parse_ip_len": 1},

@@ -1,7 +1,6 @@
-"""A dataplane process on a real queue, and the wires at its ports (inside.py draws them)."""
+"""A dataplane process on a real queue, and the wires at its ports ."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -19,10 +18,10 @@ import msgspec
 from dataplane import messages
 from dataplane.snapshot import Snapshot
 from native import COUNTERS
-from tests.parity.inside import PORTS, QUEUE
 from tests.parity.reference import Outcome, moved
 from tests.parity.scripts import LAST, LAST_PAYLOAD, Script, Sent
 from tests.support.packets import UNTRUST, routes
+from tests.support.wires import QUEUE, Wire, receive_wires
 from vm.namespaces import environment
 from vm.waiting import wait_until
 
@@ -105,58 +104,6 @@ class Dataplane:
         self._socket.close()
 
 
-class Wire:
-    """The far end of a port."""
-
-    def __init__(self, raw: socket.socket, port_address: str) -> None:
-        self._raw = raw
-        raw.setblocking(False)
-        self._header = bytes.fromhex(port_address.replace(":", "")) + b"\2\0\0\0\0\1"
-        self._seen: list[bytes] = []
-
-    def send(self, packet: bytes) -> None:
-        is_v6 = packet[0] >> 4 == 6
-        self._raw.send(self._header + (b"\x86\xdd" if is_v6 else b"\x08\0") + packet)
-
-    def seen(self) -> list[bytes]:
-        """IP packets that came out of the port since the last `forget`."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                frame, (_, _, kind, *_) = self._raw.recvfrom(1 << 17)
-                packet = frame[14:]
-                if kind != socket.PACKET_OUTGOING and frame[12:14] in (b"\x08\0", b"\x86\xdd"):
-                    self._seen.append(packet)
-        return [packet for packet in self._seen if not _is_of_the_kernel(packet)]
-
-    def forget(self) -> None:
-        self.seen()
-        self._seen.clear()
-
-    def await_last(self) -> None:
-        """Waits for LAST, and takes it away."""
-
-        def last() -> list[bytes]:
-            return [packet for packet in self.seen() if packet.endswith(LAST_PAYLOAD)]
-
-        wait_until(lambda: bool(last()), "LAST comes out", seconds=_DECIDED_WITHIN_S)
-        self._seen.remove(last()[0])
-
-    def close(self) -> None:
-        self._raw.close()
-
-
-_OWN = [socket.inet_aton(f"{network}.1") for network in ("192.0.2", "198.51.100", "203.0.113")]
-_OWN6 = [socket.inet_pton(socket.AF_INET6, f"2001:db8:{number}::1") for number in PORTS.values()]
-
-
-def _is_of_the_kernel(packet: bytes) -> bool:
-    """What the firewall host says in its own name: neighbour discovery, ICMP errors."""
-    if packet[0] >> 4 == 4:
-        return packet[12:16] in _OWN
-    source = packet[8:24]
-    return source in _OWN6 or source[0] == 0xFE or not any(source)
-
-
 class Site:
     """A running one. As a context manager it is ended at the end."""
 
@@ -182,14 +129,8 @@ class Site:
             self._dataplane: Dataplane | None = None
             try:
                 there.close()
-                said, descriptors, *_ = socket.recv_fds(here, 4096, len(PORTS))
-                assert said, "the site could not be built"
-                self._wires = {
-                    port: Wire(socket.socket(fileno=descriptor), address)
-                    for port, descriptor, address in zip(
-                        PORTS, descriptors, json.loads(said), strict=True
-                    )
-                }
+                self._wires = receive_wires(here)
+                assert self._wires, "the site could not be built"
                 self._connect(directory / "socket")
             except BaseException:
                 self.close()
@@ -232,21 +173,27 @@ class Site:
         self._process.wait()
         self._folder.cleanup()
 
-    def play(self, script: Script, wanted: Outcome) -> Outcome:
+    def play(self, script: Script, wanted: Outcome, *, unfinished: bool = False) -> Outcome:
         """Sends a script's packets and says what became of them.
 
-        `wanted` is only what is waited for: what has not come after a while does not come.
+        `unfinished` leaves their checksums so (they have to be TCP or UDP then). `wanted` is only
+        what is waited for: what has not come after a while does not come.
         """
         self.dataplane.clear_sessions()
         self.dataplane.configure(script.config)
         before = self.dataplane.counters()
         for wire in self._wires.values():
             wire.forget()
+
+        def send(sent: Sent) -> None:
+            wire = self._wires[sent.port]
+            (wire.send_unfinished if unfinished else wire.send)(sent.packet)
+
         queued = wanted.counters.get("pkt_recv", 0)
         if script.together:
             with self.dataplane.stopped():
                 for sent in script.packets:
-                    self._send(sent)
+                    send(sent)
                 wait_until(
                     lambda: self.dataplane.waiting() == queued,
                     f"{queued} packets in the queue",
@@ -254,28 +201,32 @@ class Site:
                 )
             self._await_decisions(before, queued)
         for number, sent in enumerate(() if script.together else script.packets, 1):
-            self._send(sent)
+            send(sent)
             self._await_decisions(before, min(number, queued))
-        self._send(LAST)
+        self._wires[LAST.port].send(LAST.packet)
         self._await_decisions(before, queued + 1)
         self._await_packets({port: len(packets) for port, packets in wanted.out.items()})
         counters = moved(before, self.dataplane.counters())
-        out = {port: wire.seen() for port, wire in self._wires.items()}
+        out = {port: wire.packets() for port, wire in self._wires.items()}
+        out[UNTRUST] = [packet for packet in out[UNTRUST] if packet != self._last()]
         return Outcome(
             moved(_OF_LAST, counters), {port: packets for port, packets in out.items() if packets}
         )
 
-    def _send(self, sent: Sent) -> None:
-        self._wires[sent.port].send(sent.packet)
+    def _last(self) -> bytes | None:
+        """LAST, once it has come out."""
+        out = self._wires[UNTRUST].packets()
+        return next((packet for packet in out if packet.endswith(LAST_PAYLOAD)), None)
 
     def _await_packets(self, wanted: dict[str, int]) -> None:
-        """Waits for so many packets out of each port and LAST, which is no more to be seen then."""
+        """Waits for LAST, and for so many packets out of each port besides."""
 
         def are_out() -> bool:
-            seen = {port: wire.seen() for port, wire in self._wires.items()}
-            return all(len(packets) >= wanted.get(port, 0) for port, packets in seen.items())
+            seen = {port: len(wire.packets()) for port, wire in self._wires.items()}
+            seen[UNTRUST] -= 1
+            return all(seen[port] >= number for port, number in wanted.items())
 
-        self._wires[UNTRUST].await_last()
+        wait_until(lambda: self._last() is not None, "LAST comes out", seconds=_DECIDED_WITHIN_S)
         with contextlib.suppress(TimeoutError):
             wait_until(are_out, "what should come out", seconds=_DECIDED_WITHIN_S)
 
