@@ -44,7 +44,7 @@ class Kernel:
         self._interfaces = Remembered(directory / "interfaces.json", list[str], [])
         self._ports: tuple[Port, ...] = ()
         self._static_routes: tuple[StaticRoute, ...] = ()
-        self._indices: dict[int, str] = {}  # of the links as they were configured
+        self._configured: dict[int, Port] = {}  # by the index of the link it was done to
         self._is_closed = False
         self._turn = threading.Lock()
 
@@ -95,7 +95,7 @@ class Kernel:
         routes that went with a link are put back."""
         with self._open_turn(), Netlink() as netlink:
             state, todo = self._read(netlink)
-            if state.ports != self._indices:
+            if state.ports != {index: port.name for index, port in self._configured.items()}:
                 self._configure(netlink)
                 state, todo = self._read(netlink)
             if not todo.is_empty:
@@ -119,11 +119,14 @@ class Kernel:
             yield
 
     def _configure(self, netlink: Netlink) -> None:
+        ports = {port.name: port for port in self._ports}
         indices = links.indices(self._ports, netlink.links())
-        found = [port for port in self._ports if port.name in indices.values()]
-        sysctls.apply(found, self._sysctls)
-        links.configure(netlink, found)
-        self._indices = indices
+        found = {index: ports[name] for index, name in indices.items()}
+        lost = {index: port for index, port in self._configured.items() if index not in found}
+        links.take_back(netlink, lost)  # a link of another name now has no rule of the hook
+        sysctls.apply(found.values(), self._sysctls)
+        links.configure(netlink, found.values())
+        self._configured = found
 
     def _read(self, netlink: Netlink) -> tuple[KernelState, routes.Plan]:
         present, table = netlink.links(), netlink.routes()
@@ -135,6 +138,7 @@ class Kernel:
         try:
             with Netlink() as netlink:
                 routes.carry_out(netlink, routes.plan([], [], netlink.routes()))
+                links.take_back(netlink, self._configured)
                 links.release(netlink, self._interfaces.get())
                 self._interfaces.forget()
         except OSError as error:

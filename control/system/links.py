@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from control.management import InterfaceStatus
 from control.system.netlink import Address, Link, Netlink
@@ -78,6 +78,18 @@ def release(netlink: Netlink, interfaces: Collection[str]) -> None:
     released = {link.ifindex for link in netlink.links() if link.name in interfaces}
     for address in netlink.addresses():
         if address.ifindex in released and not address.is_link_local:
+            _delete(netlink, address)
+
+
+def take_back(netlink: Netlink, configured: Mapping[int, Port]) -> None:
+    """Takes our addresses, and no others, off links that were configured, by index."""
+    ours = [
+        Address(ifindex, ipaddress.ip_interface(text))
+        for ifindex, port in configured.items()
+        for text in port.addresses
+    ]
+    for address in netlink.addresses():
+        if address in ours:
             _delete(netlink, address)
 
 

@@ -124,6 +124,28 @@ def test_what_went_with_a_link_comes_back() -> None:
 
 
 @in_namespace
+def test_a_link_that_is_renamed_loses_our_addresses() -> None:
+    """It is behind a port no more and has no rule that sends its packets to the queue."""
+    cable("eth1", "eth2")
+    kernel = Kernel(7, RUN)
+    kernel.configure(PORTS, ROUTES)
+    run("ip link set eth1 down; ip link set eth1 name other; ip link set other up")
+    run("ip addr add 203.0.113.1/24 dev other")  # somebody else's
+    assert list(kernel.look().ports.values()) == ["ethernet1/2"]
+    shown = run("ip addr show dev other scope global")
+    assert [one for one in ("192.0.2.1", "2001:db8::1", "203.0.113.1") if one in shown] == [
+        "203.0.113.1"
+    ], shown
+    assert "198.51.100.1/24" in run("ip addr show dev eth2")
+    run("ip link add eth1 type veth peer name spare")
+    kernel.look()
+    assert "192.0.2.1/24" in run("ip addr show dev eth1")
+    run("ip link set eth2 down; ip link set eth2 name last; ip link set last up")
+    assert kernel.close() == []
+    assert "198.51.100.1" not in run("ip addr show dev last")
+
+
+@in_namespace
 def test_after_close_nothing_opens_it_again() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
