@@ -177,6 +177,7 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
         self._state = KernelState({}, [], [], [])
+        self._gone: set[str] = set()  # ports without their link
         self._fib: tuple[Route, ...] = ()
         self._is_configured = False  # the dataplane, with self._config
         self._told_routes: tuple[Route, ...] | None = None
@@ -374,6 +375,7 @@ class Daemon:
         for line in state.refused:
             if line not in self._state.refused:
                 LOG.warning("%s", line)
+        self._report_links(state)
         self._state = state
         now_s = asyncio.get_running_loop().time()
         since_s = self._learned_since_s
@@ -384,6 +386,19 @@ class Daemon:
         if routes != self._fib:
             self._fib = routes
             self._is_behind.set()
+
+    def _report_links(self, state: KernelState) -> None:
+        """What became of the ports' links since the last look."""
+        interfaces = {port.name: port.interface for port in self._config.snapshot.ports}
+        before, now = self._state.ports.items(), state.ports.items()
+        for _, name in sorted(before - now):
+            if name in interfaces:  # else the configuration has given it up
+                LOG.warning("%s (%s) is gone", name, interfaces[name])
+                self._gone.add(name)
+        self._gone &= interfaces.keys()
+        for name in sorted(self._gone.intersection(state.ports.values())):
+            LOG.warning("%s (%s) is back", name, interfaces[name])
+            self._gone.remove(name)
 
     async def _see_neighbors(self, neighbors: list[Neighbor]) -> None:
         self._neighbors = neighbors

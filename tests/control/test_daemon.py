@@ -380,6 +380,26 @@ def test_routes_that_come_late_are_told_anew() -> None:
 
 
 @in_namespace
+def test_a_link_that_vanishes_and_comes_back_is_reported() -> None:
+    setup()
+    firewall = Firewall().ready()
+    run("ip link del eth2")
+    wait_until(lambda: "WARNING ethernet1/2 (eth2) is gone\n" in firewall.err(), "gone")
+    cable("eth2")
+    wait_until(lambda: "WARNING ethernet1/2 (eth2) is back\n" in firewall.err(), "back")
+    wait_until(lambda: "198.51.100.1/24" in run("ip addr show dev eth2"), "configured")
+    CONFIG.write_text(
+        "set network interface ethernet ethernet1/1 layer3 ip 192.0.2.1/24\n"
+        "set zone trust network layer3 ethernet1/1\n"
+    )
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"{CONFIG} loaded" in firewall.err(), "reloaded")
+    assert firewall.end() == 0
+    assert firewall.err().count("(eth2)") == 2, firewall.err()  # a port that was given up is none
+    assert "(eth1)" not in firewall.err()
+
+
+@in_namespace
 def test_without_its_state_directory_it_still_cleans_up() -> None:
     setup()
     firewall = Firewall().ready()
