@@ -26,10 +26,7 @@ class NfqueueEdge:
         try:
             self._queue = Nfqueue(queue_number, engine.native)
         except NfqueueError as error:
-            raise EdgeError(
-                f"queue {queue_number}: {error} (it needs CAP_NET_ADMIN and CAP_NET_RAW: run as "
-                "root; and a kernel with nfnetlink_queue)"
-            ) from error
+            raise EdgeError(f"queue {queue_number}: {error}") from error
         self._thread = threading.Thread(target=self._run, name="nfqueue", daemon=True)
         self._thread.start()
 

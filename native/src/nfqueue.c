@@ -286,13 +286,23 @@ static int configure(struct nfqueue *q, struct nlmsghdr *message)
     }
 }
 
-static int bind_queue(struct nfqueue *q)
+static int send_command(struct nfqueue *q, uint8_t number)
 {
     uint8_t buffer[CONFIG_BYTES] = {0};
     struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_CONFIG, NLM_F_ACK);
-    struct nfqnl_msg_config_cmd command = {.command = NFQNL_CFG_CMD_BIND};
+    struct nfqnl_msg_config_cmd command = {.command = number};
     mnl_attr_put(message, NFQA_CFG_CMD, sizeof command, &command);
     return configure(q, message);
+}
+
+/* 0 or -errno, -EBUSY where somebody else has the queue. */
+static int bind_queue(struct nfqueue *q)
+{
+    int refused = send_command(q, NFQNL_CFG_CMD_BIND);
+    /* the kernel says EPERM then, too; a command without any effect tells who may not from who comes too late */
+    if (refused == -EPERM && send_command(q, NFQNL_CFG_CMD_PF_BIND) == 0)
+        return -EBUSY;
+    return refused;
 }
 
 static struct nlmsghdr *flags_message(struct nfqueue *q, void *buffer, bool fail_open, uint16_t flags)
@@ -354,13 +364,28 @@ static const char *open_socket(struct nfqueue *q, const struct nfqueue_params *p
         refused = set_up_queue(q, params);
     if (refused) {
         errno = -refused;
-        return refused == -EBUSY ? "the queue, which another program holds (choose another with --queue)" : "the queue";
+        return "the queue";
     }
     q->raw4 = raw_socket(AF_INET);
     q->raw6 = raw_socket(AF_INET6);
     if (q->raw4 < 0 || (q->raw6 < 0 && errno != EAFNOSUPPORT))
         return "raw sockets";
     return NULL;
+}
+
+static const char *advice(int error)
+{
+    switch (error) {
+    case EBUSY:
+        return " (another program holds it: choose another with --queue)";
+    case EPERM:
+        return " (CAP_NET_ADMIN and CAP_NET_RAW are needed: run as root)";
+    case EINVAL:
+    case EPROTONOSUPPORT:
+        return " (the kernel has to have nfnetlink_queue)";
+    default:
+        return "";
+    }
 }
 
 struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine *engine, char *error)
@@ -383,7 +408,7 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
     if (q->buffers != MAP_FAILED && q->bell >= 0 && q->wake >= 0 && q->map)
         failed = open_socket(q, params);
     if (failed) {
-        snprintf(error, ERROR_BYTES, "cannot have %s: %s", failed, strerror(errno));
+        snprintf(error, ERROR_BYTES, "cannot have %s: %s%s", failed, strerror(errno), advice(errno));
         nfqueue_close(q);
         return NULL;
     }

@@ -14,7 +14,7 @@ from tests.parity.reference import COOKED, COOKED2, ETHERNET, NULL, RAW_IP, Outc
 from tests.parity.scripts import SCRIPTS, Script
 from tests.parity.site import Site
 from tests.support.packets import FAMILIES
-from tests.support.wires import checksum, finished
+from tests.support.wires import finished, forwarded
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -26,14 +26,6 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 def without_padding(packet: bytes) -> bytes:
     is_v4 = packet[0] >> 4 == 4
     return packet[: int.from_bytes(packet[2:4]) if is_v4 else 40 + int.from_bytes(packet[4:6])]
-
-
-def forwarded(packet: bytes) -> bytes:
-    """What the kernel makes of a packet that was accepted: one hop less."""
-    if packet[0] >> 4 == 6:
-        return packet[:7] + bytes([packet[7] - 1]) + packet[8:]
-    header = packet[:8] + bytes([packet[8] - 1, packet[9], 0, 0]) + packet[12 : packet[0] % 16 * 4]
-    return header[:10] + checksum(header) + header[12:] + packet[len(header) :]
 
 
 def flow_by_flow(packets: list[bytes]) -> list[bytes]:

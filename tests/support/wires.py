@@ -17,7 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def _main(descriptor: str, addresses: str) -> None:
         socket.send_fds(to, [addresses.encode()], [wire.fileno() for wire in wires])
 
 
-# ---- checksums -----------------------------------------------------------------------------------
+# ---- packets -----------------------------------------------------------------------------------
 
 
 def layer4(packet: bytes) -> tuple[int, int]:
@@ -146,6 +146,14 @@ def finished(packet: bytes) -> bytes:
     zeroed = packet[start:at] + b"\0\0" + packet[at + 2 :]
     total = checksum(_pseudo_header(packet) + zeroed)
     return packet[:at] + total + packet[at + 2 :]
+
+
+def forwarded(packet: bytes) -> bytes:
+    """What the kernel makes of a packet that was accepted: one hop less."""
+    if packet[0] >> 4 == 6:
+        return packet[:7] + bytes([packet[7] - 1]) + packet[8:]
+    header = packet[:8] + bytes([packet[8] - 1, packet[9], 0, 0]) + packet[12 : packet[0] % 16 * 4]
+    return header[:10] + checksum(header) + header[12:] + packet[len(header) :]
 
 
 # ---- the wires -----------------------------------------------------------------------------------
@@ -232,12 +240,17 @@ def receive_wires(over: socket.socket) -> dict[str, Wire]:
     }
 
 
-def open_wires(addresses: Sequence[str]) -> dict[str, Wire]:
-    """For the process that has built the network itself."""
+@contextlib.contextmanager
+def wired_firewall() -> Iterator[dict[str, Wire]]:
+    """The wires of a network that is built in the namespace this process is in."""
+    addresses = build_network(Path("/run"))
     here, there = socket.socketpair()
     with here, there:
         send_sockets(there.fileno(), addresses)
-        return receive_wires(here)
+        wires = receive_wires(here)
+    yield wires
+    for wire in wires.values():
+        wire.close()
 
 
 if __name__ == "__main__":
