@@ -288,7 +288,10 @@ class Daemon:
             self._config = config
             self._is_configured = True
             await asyncio.to_thread(
-                self._kernel.configure, config.snapshot.ports, config.static_routes
+                self._kernel.configure,
+                config.snapshot.ports,
+                config.static_routes,
+                fail_open=config.snapshot.fail_open,
             )
 
     async def _reload_when_wanted(self) -> None:
@@ -321,7 +324,10 @@ class Daemon:
             await self._forget_told()
             try:
                 await asyncio.to_thread(
-                    self._kernel.configure, old.snapshot.ports, old.static_routes
+                    self._kernel.configure,
+                    old.snapshot.ports,
+                    old.static_routes,
+                    fail_open=old.snapshot.fail_open,
                 )
             except KernelError as error:
                 LOG.error("%s", error)

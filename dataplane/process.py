@@ -219,6 +219,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop
     logging.basicConfig(format="dataplane: %(message)s", level=logging.INFO)
     now_ns = time.monotonic_ns()
     try:

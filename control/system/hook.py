@@ -48,19 +48,21 @@ def missing_tools() -> list[str]:
     return [name for name in needed if not shutil.which(name, path=_SEARCH_PATH)]
 
 
-def install(zones: Mapping[str, str], queue: int) -> None:
+def install(zones: Mapping[str, str], queue: int, *, fail_open: bool = False) -> None:
     """Puts the hook in place for exactly these interfaces, whatever was there of it before.
 
-    `zones` says the zone of each; nothing leaves by an interface whose zone is "".
+    `zones` says the zone of each; nothing leaves by an interface whose zone is "". With fail_open
+    packets without a mark leave by every other: those that passed a full queue unseen.
 
     Where all is in place nothing is touched. An interface that leaves is closed for forwarding
     before it loses its queue rule, one that enters is opened after it got one.
     """
-    raw, guard, host = _raw(zones, queue), _guard(zones), _host(zones)
+    raw, guard, host = _raw(zones, queue), _guard(zones, fail_open), _host(zones)
     for tool in _families():
         present = _save(tool)
         if not all(_is_in_place(table, present) for table in (raw, guard, host)):
-            staying = _guard({name: zones[name] for name in zones if _is_open(name, present)})
+            open_by_now = {name: zones[name] for name in zones if _is_open(name, present)}
+            staying = _guard(open_by_now, fail_open)
             script = (
                 _script(staying, _move_jump(staying, present))
                 + _script(host, _move_jump(host, present))
@@ -75,7 +77,7 @@ def remove() -> None:
     for tool in _families():
         present = _save(tool)
         script = ""
-        for table in (_raw({}, 0), _guard({}), _host({})):
+        for table in (_raw({}, 0), _guard({}, False), _host({})):
             lines = present.get(table.name, [])
             chains = [chain for chain in table.chains if _is_declared(chain, lines)]
             if chains:
@@ -95,13 +97,14 @@ def _raw(zones: Mapping[str, str], queue: int) -> _Table:
     return _Table("raw", "PREROUTING", (CHAIN,), tuple(rules))
 
 
-def _guard(zones: Mapping[str, str]) -> _Table:
+def _guard(zones: Mapping[str, str], fail_open: bool) -> _Table:
     # "Go to" makes the RETURN leave both chains.
     inward = (f"-A {CHAIN} -i {name} -g {_CHAIN_OUT}" for name in zones)
     outward = (
-        f"-A {_CHAIN_OUT} -o {name} -m mark --mark {_matched(marks.of_zone(zone))} -j RETURN"
+        f"-A {_CHAIN_OUT} -o {name} -m mark --mark {_matched(mark)} -j RETURN"
         for name, zone in zones.items()
         if zone
+        for mark in (marks.of_zone(zone), *([0] if fail_open else []))
     )
     rules = (*inward, f"-A {CHAIN} -j DROP", *outward, f"-A {_CHAIN_OUT} -j DROP")
     return _Table("mangle", "FORWARD", (CHAIN, _CHAIN_OUT), rules)

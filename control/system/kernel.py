@@ -48,10 +48,17 @@ class Kernel:
         self._is_closed = False
         self._turn = threading.Lock()
 
-    def configure(self, ports: tuple[Port, ...], static_routes: tuple[StaticRoute, ...]) -> None:
+    def configure(
+        self,
+        ports: tuple[Port, ...],
+        static_routes: tuple[StaticRoute, ...],
+        *,
+        fail_open: bool = False,
+    ) -> None:
         """Brings hook, links, addresses and sysctls into this state. Raises KernelError.
 
-        Static routes follow with the next look.
+        Static routes follow with the next look. With fail_open, packets that passed a full queue
+        unseen may leave by any port.
         """
         with self._open_turn(), Netlink() as netlink:
             interfaces = [port.interface for port in ports]
@@ -60,7 +67,8 @@ class Kernel:
             try:
                 links.release(netlink, gone)
                 self._interfaces.set(interfaces)
-                hook.install({port.interface: port.zone for port in ports}, self._queue)
+                zones = {port.interface: port.zone for port in ports}
+                hook.install(zones, self._queue, fail_open=fail_open)
                 self._ports, self._static_routes = ports, static_routes
                 self._configure(netlink)
             except OSError as error:

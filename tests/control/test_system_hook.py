@@ -251,6 +251,21 @@ def test_what_is_marked_for_another_zone_does_not_leave(target: str) -> None:
     assert listener.packets
 
 
+@pytest.mark.parametrize("fail_open", [False, True])
+@in_namespace
+def test_what_passed_a_full_queue_has_no_mark(fail_open: bool) -> None:
+    hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
+    for tool in TOOLS:
+        unmarked = [rule for rule in saved(tool) if "--mark 0x0/0xffffff00" in rule]
+        assert len(unmarked) == (2 if fail_open else 0)
+    before = {tool: saved(tool) for tool in TOOLS}
+    hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
+    assert before == {tool: saved(tool) for tool in TOOLS}
+    hook.install(ports("eth1", "eth2"), 7)
+    for tool in TOOLS:
+        assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
+
+
 @pytest.mark.parametrize("target", ["10.0.1.1", "2001:db8:1::1"])
 @in_namespace
 def test_the_machine_itself_is_not_reached_by_a_port(target: str) -> None:

@@ -178,7 +178,7 @@ def test_known_sessions_flow_while_the_slowpath_hangs() -> None:
 @pytest.mark.parametrize("fail_open", [False, True])
 @in_namespace
 def test_what_a_full_queue_does(fail_open: bool) -> None:
-    with wired_firewall() as wires:
+    with wired_firewall(fail_open=True) as wires:
         queue = Nfqueue(QUEUE, None, mode="accept", queue_packets=8, fail_open=fail_open)
         for setting in (fail_open, not fail_open, fail_open):
             queue.set_fail_open(setting)
@@ -201,7 +201,7 @@ def test_what_a_full_queue_does(fail_open: bool) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @in_namespace
 def test_rewritten_packets_have_right_checksums(family: int) -> None:
-    with wired_firewall() as wires:
+    with wired_firewall(fail_open=True) as wires:
         data = bytes(range(256)) * 234  # 59,904 bytes
         with looping(Nfqueue(QUEUE, None, mode="rewrite")):
             packets = [
@@ -235,7 +235,7 @@ def tcp_bytes(wire: Wire) -> int:
 
 @in_namespace
 def test_a_packet_as_long_as_an_attribute_takes_passes() -> None:
-    with wired_firewall() as wires:
+    with wired_firewall(fail_open=True) as wires:
         queue = Nfqueue(QUEUE, None, mode="accept")
         with looping(queue):
             longest = tcp("A", payload=bytes(65_500 - 40), seq=1000)

@@ -59,15 +59,18 @@ _HEADER_BYTES = {6: 20, 17: 8}
 # ---- the network ---------------------------------------------------------------------------------
 
 
-def build_network(directory: Path) -> list[str]:
-    """The link-layer addresses of the firewall's ports, in their order."""
+def build_network(directory: Path, *, fail_open: bool = False) -> list[str]:
+    """The link-layer addresses of the firewall's ports, in their order.
+
+    With fail_open the hook lets packets pass that nobody marked.
+    """
     run("mount -t tmpfs tmpfs /run; ip link set lo up; ip netns add far")
     run("ip netns exec far sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'")
     for number in PORTS.values():
         run(f"ip link add eth{number} mtu {MTU} type veth peer name far{number} netns far")
         run(f"ip -n far link set far{number} mtu {MTU} up")
     kernel = Kernel(QUEUE, directory)
-    kernel.configure(snapshot().ports, ())
+    kernel.configure(snapshot().ports, (), fail_open=fail_open)
     kernel.open()
     for port, number in PORTS.items():
         for host in _NEIGHBOURS[port]:
@@ -241,9 +244,9 @@ def receive_wires(over: socket.socket) -> dict[str, Wire]:
 
 
 @contextlib.contextmanager
-def wired_firewall() -> Iterator[dict[str, Wire]]:
+def wired_firewall(*, fail_open: bool = False) -> Iterator[dict[str, Wire]]:
     """The wires of a network that is built in the namespace this process is in."""
-    addresses = build_network(Path("/run"))
+    addresses = build_network(Path("/run"), fail_open=fail_open)
     here, there = socket.socketpair()
     with here, there:
         send_sockets(there.fileno(), addresses)
