@@ -1,12 +1,12 @@
 """Traffic of the hosts of a lab, as commands:
 
-    python -m tests.support.load flood DEVICE GATEWAY DESTINATION SECONDS
+    python -m tests.support.load flood DEVICE GATEWAY DESTINATION SECONDS RATE
     python -m tests.support.load source ADDRESS PORT
     python -m tests.support.load sink ADDRESS PORT BOARD
     python -m tests.support.load numbers ADDRESS PORT
     python -m tests.support.load numbered ADDRESS PORT
 
-`flood` sends UDP packets as fast as it can, each from another host and port to another port, and
+`flood` sends UDP packets, so many a second, each from another host and port to another port, and
 prints how many. `source` and `sink` are the ends of a TCP connection: what the first sends until
 its standard input ends has to arrive at the other. Both print the bytes and their digest, and the
 board, a file, shows how many have come so far. `numbered` sends UDP packets with numbers, some
@@ -25,7 +25,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.support.wires import checksum
 
@@ -48,17 +47,21 @@ def _is_over(within_s: float = 0) -> bool:
     return bool(select.select([sys.stdin], [], [], within_s)[0])
 
 
-def flood(device: str, gateway: str, destination: str, seconds: str) -> None:
+def flood(device: str, gateway: str, destination: str, seconds: str, rate: str) -> None:
     target = socket.inet_aton(destination)
     fixed = struct.pack("!BBHHHBB", 0x45, 0, 29, 0, 0, 64, _UDP)
     # the two halves of a source address add up to 0xffff, which leaves the checksum as it is
     start = bytes.fromhex(gateway.replace(":", "")) + b"\2\0\0\0\0\1\x08\0"
     start += fixed + checksum(fixed + target)
     end = b"\0\x09\0\0."  # of UDP: length, no checksum, one byte
-    sent, deadline = 0, time.monotonic() + float(seconds)  # noqa: TID251 - an edge
+    sent, began = 0, time.monotonic()  # noqa: TID251 - an edge
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind((device, _ETH_P_IP))
-        while time.monotonic() < deadline:  # noqa: TID251
+        while sent < int(rate) * float(seconds):
+            passed = time.monotonic() - began  # noqa: TID251
+            if passed > float(seconds):
+                break
+            time.sleep(max(sent / int(rate) - passed, 0))
             noise = os.urandom(6 * _BATCH)
             for at in range(0, len(noise), 6):
                 upper = 0x0B00 + int.from_bytes(noise[at : at + 2]) % 0x6000
@@ -89,11 +92,12 @@ def source(address: str, port: str) -> None:
 
 def sink(address: str, port: str, board: str) -> None:
     digest, total = hashlib.sha256(), 0
+    shown = os.open(board, os.O_WRONLY | os.O_CREAT)
     with socket.create_connection((address, int(port)), timeout=_PATIENCE_S) as peer:
         while block := peer.recv(_BLOCK_BYTES):
             digest.update(block)
             total += len(block)
-            Path(board).write_text(str(total))
+            os.pwrite(shown, b"%20d" % total, 0)
     print(total, digest.hexdigest())
 
 
