@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ CONFIG = Path(__file__).with_name("lab.set")
 DIRECTORY = Path("/run/sixtuple")
 SOCKET = DIRECTORY / "cli.sock"
 TRAFFIC_LOG = DIRECTORY / "traffic.log"
+_MANAGEMENT, _DATAPLANE = "control.main run", "dataplane.process"  # as their commands have it
 _READY_WITHIN_S = 30
 _STOPPED_WITHIN_S = 20
 
@@ -24,16 +26,19 @@ _STOPPED_WITHIN_S = 20
 class Firewall:
     """Start it, ask it, stop or kill it, start it again."""
 
-    def __init__(self, lab: Lab, config: Path = CONFIG) -> None:
+    def __init__(self, lab: Lab, config: Path = CONFIG, *options: str) -> None:
+        """`options` are those of `sixtuple run` besides its configuration and its directory."""
         self.lab = lab
         self.config = config
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._said = lab.path(STATE / "firewall.out")
 
     def start(self) -> None:
         """Starts it and waits until it answers. Raises LabError with what it said where it ends."""
         assert self._process is None
-        command = self.program("run", "--config", self.config, "--state-dir", DIRECTORY)
+        where = ("--config", str(self.config), "--state-dir", str(DIRECTORY))
+        command = self.program("run", *where, *self._options)
         with self._said.open("w") as said:
             self._process = process = self.lab.popen(FIREWALL, command, stdout=said.fileno())
         try:
@@ -85,10 +90,13 @@ class Firewall:
 
     def dataplanes(self) -> list[int]:
         """Process ids of the dataplane: one, when all is well."""
+        return self._running(_DATAPLANE)
+
+    def _running(self, *programs: str) -> list[int]:
         return [
             pid
             for host, pid, command in self.lab.processes()
-            if host == FIREWALL and "dataplane.process" in command
+            if host == FIREWALL and any(program in command for program in programs)
         ]
 
     def stop(self) -> int:
@@ -108,16 +116,24 @@ class Firewall:
     def kill_management(self) -> None:
         """Ends the management plane without a chance to tidy up; the dataplane goes on."""
         assert self._process
-        os.kill(self.management, signal.SIGKILL)
+        _end(self.management)
         kill(self._process)
         self._process = None
 
     def kill(self) -> None:
         """Ends every process of it without a chance to tidy up."""
+        while pids := self._running(_MANAGEMENT, _DATAPLANE):  # one may start the other
+            for pid in pids:
+                _end(pid)
         if self._process:
             kill(self._process)
             self._process = None
-        for pid in self.dataplanes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not self.dataplanes(), "the dataplane is dead", seconds=10)
+
+
+def _end(pid: int) -> None:
+    """Kills a process and waits until its sockets are closed: a successor must not meet them."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        select.select([handle], [], [], _STOPPED_WITHIN_S)
+        os.close(handle)

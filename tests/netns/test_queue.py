@@ -1,6 +1,11 @@
 """The kernel's queue: taken or forbidden, too full, too slow, and changed while packets flow."""
 
+import contextlib
+import json
+import os
+import re
 import select
+import signal
 import subprocess
 import threading
 import time
@@ -14,11 +19,12 @@ from dataplane.edges import NAMES
 from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
 from native import Nfqueue
-from tests.support.labs import PYTHON
+from tests.support.labs import PYTHON, counters, firewall_config, session_ids
 from tests.support.packets import (
     ALLOW,
     FAMILIES,
     HASH_KEY,
+    NS,
     TRUST,
     UNTRUST,
     routes,
@@ -28,6 +34,11 @@ from tests.support.packets import (
 )
 from tests.support.private import in_namespace
 from tests.support.wires import QUEUE, Wire, finished, forwarded, unfinished, wired_firewall
+from vm import traffic
+from vm.firewall import Firewall
+from vm.holder import STATE
+from vm.namespaces import Lab, kill
+from vm.topology import FIREWALL, LINKS, SERVER, SERVER6
 from vm.waiting import wait_until
 
 
@@ -221,24 +232,233 @@ def test_rewritten_packets_have_right_checksums(family: int) -> None:
             wires[UNTRUST].forget()
             # the kernel makes the checksums of segments anew, or leaves them to the next one
             wires[TRUST].send_unfinished(tcp("A", family, payload=data), segment_bytes=1448)
-            wait_until(lambda: tcp_bytes(wires[UNTRUST]) >= len(data), "all of it", seconds=10)
+            await_bytes(wires[UNTRUST], len(data))
             headers = 40 if family == 4 else 60
             assert b"".join(packet[headers:] for packet in wires[UNTRUST].packets()) == data
             for packet, is_unfinished in wires[UNTRUST].seen():
                 assert packet == (unfinished if is_unfinished else finished)(packet)
 
 
-def tcp_bytes(wire: Wire) -> int:
-    headers = {4: 40, 6: 60}
-    return sum(len(packet) - headers[packet[0] >> 4] for packet in wire.packets())
+def await_bytes(wire: Wire, number: int) -> None:
+    """Waits for so many bytes of TCP payload."""
+
+    def came() -> int:
+        return sum(len(packet) - (60 if packet[0] >> 4 == 6 else 40) for packet in wire.packets())
+
+    wait_until(lambda: came() >= number, f"{number} bytes", seconds=10)
+    assert came() == number
 
 
+@pytest.mark.parametrize("mode", ["accept", "rewrite"])
 @in_namespace
-def test_a_packet_as_long_as_an_attribute_takes_passes() -> None:
+def test_the_longest_packets(mode: str) -> None:
     with wired_firewall(fail_open=True) as wires:
-        queue = Nfqueue(QUEUE, None, mode="accept")
+        queue = Nfqueue(QUEUE, None, mode=mode)
         with looping(queue):
-            longest = tcp("A", payload=bytes(65_500 - 40), seq=1000)
-            wires[TRUST].send_unfinished(longest, segment_bytes=1448)
-            wait_until(lambda: tcp_bytes(wires[UNTRUST]) >= 65_460, "all of it", seconds=10)
-            assert queue.stats() == (1, 1, 0, 0, 0, 0, 0)
+            for packets, size, cut in ((1, 65_531, 0), (2, 65_532, 1), (3, 65_575, 2)):
+                wires[UNTRUST].forget()
+                longest = tcp("A", 6, payload=bytes(size - 60))
+                wires[TRUST].send_unfinished(longest, segment_bytes=1448)
+                await_bytes(wires[UNTRUST], size - 60)
+                assert queue.stats() == (packets, packets, 0, 0, cut, 0, 0)
+
+
+# ---- the firewall in its lab ---------------------------------------------------------------------
+
+TCP_PORT, UDP_PORT, RESET_PORT = 5001, 5002, 5003
+
+_RULE = "set rulebase security rules {} from trust to untrust source any destination servers"
+_RULES = "\n".join(
+    (
+        "",
+        f"set service load-tcp protocol tcp port {TCP_PORT}",
+        "set service load-udp protocol udp port 1-65535",
+        f"set service to-reset protocol tcp port {RESET_PORT}",
+        f"{_RULE.format('load')} application any service [ load-tcp load-udp ] action allow",
+        f"{_RULE.format('reset')} application any service to-reset action reset-client",
+        "",
+    )
+)
+_LOAD = [PYTHON, "-m", "tests.support.load"]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = firewall_config(tmp_path_factory.mktemp("queue") / "config.set")
+    path.write_text(path.read_text() + _RULES)
+    return path
+
+
+@pytest.fixture
+def firewall(lab: Lab, config: Path) -> Iterator[Firewall]:
+    firewall = Firewall(lab, config)
+    firewall.start()
+    yield firewall
+    firewall.kill()
+
+
+class Transfer:
+    """A TCP connection on which the server sends as fast as it can, until `finish`."""
+
+    def __init__(self, lab: Lab, address: str = SERVER) -> None:
+        words = [address, str(TCP_PORT)]
+        board = STATE / "board"
+        self._board = lab.path(board)
+        self._board.unlink(missing_ok=True)
+        self._source = lab.popen("server", [*_LOAD, "source", *words], stdin=subprocess.PIPE)
+        assert self._source.stdout
+        assert self._source.stdout.readline() == "ready\n"
+        self._sink = lab.popen("client", [*_LOAD, "sink", *words, str(board)])
+        self.await_bytes(1 << 20)
+
+    def received(self) -> int:
+        return int(self._board.read_text() or 0) if self._board.exists() else 0
+
+    def await_bytes(self, number: int) -> None:
+        """Waits for so many bytes more."""
+        wanted = self.received() + number
+        wait_until(lambda: self.received() >= wanted, f"{number} bytes more", seconds=20)
+
+    def finish(self) -> int:
+        """Ends it; all that was sent has to have arrived. The number of bytes."""
+        assert self._source.stdin
+        self._source.stdin.close()
+        self._source.stdin = None
+        sent, received = (end.communicate(timeout=60)[0] for end in (self._source, self._sink))
+        assert sent == received
+        return int(received.split()[0])
+
+    def close(self) -> None:
+        kill(self._source)
+        kill(self._sink)
+
+
+@pytest.fixture
+def transfer(lab: Lab, firewall: Firewall) -> Iterator[Transfer]:
+    transfer = Transfer(lab)
+    yield transfer
+    transfer.close()
+
+
+def port_address(lab: Lab, port: str = "eth1") -> str:
+    shown = json.loads(lab.run(FIREWALL, ["ip", "-json", "link", "show", port]).stdout)
+    return str(shown[0]["address"])
+
+
+def flooding(lab: Lab, seconds: int, rate: int) -> subprocess.Popen[str]:
+    """From the client, each packet of another flow."""
+    words = ["flood", "eth0", port_address(lab), SERVER, str(seconds), str(rate)]
+    return lab.popen("client", [*_LOAD, *words])
+
+
+def resident_bytes(pid: int) -> int:
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert found
+    return int(found[1]) << 10
+
+
+def cpu_s(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def web_answers(lab: Lab) -> bool:
+    """Over a new connection."""
+    return traffic.attempt(lab, traffic.ATTEMPTS[0]).passed
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        pytest.param(40_000, id="more than Python decides"),
+        pytest.param(10_000_000, id="as fast as it goes"),
+    ],
+)
+def test_a_flood_of_new_flows(lab: Lab, firewall: Firewall, transfer: Transfer, rate: int) -> None:
+    (dataplane,) = firewall.dataplanes()
+    before, resident, received = counters(firewall), resident_bytes(dataplane), transfer.received()
+    flood = flooding(lab, 4, rate)
+    most = 0
+
+    def is_over() -> bool:
+        nonlocal most
+        most = max(most, resident_bytes(dataplane))
+        return flood.poll() is not None
+
+    wait_until(is_over, "the flood is over", seconds=30)
+    kill(flood)
+    after = counters(firewall)
+    dropped = {
+        name: after.get(name, 0) - before.get(name, 0)
+        for name in ("flow_undecided_full", "nfq_queue_full", "nfq_socket_full")
+    }
+    assert sum(dropped.values()) > 1000, dropped
+    assert most - resident < 400 << 20  # the engine's tables, and a full ring of log entries
+    if not dropped["nfq_queue_full"]:  # the queue held them all, so it held the known session's
+        assert transfer.received() - received > 10 << 20
+    wait_until(lambda: web_answers(lab), "a new connection", seconds=20)
+    transfer.await_bytes(10 << 20)
+    transfer.finish()
+    assert firewall.dataplanes() == [dataplane]
+
+
+def test_large_packets_are_queued_whole(lab: Lab, firewall: Firewall, transfer: Transfer) -> None:
+    transfer.await_bytes(50 << 20)
+    (number,) = session_ids(firewall, destination_port=TCP_PORT)
+    detail = firewall.ask(f"show session id {number}")
+    total, packets = (
+        int(value)
+        for label in ("total byte", "layer7 packet")
+        for value in re.findall(rf"{label} count\(s2c\) +: (\d+)$", detail, re.M)
+    )
+    assert total / packets > 3 * 1500
+    transfer.finish()
+    assert counters(firewall).get("nfq_cut", 0) == 0
+    for link in LINKS:
+        shown = lab.run(FIREWALL, ["ip", "-json", "-details", "link", "show", link.port]).stdout
+        (port,) = json.loads(shown)
+        assert port["gso_max_size"] == 65_536  # less, and the kernel would cut what came in
+        assert port["gro_max_size"] == 65_500
+
+
+@pytest.mark.parametrize("address", [SERVER, SERVER6])
+@pytest.mark.parametrize("io", NAMES)
+def test_a_reset_reaches_the_client(lab: Lab, config: Path, io: str, address: str) -> None:
+    firewall = Firewall(lab, config, "--io", io)
+    firewall.start()
+    program = (
+        "import socket, sys\n"
+        "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)\n"
+        "except ConnectionRefusedError: print('refused')\n"
+    )
+    for _ in range(3):
+        done = lab.run("client", [PYTHON, "-c", program, address, str(RESET_PORT)])
+        assert done.stdout == "refused\n", done.stderr
+    assert counters(firewall)["flow_action_close"] == 3
+    assert counters(firewall).get("nfq_emit_fail", 0) == 0
+    firewall.kill()
+
+
+def test_an_idle_dataplane_does_next_to_nothing(lab: Lab, firewall: Firewall) -> None:
+    assert web_answers(lab)
+    (dataplane,) = firewall.dataplanes()
+    before, until = cpu_s(dataplane), now_ns() + 2 * NS
+    wait_until(lambda: now_ns() > until, "two seconds have passed", seconds=10)
+    assert cpu_s(dataplane) - before < 0.2
+
+
+@pytest.mark.parametrize("load", ["no load", "a transfer", "a flood"])
+def test_the_dataplane_ends_when_it_is_told_to(lab: Lab, firewall: Firewall, load: str) -> None:
+    (dataplane,) = firewall.dataplanes()
+    with contextlib.ExitStack() as stack:
+        if load == "a transfer":
+            stack.callback(Transfer(lab).close)
+        elif load == "a flood":
+            stack.callback(kill, flooding(lab, 20, 1_000_000))
+            wait_until(lambda: counters(firewall)["pkt_recv"] > 10_000, "a flood", seconds=20)
+        handle = os.pidfd_open(dataplane)
+        stack.callback(os.close, handle)
+        began = now_ns()
+        os.kill(dataplane, signal.SIGTERM)
+        assert select.select([handle], [], [], 10)[0]
+        assert now_ns() - began < 2 * NS  # one, and what a busy machine takes

@@ -68,7 +68,8 @@ def build_network(directory: Path, *, fail_open: bool = False) -> list[str]:
     run("ip netns exec far sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'")
     for number in PORTS.values():
         run(f"ip link add eth{number} mtu {MTU} type veth peer name far{number} netns far")
-        run(f"ip -n far link set far{number} mtu {MTU} up")
+        # whole packets of any size get in
+        run(f"ip -n far link set far{number} mtu {MTU} gso_max_size 131072 up")
     kernel = Kernel(QUEUE, directory)
     kernel.configure(snapshot().ports, (), fail_open=fail_open)
     kernel.open()
