@@ -41,7 +41,10 @@ class NfqueueEdge:
 
     def configured(self) -> None:
         self._find_ports()
-        self._queue.set_fail_open(self._engine.snapshot.fail_open)
+        try:
+            self._queue.set_fail_open(self._engine.snapshot.fail_open)
+        except NfqueueError as error:
+            raise EdgeError(f"the queue broke: {error}") from error
 
     def _find_ports(self) -> None:
         ports = by_index(self._engine, self._engine.snapshot.ports)
