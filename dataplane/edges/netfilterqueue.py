@@ -106,6 +106,7 @@ class NetfilterQueueEdge:
     def tick(self, now_ns: int) -> bool:
         self._settle(self._engine.tick(now_ns))
         if self._counters.is_due(now_ns):
+            self.configured()
             self._counters.update({"nfq_emit_fail": self._emit_failed})
         return False
 

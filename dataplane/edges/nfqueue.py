@@ -40,9 +40,15 @@ class NfqueueEdge:
         return self._queue.fileno()
 
     def configured(self) -> None:
-        snapshot = self._engine.snapshot
-        self._queue.set_ports(list(by_index(self._engine, snapshot.ports).items()))
-        self._queue.set_fail_open(snapshot.fail_open)
+        self._find_ports()
+        try:
+            self._queue.set_fail_open(self._engine.snapshot.fail_open)
+        except NfqueueError as error:
+            raise EdgeError(f"the queue broke: {error}") from error
+
+    def _find_ports(self) -> None:
+        ports = by_index(self._engine, self._engine.snapshot.ports)
+        self._queue.set_ports(list(ports.items()))
 
     def run_once(self, now_ns: int) -> bool:
         self._queue.hear()
@@ -55,6 +61,7 @@ class NfqueueEdge:
         has_more = self._engine.advance(now_ns)
         self._queue.wake()
         if self._counters.is_due(now_ns):
+            self._find_ports()
             stats = self._queue.stats()
             self._counters.update(
                 {

@@ -9,7 +9,7 @@ from dataplane.snapshot import Port
 
 def by_index(engine: Engine, ports: Iterable[Port]) -> dict[int, int]:
     """Port numbers by interface index. An interface that is not there cannot send packets
-    either.
+    either; one that comes back has another index, so edges look again every second.
     """
     numbers = {}
     for port in ports:

@@ -6,6 +6,7 @@ from native import Engine
 
 _PROC = Path("/proc/self/net/netfilter/nfnetlink_queue")
 _PERIOD_NS = 1_000_000_000
+_KERNEL_COUNTERS_END = 1 << 32  # they begin anew after four thousand million
 
 
 class QueueCounters:
@@ -26,7 +27,7 @@ class QueueCounters:
     def update(self, values: dict[str, int]) -> None:
         """Counts by which the values, by counter name, have grown since the last time."""
         for name, value in {**values, **self._kernel()}.items():
-            if grown := value - self._seen.get(name, 0):
+            if grown := (value - self._seen.get(name, 0)) % _KERNEL_COUNTERS_END:
                 self._engine.count(name, grown)
                 self._seen[name] = value
 

@@ -80,9 +80,9 @@ def holding_the_queue(holder: str) -> Iterator[None]:
         process.wait()
 
 
-def queue_line() -> list[int]:
+def queue_line(process: int | str = "self") -> list[int]:
     """What the kernel says of the queue: number, holder, waiting, ... (see queue_counters.py)."""
-    lines = Path("/proc/self/net/netfilter/nfnetlink_queue").read_text().splitlines()
+    lines = Path(f"/proc/{process}/net/netfilter/nfnetlink_queue").read_text().splitlines()
     rows = ([int(word) for word in line.split()] for line in lines)
     return next((row for row in rows if row[0] == QUEUE), [])
 
@@ -289,12 +289,20 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@contextmanager
+def running(lab: Lab, config: Path, *options: str) -> Iterator[Firewall]:
+    firewall = Firewall(lab, config, *options)
+    firewall.start()
+    try:
+        yield firewall
+    finally:
+        firewall.kill()
+
+
 @pytest.fixture
 def firewall(lab: Lab, config: Path) -> Iterator[Firewall]:
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+    with running(lab, config) as firewall:
+        yield firewall
 
 
 class Transfer:
@@ -424,19 +432,17 @@ def test_large_packets_are_queued_whole(lab: Lab, firewall: Firewall, transfer: 
 @pytest.mark.parametrize("address", [SERVER, SERVER6])
 @pytest.mark.parametrize("io", NAMES)
 def test_a_reset_reaches_the_client(lab: Lab, config: Path, io: str, address: str) -> None:
-    firewall = Firewall(lab, config, "--io", io)
-    firewall.start()
     program = (
         "import socket, sys\n"
         "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)\n"
         "except ConnectionRefusedError: print('refused')\n"
     )
-    for _ in range(3):
-        done = lab.run("client", [PYTHON, "-c", program, address, str(RESET_PORT)])
-        assert done.stdout == "refused\n", done.stderr
-    assert counters(firewall)["flow_action_close"] == 3
-    assert counters(firewall).get("nfq_emit_fail", 0) == 0
-    firewall.kill()
+    with running(lab, config, "--io", io) as firewall:
+        for _ in range(3):
+            done = lab.run("client", [PYTHON, "-c", program, address, str(RESET_PORT)])
+            assert done.stdout == "refused\n", done.stderr
+        assert counters(firewall)["flow_action_close"] == 3
+        assert counters(firewall).get("nfq_emit_fail", 0) == 0
 
 
 def test_an_idle_dataplane_does_next_to_nothing(lab: Lab, firewall: Firewall) -> None:
@@ -464,3 +470,142 @@ def test_the_dataplane_ends_when_it_is_told_to(lab: Lab, firewall: Firewall, loa
         os.kill(dataplane, signal.SIGTERM)
         assert select.select([handle], [], [], 10)[0]
         assert now_ns() - began < 2 * NS  # one, and what a busy machine takes
+
+
+def datagrams_received(lab: Lab) -> int:
+    """By the server, whether somebody wanted them or not."""
+    lines = lab.run("server", ["cat", "/proc/net/snmp"]).stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Udp:"))
+    return sum(int(values[names.index(name)]) for name in ("InDatagrams", "NoPorts"))
+
+
+@pytest.mark.parametrize("behavior", ["drop", "bypass"])
+def test_what_a_full_queue_does_is_configured(lab: Lab, config: Path, behavior: str) -> None:
+    """More packets come than the queue takes, while the dataplane stands still."""
+    own = config.with_name(f"{behavior}.set")
+    setting = f"set deviceconfig setting session resource-limit-behavior {behavior}\n"
+    own.write_text(config.read_text() + setting)
+    with running(lab, own) as firewall:
+        (dataplane,) = firewall.dataplanes()
+        before = datagrams_received(lab)
+        os.kill(dataplane, signal.SIGSTOP)
+        try:
+            sent = int(flooding(lab, 2, 10_000).communicate(timeout=60)[0])
+            waiting, dropped = queue_line(dataplane)[2], queue_line(dataplane)[5]
+            passed = datagrams_received(lab) - before
+        finally:
+            os.kill(dataplane, signal.SIGCONT)
+        assert sent > waiting > 16_000
+        others = 100  # packets that have nothing to do with it
+        if behavior == "bypass":
+            assert abs(passed + waiting - sent) < others
+            assert dropped == 0
+        else:
+            assert passed == 0
+            assert abs(dropped + waiting - sent) < others
+        wait_until(
+            lambda: counters(firewall).get("nfq_queue_full", 0) == dropped, "counted", seconds=10
+        )
+        wait_until(lambda: web_answers(lab), "a new connection", seconds=20)
+
+
+# ---- changes while packets flow ------------------------------------------------------------------
+
+
+class Numbered:
+    """Numbered UDP packets from client to server, some hundred a second, until `finish`."""
+
+    def __init__(self, lab: Lab, address: str) -> None:
+        words = [address, str(UDP_PORT)]
+        self._numbers = lab.popen("server", [*_LOAD, "numbers", *words], stdin=subprocess.PIPE)
+        assert self._numbers.stdout
+        assert self._numbers.stdout.readline() == "ready\n"
+        self._numbered = lab.popen("client", [*_LOAD, "numbered", *words], stdin=subprocess.PIPE)
+
+    def finish(self) -> tuple[int, int]:
+        """How many were sent, and how many arrived."""
+        sent, came = (
+            int(end.communicate(timeout=60)[0]) for end in (self._numbered, self._numbers)
+        )
+        return sent, came
+
+    def close(self) -> None:
+        kill(self._numbered)
+        kill(self._numbers)
+
+
+def reload(firewall: Firewall, text: str) -> None:
+    """Has the firewall load another configuration, and waits until it has."""
+    loaded = f"{firewall.config} loaded"
+    before = firewall.said().count(loaded)
+    firewall.config.write_text(text)
+    os.kill(firewall.management, signal.SIGHUP)
+    wait_until(lambda: firewall.said().count(loaded) > before, loaded, seconds=20)
+
+
+@pytest.mark.parametrize("io", NAMES)
+def test_no_packet_of_a_known_session_is_lost_to_a_reload(
+    lab: Lab, config: Path, io: str, tmp_path: Path
+) -> None:
+    text = config.read_text()
+    # another port less, which changes the hook, and another policy
+    without_dmz = "".join(
+        line + "\n"
+        for line in text.replace(" ethernet1/4 ]", " ]").splitlines()
+        if not line.startswith(("set zone dmz", "set network interface ethernet ethernet1/4"))
+    )
+    no_web = "\nset rulebase security rules allow-web disabled yes\n"
+    own = tmp_path / "config.set"
+    own.write_text(text)
+    with running(lab, own, "--io", io) as firewall, contextlib.ExitStack() as stack:
+        flows = [Numbered(lab, address) for address in (SERVER, SERVER6)]
+        for flow in flows:
+            stack.callback(flow.close)
+        wait_until(
+            lambda: len(session_ids(firewall, destination_port=UDP_PORT)) == 2,
+            "both sessions",
+            seconds=10,
+        )
+        if io == "native":
+            transfer = Transfer(lab)
+            stack.callback(transfer.close)
+        for _ in range(2):
+            reload(firewall, without_dmz)
+            reload(firewall, text + no_web)
+            assert not web_answers(lab)
+            reload(firewall, text)
+            assert web_answers(lab)
+        if io == "native":
+            transfer.await_bytes(1 << 20)
+            transfer.finish()
+        for flow in flows:
+            sent, came = flow.finish()
+            assert sent == came
+            assert sent > 100
+
+
+def make_link_anew(lab: Lab) -> None:
+    """The client's link to the firewall, with new interfaces of the same names."""
+    link = LINKS[0]
+    commands = [
+        f"ip link delete {link.port}",
+        f"ip link add {link.port} type veth peer name eth0 netns /run/netns/{link.host}",
+    ]
+    done = lab.run(FIREWALL, ["sh", "-ec", "\n".join(commands)])
+    assert done.returncode == 0, done.stderr
+    commands = [
+        "ip link set eth0 up",
+        *(f"ip address add {address} dev eth0" for address in link.addresses),
+        *(f"ip route add default via {gateway}" for gateway in link.gateways),
+    ]
+    done = lab.run(link.host, ["sh", "-ec", "\n".join(commands)])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("io", NAMES)
+def test_a_link_that_goes_and_comes_back(lab: Lab, config: Path, io: str) -> None:
+    with running(lab, config, "--io", io):
+        assert web_answers(lab)
+        for _ in range(2):
+            make_link_anew(lab)
+            wait_until(lambda: web_answers(lab), "traffic over the new link", seconds=30)
