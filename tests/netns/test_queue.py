@@ -19,7 +19,7 @@ from dataplane.edges import NAMES
 from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
 from native import Nfqueue
-from tests.support.labs import PYTHON, counters, firewall_config, session_ids
+from tests.support.labs import PYTHON, Counted, counters, firewall_config, session_ids
 from tests.support.packets import (
     ALLOW,
     FAMILIES,
@@ -305,6 +305,24 @@ def firewall(lab: Lab, config: Path) -> Iterator[Firewall]:
         yield firewall
 
 
+@pytest.mark.parametrize("io", NAMES)
+def test_a_firewall_whose_queue_is_taken(lab: Lab, config: Path, io: str) -> None:
+    holder = lab.popen(FIREWALL, [PYTHON, "-m", "tests.bench.accept", "native"])
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "ready\n"
+        run = Firewall.program("run", "--config", config, "--state-dir", "/run/taken", "--io", io)
+        done = lab.run(FIREWALL, run, timeout=30)
+    finally:
+        kill(holder)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if "WARNING" not in line]
+    assert len(said) == 1
+    assert "queue 6" in said[0]
+    assert "another program" in said[0]
+    assert "--queue" in said[0]
+
+
 class Transfer:
     """A TCP connection on which the server sends as fast as it can, until `finish`."""
 
@@ -461,9 +479,8 @@ def test_the_dataplane_ends_when_it_is_told_to(lab: Lab, firewall: Firewall, loa
             stack.callback(Transfer(lab).close)
         elif load == "a flood":
             stack.callback(kill, flooding(lab, 20, 1_000_000))
-            wait_until(
-                lambda: counters(firewall).get("pkt_recv", 0) > 10_000, "a flood", seconds=20
-            )
+            received = Counted(firewall, "pkt_recv")
+            wait_until(lambda: received.by_now() > 10_000, "a flood", seconds=20)
         handle = os.pidfd_open(dataplane)
         stack.callback(os.close, handle)
         began = now_ns()
