@@ -13,6 +13,7 @@ from dataplane.addresses import packed, text
 from dataplane.fib import Fib
 from dataplane.messages import Flow, Session, SessionFilter
 from dataplane.names import Names
+from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
@@ -44,6 +45,7 @@ _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
 _EVENT_PAGES = 2  # logged at once, about 10 ms
+_UDP = 17
 _STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
 
 
@@ -59,12 +61,20 @@ class Engine:
         now_ns: int,
         wall_offset_ns: int = 0,
         max_sessions: int = 262_144,
+        platform: str = DEFAULT_PLATFORM,
     ) -> None:
-        """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped."""
+        """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped.
+
+        The platform is one of offload.PROFILES.
+        """
+        self.platform = platform
+        self._profile = PROFILES[platform]
+        self._offload_ordered: bool | None = None  # by an administrator, until a commit says else
         self.native = NativeEngine(
             hash_key=hash_key,
             now_ns=now_ns,
             max_sessions=max_sessions,
+            max_offloaded=min(max_sessions, self._profile.max_sessions),
             # room for all of them to end at once
             max_events=max(1 << (max_sessions - 1).bit_length(), 1024),
         )
@@ -79,19 +89,30 @@ class Engine:
         self._meter = RateMeter(self.native.stats(), now_ns)
         self.snapshot = _NOTHING
         self._fib = Fib()
-        self._swap(_NOTHING, self._fib)
+        self._swap(_NOTHING, self._fib, None)
 
     # ---- configuration
 
     def configure(self, snapshot: Snapshot) -> None:
         """Swaps the configuration between two packets. ValueError leaves the old one running."""
-        self._swap(snapshot, self._fib)
+        ordered = self._offload_ordered if snapshot.offload == self.snapshot.offload else None
+        self._swap(snapshot, self._fib, ordered)
 
     def set_routes(self, routes: Iterable[Route]) -> None:
         """Swaps the mirrored FIB. ValueError leaves the old one."""
-        self._swap(self.snapshot, Fib(routes))
+        self._swap(self.snapshot, Fib(routes), self._offload_ordered)
 
-    def _swap(self, snapshot: Snapshot, fib: Fib) -> None:
+    @property
+    def offload(self) -> bool:
+        """Whether sessions may be in the offload engine now."""
+        is_on = self.snapshot.offload if self._offload_ordered is None else self._offload_ordered
+        return is_on and self._profile.packets > 0
+
+    def set_offload(self, enabled: bool) -> None:
+        """Switches the offload engine; live sessions leave it at once, or enter it again."""
+        self._swap(self.snapshot, self._fib, enabled)
+
+    def _swap(self, snapshot: Snapshot, fib: Fib, offload_ordered: bool | None) -> None:
         _check(snapshot)
         policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
         ports, zones = self._ports.copy(), self._zones.copy()
@@ -101,6 +122,8 @@ class Engine:
             zone = zones.number(port.zone) if port.zone else 0
             mark = marks.of_zone(port.zone) if port.zone else 0
             configs[numbers[port.name]] = PortConfig(zone, port.ipv6, mark)
+        is_offload_on = snapshot.offload if offload_ordered is None else offload_ordered
+        aging = snapshot.accelerated_aging
         self.native.configure(
             EngineConfig(
                 timeouts_s=snapshot.timeouts_s,
@@ -109,8 +132,17 @@ class Engine:
                 ports=configs,
                 local=fib.local,
                 host_mark=marks.HOST,
+                tcp_asymmetric_bypass=snapshot.tcp_asymmetric_bypass,
+                tcp_allow_challenge_ack=snapshot.tcp_allow_challenge_ack,
+                no_refresh_on_discard=snapshot.no_refresh_on_discard,
+                offload=self._profile if is_offload_on else None,
+                aging_threshold_percent=aging.threshold_percent,
+                aging_factor=aging.factor if aging.enabled else 1,
+                vsys_max_sessions=snapshot.max_sessions,
             )
         )
+        self.native.set_fib(fib.native(numbers))
+        self._offload_ordered = offload_ordered
         self._ports, self._zones = ports, zones
         self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
         self.snapshot, self._fib = snapshot, fib
@@ -244,6 +276,7 @@ class Engine:
                 ),
                 end_reason="n/a" if is_start else session.end_reason,
                 tracker="" if is_start else session.tracker,
+                offloaded=session.was_offloaded,
             )
         )
 
@@ -289,6 +322,7 @@ class Engine:
         traffic: tuple[int, int, int, int],
         end_reason: str,
         tracker: str,
+        offloaded: bool = False,
     ) -> Entry:
         sent, received, pkts_sent, pkts_received = traffic
         none = "0.0.0.0" if key.family == 4 else "::"
@@ -322,6 +356,7 @@ class Engine:
             pkts_received=pkts_received,
             session_end_reason=end_reason,
             tracker_stage=tracker,
+            offloaded=int(offloaded),
         )
 
     # ---- looking and clearing
@@ -403,7 +438,19 @@ class Engine:
             log_end=view.log_end,
             tracker=view.tracker,
             end_reason=view.end_reason,
+            service_timeout=view.service_timeout,
+            offloaded=view.offloaded,
+            unreported_c2s=view.unreported_c2s,
+            unreported_s2c=view.unreported_s2c,
+            report_packets=self._report_packets(view),
+            longest_gap_ms=view.longest_gap_ms,
+            longest_wait_ms=view.longest_wait_ms,
         )
+
+    def _report_packets(self, view: SessionView) -> int:
+        if not view.offloaded:
+            return 0
+        return self._profile.udp_packets if view.c2s.proto == _UDP else self._profile.packets
 
     def _flow(self, key: FlowKey) -> Flow:
         zone = self._zones.name(key.zone)
@@ -427,7 +474,7 @@ def _check(snapshot: Snapshot) -> None:
     """Raises ValueError for what the engine could not run on."""
     for timer in TIMERS:
         seconds = snapshot.timeouts_s.get(timer.knob, timer.default_s)
-        if not timer.min_s <= seconds <= timer.max_s:
+        if not timer.min_s <= seconds <= timer.max_s and seconds != timer.default_s:
             raise ValueError(f"{timer.knob} {seconds} is not within {timer.min_s}..{timer.max_s}")
     for rule in (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default):
         if rule.action not in ACTIONS:

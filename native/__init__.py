@@ -32,16 +32,19 @@ __all__ = [
     "EngineConfig",
     "Event",
     "EventType",
+    "Fib",
     "Filter",
     "FlowKey",
     "LinkType",
     "Nfqueue",
     "NfqueueError",
     "NfqueueStats",
+    "OffloadProfile",
     "Packet",
     "PortConfig",
     "SessionSpec",
     "SessionView",
+    "SessionTimeouts",
     "Stats",
     "TimerInfo",
     "Undecided",
@@ -181,6 +184,15 @@ class Undecided(NamedTuple):
     icmp_code: int
 
 
+class SessionTimeouts(NamedTuple):
+    """Timers of a session's own in seconds; 0 is the configured one."""
+
+    established: int = 0  # TCP once established; every other protocol throughout
+    half_closed: int = 0
+    time_wait: int = 0
+    discard: int = 0
+
+
 class SessionSpec(NamedTuple):
     """A session to install; any action but allow makes a DISCARD session."""
 
@@ -192,6 +204,8 @@ class SessionSpec(NamedTuple):
     log_start: bool
     log_end: bool
     keep_denied: bool = True  # whether a denied packet leaves a DISCARD session
+    timeouts: SessionTimeouts = SessionTimeouts()
+    service_timeout: bool = False  # they come from a service
 
 
 class SessionView(NamedTuple):
@@ -212,12 +226,19 @@ class SessionView(NamedTuple):
     timeout_s: int
     rule: int
     application: int
+    longest_gap_ms: int  # between two packets
+    longest_wait_ms: int  # that a packet found since the timer was last refreshed
     ingress_port: int
     egress_port: int
+    unreported_c2s: int  # packets the offload engine has counted since its last report
+    unreported_s2c: int
     log_start: bool
     log_end: bool
     seen_data: bool  # a packet had a payload
+    service_timeout: bool
+    was_offloaded: bool  # it is or has been in the offload engine
     in_ager: bool
+    offloaded: bool
 
 
 class Event(NamedTuple):
@@ -246,6 +267,15 @@ class PortConfig(NamedTuple):
     mark: int = 0  # of packets that may leave by it
 
 
+class OffloadProfile(NamedTuple):
+    """What the emulated hardware does; see struct offload_profile."""
+
+    packets: int  # of a flow that make it report; 0: there is no offload engine
+    udp_packets: int
+    scan_ms: int  # a packet is reported after so long at the latest; 0: never by time
+    max_sessions: int
+
+
 class EngineConfig(NamedTuple):
     timeouts_s: dict[str, int]  # by knob
     tcp_reject_non_syn: bool
@@ -253,6 +283,13 @@ class EngineConfig(NamedTuple):
     ports: Sequence[PortConfig]  # index is the port number; port 0 is nobody's
     local: Iterable[bytes]  # the firewall's own addresses, 16 bytes each
     host_mark: int = 0  # of packets for the machine itself
+    tcp_asymmetric_bypass: bool = False
+    tcp_allow_challenge_ack: bool = False
+    no_refresh_on_discard: bool = False
+    offload: OffloadProfile | None = None  # None: switched off
+    aging_threshold_percent: int = 100
+    aging_factor: int = 1  # 1: no accelerated aging
+    vsys_max_sessions: int = 0  # 0: no limit but the table's
 
 
 class Stats(NamedTuple):
@@ -263,9 +300,11 @@ class Stats(NamedTuple):
     icmp: int
     other: int
     discard: int
+    offloaded: int  # sessions in the offload engine
     undecided: int
     held: int
     installed: int
+    aging_accelerated: bool
     packets: int
     bytes: int
 
@@ -274,9 +313,9 @@ class Stats(NamedTuple):
 # a whole record this way. The layouts are those of engine.h, checked below.
 _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
-_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIHHB?0q"
+_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
-_SPEC = Struct(f"@{_KEY}IIHBB0I")
+_SPEC = Struct(f"@{_KEY}IIHBB4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
 
@@ -296,7 +335,7 @@ _check_layouts()
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
     session_id, state, _, end_reason, action = record[:5]
-    flags, in_ager = record[-2:]
+    flags, in_ager, offloaded = record[-3:]
     return SessionView._make(
         (
             session_id,
@@ -306,11 +345,14 @@ def _view(record: Sequence[Any]) -> SessionView:
             ACTIONS[action],
             FlowKey._make(record[5:12]),
             FlowKey._make(record[12:19]),
-            *record[19:31],  # packets_c2s to egress_port
+            *record[19:35],  # packets_c2s to unreported_s2c
             bool(flags & _LOG_START),
             bool(flags & _LOG_END),
             bool(flags & _SEEN_DATA),
+            bool(flags & _SERVICE_TIMEOUT),
+            bool(flags & _OFFLOADED),
             in_ager,
+            offloaded,
         )
     )
 
@@ -320,6 +362,8 @@ _LOG_START: int = lib.SESSION_LOG_START
 _LOG_END: int = lib.SESSION_LOG_END
 _SEEN_DATA: int = lib.SESSION_SEEN_DATA
 _UNKEPT: int = lib.SESSION_UNKEPT
+_SERVICE_TIMEOUT: int = lib.SESSION_SERVICE_TIMEOUT
+_OFFLOADED: int = lib.SESSION_OFFLOADED
 
 # name in Filter -> bit
 _FILTER_BITS = {
@@ -341,6 +385,33 @@ _EVENT_TYPES = {int(kind): kind for kind in EventType}
 _PAGE = 512  # events, undecided packets or sessions taken from C at once
 
 
+class Fib:
+    """A forwarding table: longest prefix match over (prefix, length, port) routes.
+
+    A prefix has 16 bytes and its length counts all of them (an IPv4 prefix of n bits: 96 + n); port
+    None forwards nothing. Of several routes with one prefix the first wins.
+    """
+
+    def __init__(self, routes: Sequence[tuple[bytes, int, int | None]]) -> None:
+        """Raises ValueError where a length is not within 0..128."""
+        raw = ffi.new("struct route[]", max(len(routes), 1))
+        for item, (prefix, length, port) in zip(raw, routes, strict=False):
+            ffi.memmove(item.prefix, prefix, 16)
+            item.length = length if 0 <= length <= 128 else 255
+            item.leaves, item.port = port is not None, port or 0
+        fib = lib.fib_new(raw, len(routes))
+        if not fib:
+            if ffi.errno == errno.EINVAL:
+                raise ValueError("a prefix length is not within 0..128")
+            raise MemoryError
+        self._fib = ffi.gc(fib, lib.fib_free)
+
+    def lookup(self, address: bytes) -> int | None:
+        """The index of the route to an address of 16 bytes, None where there is none."""
+        index: int = lib.fib_lookup(self._fib, address)
+        return None if index < 0 else index
+
+
 class Engine:
     """One engine: sessions, timers and verdicts. See engine.h for what each call promises."""
 
@@ -350,16 +421,21 @@ class Engine:
         hash_key: bytes,
         now_ns: int,
         max_sessions: int = 262_144,
+        max_offloaded: int | None = None,
         max_undecided: int = 1024,
         max_held: int = 2048,
         max_events: int = 65_536,
         answer_timeout_ms: int = 1000,
     ) -> None:
-        """Raises ValueError for sizes that make no sense and OSError where memory is short."""
+        """As many sessions can be offloaded as there can be unless told.
+
+        Raises ValueError for sizes that make no sense and OSError where memory is short.
+        """
         if len(hash_key) != 16:
             raise ValueError(f"hash_key has {len(hash_key)} bytes, not 16")
         params = ffi.new("struct engine_params *")
         params.max_sessions, params.max_undecided = max_sessions, max_undecided
+        params.max_offloaded = max_sessions if max_offloaded is None else max_offloaded
         params.max_held, params.max_events = max_held, max_events
         params.answer_timeout_ms, params.now_ns = answer_timeout_ms, now_ns
         ffi.memmove(params.hash_key, hash_key, 16)
@@ -383,9 +459,21 @@ class Engine:
         raw = ffi.new("struct engine_config *")
         for number, timer in enumerate(TIMERS):
             raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
-        raw.tcp_reject_non_syn = config.tcp_reject_non_syn
-        raw.ipv6_firewalling = config.ipv6_firewalling
-        raw.host_mark = config.host_mark
+        for name in (
+            "tcp_reject_non_syn",
+            "tcp_asymmetric_bypass",
+            "tcp_allow_challenge_ack",
+            "no_refresh_on_discard",
+            "ipv6_firewalling",
+            "vsys_max_sessions",
+            "host_mark",
+        ):
+            setattr(raw, name, getattr(config, name))
+        raw.offload = config.offload is not None
+        for name, value in config.offload._asdict().items() if config.offload else ():
+            setattr(raw.offload_profile, name, value)
+        raw.accelerated_aging.threshold_percent = config.aging_threshold_percent
+        raw.accelerated_aging.factor = config.aging_factor
         ports = ffi.new("struct port_config[]", max(len(config.ports), 1))
         for number, port in enumerate(config.ports):
             ports[number].zone, ports[number].ipv6 = port.zone, port.ipv6
@@ -396,6 +484,11 @@ class Engine:
         raw.local_count, raw.local = len(addresses), local
         if lib.engine_configure(self._engine, raw):
             raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+
+    def set_fib(self, fib: Fib) -> None:
+        """Where packets of live sessions go from now on."""
+        lib.engine_set_fib(self._engine, fib._fib)
+        self._fib = fib  # alive as long as the engine asks it
 
     def input(self, burst: Sequence[Packet], *, stop_when_undecided: bool = False) -> int:
         """Feeds at most MAX_BURST packets; returns how many were taken."""
@@ -446,6 +539,7 @@ class Engine:
             (_LOG_START if spec.log_start else 0)
             | (_LOG_END if spec.log_end else 0)
             | (0 if spec.keep_denied else _UNKEPT)
+            | (_SERVICE_TIMEOUT if spec.service_timeout else 0)
         )
         action = _ACTION_NUMBERS[spec.action]
         _SPEC.pack_into(
@@ -457,6 +551,7 @@ class Engine:
             spec.egress_port,
             action,
             flags,
+            *spec.timeouts,
         )
         result: int = lib.engine_install(self._engine, handle, self._spec)
         self._check(result, handle)

@@ -115,6 +115,13 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     return 0;
 }
 
+void engine_set_fib(struct engine *e, const struct fib *fib)
+{
+    engine_enter(e);
+    e->fib = fib;
+    engine_leave(e);
+}
+
 /* ---- clock ----------------------------------------------------------------------------------------- */
 
 void engine_advance(struct engine *e, int64_t now_ns)

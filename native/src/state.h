@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "engine.h"
+#include "fib.h"
 #include "packet.h"
 
 enum { NONE = 0 };
@@ -91,6 +92,7 @@ struct engine {
 
     struct engine_config config; /* ports and local point to `tables` */
     void *tables;
+    const struct fib *fib; /* NULL: sessions go where they went */
 
     struct bucket *buckets;
     uint64_t bucket_mask;
