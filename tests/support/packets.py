@@ -29,7 +29,16 @@ from scapy.packet import Raw
 
 from dataplane.engine import Engine
 from dataplane.messages import Session
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.offload import DEFAULT_PLATFORM
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationOverride,
+    ApplicationTimeouts,
+    Port,
+    Route,
+    SecurityRule,
+    Snapshot,
+)
 from dataplane.traffic_log import Entry
 from native import COUNTERS, TIMERS, LinkType, Packet, Verdict, VerdictAction
 
@@ -207,6 +216,14 @@ def snapshot(
     intrazone: str = "allow",
     interzone: str = "deny",
     ipv6_ports: Iterable[str] = tuple(_NETWORKS),
+    no_refresh_on_discard: bool = False,
+    tcp_asymmetric_bypass: bool = False,
+    tcp_allow_challenge_ack: bool = False,
+    offload: bool = True,
+    accelerated_aging: AcceleratedAging | None = None,
+    max_sessions: int = 0,
+    application_overrides: tuple[ApplicationOverride, ...] = (),
+    applications: dict[str, ApplicationTimeouts] | None = None,
 ) -> Snapshot:
     return Snapshot(
         ports=tuple(
@@ -227,6 +244,14 @@ def snapshot(
         tcp_reject_non_syn=tcp_reject_non_syn,
         ipv6_firewalling=ipv6_firewalling,
         discard_denied=discard_denied,
+        no_refresh_on_discard=no_refresh_on_discard,
+        tcp_asymmetric_bypass=tcp_asymmetric_bypass,
+        tcp_allow_challenge_ack=tcp_allow_challenge_ack,
+        offload=offload,
+        accelerated_aging=accelerated_aging or AcceleratedAging(),
+        max_sessions=max_sessions,
+        application_overrides=application_overrides,
+        applications=applications or {},
     )
 
 
@@ -253,6 +278,7 @@ class Firewall:
         configuration: Snapshot | None = None,
         *,
         max_sessions: int = 4096,
+        platform: str = DEFAULT_PLATFORM,
         start_s: float = 0,
         wall_offset_s: int = 0,
     ) -> None:
@@ -261,6 +287,7 @@ class Firewall:
             now_ns=round(start_s * NS),
             wall_offset_ns=wall_offset_s * NS,
             max_sessions=max_sessions,
+            platform=platform,
         )
         self.engine.configure(snapshot(ALLOW) if configuration is None else configuration)
         self.engine.set_routes(routes())
