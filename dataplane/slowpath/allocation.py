@@ -16,7 +16,13 @@ def allocation(context: Context, tables: Tables) -> Context:
     assert egress is not None
     key = packet.key
     is_denied = rule.action != "allow"
-    service = _service_timeouts(rule, key, tables)
+    service = None
+    if rule.name in tables.timed_rules and not is_denied:
+        service = _service_timeouts(rule, key)
+    application = tables.application_timeouts.get(context.application)
+    timeouts = _GLOBAL
+    if service is not None or application is not None:
+        timeouts = _timeouts(service or _NONE, application, key.proto)
     context.spec = SessionSpec(
         s2c=FlowKey(
             src=key.dst,
@@ -35,40 +41,29 @@ def allocation(context: Context, tables: Tables) -> Context:
         log_start=rule.log_start or (is_denied and rule.log_end),
         log_end=rule.log_end,
         keep_denied=tables.discard_denied,
-        timeouts=_timeouts(
-            service, tables.application_timeouts.get(context.application), key.proto
-        ),
+        timeouts=timeouts,
         service_timeout=service is not None,
     )
     return context
 
 
-def _service_timeouts(rule: SecurityRule, key: FlowKey, tables: Tables) -> Timeouts | None:
+def _service_timeouts(rule: SecurityRule, key: FlowKey) -> Timeouts | None:
     """The timers of the service that let the session in."""
-    if rule.name not in tables.timed_rules or rule.action != "allow":
-        return None
     service = service_of(rule, key.proto, key.sport, key.dport)
     return None if service is None else service.override
 
 
 def _timeouts(
-    service: Timeouts | None, application: ApplicationTimeouts | None, protocol: int
+    service: Timeouts, application: ApplicationTimeouts | None, protocol: int
 ) -> SessionTimeouts:
     """A service's timer goes before the application's (fact sheet 2.3: it is an override)."""
-    if service is None and application is None:
-        return _GLOBAL
-    first, second = service or _NONE, _of_protocol(application, protocol)
+    other = _NONE
+    if application is not None:
+        by_protocol = {_TCP: application.tcp, _UDP: application.udp}
+        other = by_protocol.get(protocol, application.other)
     return SessionTimeouts(
-        established=first.established or second.established,
-        half_closed=first.half_closed or second.half_closed,
-        time_wait=first.time_wait or second.time_wait,
-        discard=first.discard or second.discard,
+        established=service.established or other.established,
+        half_closed=service.half_closed or other.half_closed,
+        time_wait=service.time_wait or other.time_wait,
+        discard=service.discard or other.discard,
     )
-
-
-def _of_protocol(application: ApplicationTimeouts | None, protocol: int) -> Timeouts:
-    if application is None:
-        return _NONE
-    if protocol == _TCP:
-        return application.tcp
-    return application.udp if protocol == _UDP else application.other
