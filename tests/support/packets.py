@@ -30,7 +30,15 @@ from scapy.packet import Raw
 from dataplane.engine import Engine
 from dataplane.messages import Session
 from dataplane.offload import DEFAULT_PLATFORM
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationOverride,
+    ApplicationTimeouts,
+    Port,
+    Route,
+    SecurityRule,
+    Snapshot,
+)
 from dataplane.traffic_log import Entry
 from native import COUNTERS, TIMERS, LinkType, Packet, Verdict, VerdictAction
 
@@ -222,6 +230,14 @@ def snapshot(
     intrazone: str = "allow",
     interzone: str = "deny",
     ipv6_ports: Iterable[str] = tuple(_NETWORKS),
+    no_refresh_on_discard: bool = False,
+    tcp_asymmetric_bypass: bool = False,
+    tcp_allow_challenge_ack: bool = False,
+    offload: bool = True,
+    accelerated_aging: AcceleratedAging | None = None,
+    max_sessions: int = 0,
+    application_overrides: tuple[ApplicationOverride, ...] = (),
+    applications: dict[str, ApplicationTimeouts] | None = None,
 ) -> Snapshot:
     return Snapshot(
         ports=tuple(
@@ -242,6 +258,14 @@ def snapshot(
         tcp_reject_non_syn=tcp_reject_non_syn,
         ipv6_firewalling=ipv6_firewalling,
         discard_denied=discard_denied,
+        no_refresh_on_discard=no_refresh_on_discard,
+        tcp_asymmetric_bypass=tcp_asymmetric_bypass,
+        tcp_allow_challenge_ack=tcp_allow_challenge_ack,
+        offload=offload,
+        accelerated_aging=accelerated_aging or AcceleratedAging(),
+        max_sessions=max_sessions,
+        application_overrides=application_overrides,
+        applications=applications or {},
     )
 
 
@@ -268,9 +292,9 @@ class Firewall:
         configuration: Snapshot | None = None,
         *,
         max_sessions: int = 4096,
+        platform: str = DEFAULT_PLATFORM,
         start_s: float = 0,
         wall_offset_s: int = 0,
-        platform: str = DEFAULT_PLATFORM,
     ) -> None:
         self.engine = Engine(
             hash_key=HASH_KEY,
