@@ -99,10 +99,10 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         return;
     }
     verdict_forward(e, p, tag, slot, s->port[!direction]);
-    if (!s->offload)
-        offload_enter(e, slot);
-    else if (s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
+    if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
         offload_leave(e, slot);
+    else if (!s->offload && e->offload.limit)
+        offload_enter(e, slot);
 }
 
 /* The live session of a reference, or NONE after ending one that is over. */

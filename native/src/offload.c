@@ -166,11 +166,13 @@ static bool is_eligible(const struct session *s)
 
 void offload_enter(struct engine *e, uint32_t slot)
 {
+    enum { RETRY_PACKETS = 64 }; /* until a session whose bucket was full looks again: that costs more than a packet */
     struct session *s = &e->sessions[slot];
     struct offload *o = &e->offload;
-    if (!o->limit || s->offload || !is_eligible(s))
+    if (!is_eligible(s) || (s->flags & SESSION_NO_WAY && (s->packets[C2S] + s->packets[S2C]) % RETRY_PACKETS))
         return;
     uint32_t record = NONE;
+    s->flags &= (uint16_t)~SESSION_NO_WAY;
     if (e->stats.offloaded < o->limit) {
         record = record_take(e);
         const struct offload_profile *profile = &e->config.offload_profile;
@@ -186,6 +188,7 @@ void offload_enter(struct engine *e, uint32_t slot)
             remove_flow(e, record * 2 + C2S);
             record_free(e, record);
             record = NONE;
+            s->flags |= SESSION_NO_WAY;
         }
     }
     if (!record) {
@@ -215,10 +218,25 @@ void offload_leave(struct engine *e, uint32_t slot)
     e->stats.offloaded--;
 }
 
-static void pull_back(struct engine *e, uint32_t slot)
+/* Everybody leaves at once, so no bucket has to be looked up. */
+static void pull_back_all(struct engine *e)
 {
-    offload_leave(e, slot);
-    count(e, COUNTER_session_pulled_back);
+    struct offload *o = &e->offload;
+    if (!e->stats.offloaded)
+        return;
+    for (uint32_t record = 1; record <= o->fresh; record++) {
+        struct offload_record *r = &o->records[record];
+        struct session *s = &e->sessions[r->slot];
+        if (s->offload != record) /* the record is free */
+            continue;
+        collect(s, r, C2S);
+        collect(s, r, S2C);
+        s->offload = NONE;
+        count(e, COUNTER_session_pulled_back);
+    }
+    memset(o->buckets, 0, (o->bucket_mask + 1) * sizeof *o->buckets);
+    o->fresh = o->free = NONE;
+    e->stats.offloaded = 0;
 }
 
 void offload_configure(struct engine *e)
@@ -231,9 +249,7 @@ void offload_configure(struct engine *e)
     if (o->limit > e->params.max_offloaded)
         o->limit = e->params.max_offloaded;
     if (!is_on || scan_ns != o->scan_ns) /* what was counted is not due by another device's interval */
-        for (uint32_t slot = 1; slot <= e->fresh && e->stats.offloaded; slot++)
-            if (e->sessions[slot].offload)
-                pull_back(e, slot);
+        pull_back_all(e);
     o->scan_ns = scan_ns;
 }
 

@@ -62,79 +62,40 @@ static void push_event(struct engine *e, enum event_type type, uint32_t slot)
     session_view(e, slot, &event->session);
 }
 
-static enum timer timer_of(const struct engine *e, const struct session *s)
-{
-    bool discard = s->state == SESSION_DISCARD;
-    switch (s->key[C2S].proto) {
-    case PROTO_TCP:
-        return discard ? TIMER_discard_tcp : tcp_timer(&e->config, s->tcp_state);
-    case PROTO_UDP:
-        return discard ? TIMER_discard_udp : TIMER_udp;
-    case PROTO_ICMP:
-    case PROTO_ICMPV6:
-        return discard ? TIMER_discard_default : TIMER_icmp;
-    default:
-        return discard ? TIMER_discard_default : TIMER_default;
-    }
-}
-
 /* A timer of the session's own goes before the configured one (fact sheet 2.3). */
 static uint32_t timeout_of(const struct engine *e, const struct session *s)
 {
-    enum timer timer = timer_of(e, s);
-    uint32_t own = 0;
-    switch (timer) {
-    case TIMER_tcp:
-    case TIMER_udp:
-    case TIMER_icmp:
-    case TIMER_default:
-        own = s->established_s;
+    bool discard = s->state == SESSION_DISCARD;
+    uint32_t own = discard ? s->discard_s : s->established_s;
+    enum timer timer = discard ? TIMER_discard_default : TIMER_default;
+    switch (s->key[C2S].proto) {
+    case PROTO_TCP:
+        timer = discard ? TIMER_discard_tcp : tcp_timer(&e->config, s->tcp_state);
+        if (timer == TIMER_tcp_half_closed)
+            own = s->half_closed_s;
+        else if (timer == TIMER_tcp_time_wait)
+            own = s->time_wait_s;
+        else if (timer != TIMER_tcp && !discard)
+            own = 0;
         break;
-    case TIMER_tcp_half_closed:
-        own = s->half_closed_s;
+    case PROTO_UDP:
+        timer = discard ? TIMER_discard_udp : TIMER_udp;
         break;
-    case TIMER_tcp_time_wait:
-        own = s->time_wait_s;
-        break;
-    case TIMER_discard_tcp:
-    case TIMER_discard_udp:
-    case TIMER_discard_default:
-        own = s->discard_s;
-        break;
-    default:
-        break;
+    case PROTO_ICMP:
+    case PROTO_ICMPV6:
+        timer = discard ? TIMER_discard_default : TIMER_icmp;
     }
     return own ? own : e->config.timeout_s[timer];
-}
-
-static uint32_t milliseconds(int64_t ns)
-{
-    return ns < 0 ? 0 : ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
-}
-
-/* A report by time starts the timer after the last packet: that one found no wait. */
-static uint32_t longest_wait_ms(const struct session *s, int64_t to_ns)
-{
-    uint32_t wait = milliseconds(to_ns - s->refreshed_ns);
-    return wait > s->longest_wait_ms ? wait : s->longest_wait_ms;
 }
 
 void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns)
 {
     struct session *s = &e->sessions[slot];
-    int64_t at_ns = time_at(e, age_ns);
-    s->longest_wait_ms = longest_wait_ms(s, at_ns);
+    int64_t at_ns = age_ns == e->age_ns ? e->now_ns : time_at(e, age_ns);
+    session_note_longest(&s->longest_wait_ms, at_ns - s->refreshed_ns);
     s->refreshed_ns = at_ns;
     s->timeout_s = timeout_of(e, s);
     ager_set(e, slot, age_ns + s->timeout_s * 1000000000ll);
-}
-
-void session_touch(struct engine *e, struct session *s)
-{
-    uint32_t gap = milliseconds(e->now_ns - s->last_ns);
-    if (gap > s->longest_gap_ms)
-        s->longest_gap_ms = gap;
-    s->last_ns = e->now_ns;
 }
 
 void session_note_end(struct session *s, enum end_reason reason)
@@ -250,6 +211,8 @@ void session_view(struct engine *e, uint32_t slot, struct session_view *out)
     bool live = session_is_live(s);
     if (s->offload)
         offload_settle(e, slot);
+    uint32_t longest_wait_ms = s->longest_wait_ms;
+    session_note_longest(&longest_wait_ms, s->last_ns - s->refreshed_ns); /* negative after a report by time */
     const struct offload_record *r = s->offload ? &e->offload.records[s->offload] : NULL;
     *out = (struct session_view){
         .id = slot,
@@ -267,10 +230,10 @@ void session_view(struct engine *e, uint32_t slot, struct session_view *out)
         .rule = s->rule,
         .application = s->application,
         .longest_gap_ms = s->longest_gap_ms,
-        .longest_wait_ms = longest_wait_ms(s, s->last_ns),
+        .longest_wait_ms = longest_wait_ms,
         .port = {s->port[0], s->port[1]},
         .unreported = {r ? r->packets[0] : 0, r ? r->packets[1] : 0},
-        .flags = s->flags,
+        .flags = s->flags & (SESSION_NO_ROOM - 1), /* without the engine's own marks */
         .in_ager = is_in_ager(s),
         .offloaded = r,
     };

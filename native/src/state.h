@@ -66,7 +66,8 @@ struct session {
     uint16_t generation; /* of the configuration and routes its ports are checked against */
     uint16_t flags;      /* enum session_flag and session_mark */
     uint8_t blocked[2];  /* why packets of this direction cannot be forwarded: a drop reason, or 0 */
-    uint8_t state, tcp_state, end_reason, action;
+    uint8_t state, end_reason, action;
+    uint8_t before_rst;  /* the TCP state before a RST that could not be verified */
 
     uint64_t packets[2], bytes[2];
     int64_t start_ns;
@@ -81,7 +82,7 @@ struct session {
     uint32_t offload;   /* its record in the offload engine, or NONE */
     uint8_t scale[2];   /* of the window a direction offers */
     uint8_t seen;       /* enum tcp_seen */
-    uint8_t before_rst; /* the TCP state before a RST that could not be verified */
+    uint8_t tcp_state;
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct session) == 256, "four cache lines");
@@ -89,7 +90,10 @@ _Static_assert(sizeof(struct session) == 256, "four cache lines");
 enum { NOT_IN_AGER = 0xffff };
 
 /* Marks of the engine's own, above enum session_flag in the same field. */
-enum session_mark { SESSION_NO_ROOM = 1 << 8 /* counted as kept in software: the offload engine was full */ };
+enum session_mark {
+    SESSION_NO_ROOM = 1 << 8, /* counted as kept in software: the offload engine was full */
+    SESSION_NO_WAY = 1 << 9,  /* not because of its size: a bucket was */
+};
 
 enum { OFFLOAD_WAYS = 5, MAX_REPORT_PACKETS = 1 << 15 };
 
@@ -279,11 +283,22 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 bool session_is_over(struct engine *e, uint32_t slot);
 /* Starts the timer of the state the session is in, as of a reading of the ager's clock that is not after now. */
 void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns);
-/* Notes that a packet of it came now. */
-void session_touch(struct engine *e, struct session *s);
 /* Keeps the reason with the higher priority. */
 void session_note_end(struct session *s, enum end_reason reason);
 void session_view(struct engine *e, uint32_t slot, struct session_view *out);
+
+static inline void session_note_longest(uint32_t *longest_ms, int64_t ns)
+{
+    if (ns >= (*longest_ms + 1ll) * 1000000) /* seldom: dividing can wait */
+        *longest_ms = ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
+}
+
+/* Notes that a packet of it came now. */
+static inline void session_touch(const struct engine *e, struct session *s)
+{
+    session_note_longest(&s->longest_gap_ms, e->now_ns - s->last_ns);
+    s->last_ns = e->now_ns;
+}
 
 static inline bool session_is_live(const struct session *s)
 {
@@ -293,16 +308,16 @@ static inline bool session_is_live(const struct session *s)
 /* ---- offload.c ------------------------------------------------------------------------------------- */
 
 uint64_t offload_buckets(const struct engine_params *params); /* a power of two */
-/* Takes over a changed configuration: who must leave leaves. */
-void offload_configure(struct engine *e);
 /* Gives every report that is due by time. */
 void offload_settle_all(struct engine *e);
+/* Takes over a changed configuration: who must leave leaves. => everything is settled */
+void offload_configure(struct engine *e);
 void offload_prefetch_bucket(const struct engine *e, uint64_t hash);
 /* Like flow_table_prefetch_records; false where the flow is not in the offload engine. */
 bool offload_prefetch_records(const struct engine *e, uint64_t hash);
 /* Forwards or drops a packet the hardware understands; false where the packet is the fastpath's. */
 bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag);
-/* Moves an eligible session into the offload engine, if it has room. */
+/* Moves a session that is not in the offload engine into it, if it is eligible and there is room. */
 void offload_enter(struct engine *e, uint32_t slot);
 /* Takes a session out of it, with everything it has counted. */
 void offload_leave(struct engine *e, uint32_t slot);

@@ -190,13 +190,9 @@ static void begin_window(struct session *s, enum direction d, const struct packe
         s->scale[C2S] = s->scale[S2C] = 0;
 }
 
-static void move_window(struct session *s, enum direction d, const struct packet *p, const struct span *g)
+static inline void move_window(struct session *s, enum direction d, const struct span *g)
 {
     struct tcp_window *mine = &s->window[d], *other = &s->window[!d];
-    uint8_t seen = d == C2S ? TCP_SEEN_C2S : TCP_SEEN_S2C;
-    bool is_first_answer = p->tcp_flags & TCP_SYN && s->tcp_state <= TCP_STATE_INIT;
-    if (!(s->seen & seen) || is_first_answer)
-        begin_window(s, d, p, g);
     mine->end = later(mine->end, g->end);
     if (g->window > mine->max_window)
         mine->max_window = g->window;
@@ -269,7 +265,9 @@ static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d
     return 0;
 }
 
-uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, const struct packet *p, bool *restart)
+/* Out of the way of the many, so that those need few registers. */
+static __attribute__((noinline)) uint32_t follow_any(struct engine *e, struct session *s, enum direction d,
+                                                     const struct packet *p, bool *restart)
 {
     enum segment kind = kind_of(p->tcp_flags);
     enum tcp_state old = s->tcp_state;
@@ -292,7 +290,10 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
         *restart = false;
         return 0;
     }
-    move_window(s, d, p, &g);
+    bool is_first_answer = p->tcp_flags & TCP_SYN && old <= TCP_STATE_INIT;
+    if (!(s->seen & (d == C2S ? TCP_SEEN_C2S : TCP_SEEN_S2C)) || is_first_answer)
+        begin_window(s, d, p, &g);
+    move_window(s, d, &g);
     if (old == (d == C2S ? UC : UR)) {
         revive(s);
         old = s->tcp_state;
@@ -301,5 +302,18 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
     if (kind == SEG_FIN && !is_unverified(s->tcp_state))
         session_note_end(s, END_REASON_tcp_fin);
     *restart = old != TW && !is_unverified(s->tcp_state) && !(is_closing(old) && has_tcpwait(&e->config));
+    return 0;
+}
+
+uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, const struct packet *p, bool *restart)
+{
+    bool is_plain = !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
+    if (s->tcp_state != ES || !is_plain || !is_enforced(e, s))
+        return follow_any(e, s, d, p, restart);
+    struct span g = span_of(s, d, p); /* data and acknowledgements of an established connection: nearly every segment */
+    if (!fits(s, d, &g))
+        return COUNTER_tcp_drop_out_of_wnd;
+    move_window(s, d, &g);
+    *restart = true;
     return 0;
 }

@@ -21,8 +21,16 @@ class Engine(msgspec.Struct, frozen=True, tag_field="what", tag="engine"):
     sessions: int
     lookup_ns: float  # in groups, as the fastpath does it
     lookup_alone_ns: float
-    packet_ns: float
-    packets_per_s: float
+    packet_ns: float  # in software
+    tcp_ns: float
+    udp_ns: float
+    missing_ns: float  # of no session
+    offloaded: int  # sessions: no more than the largest device takes
+    offloaded_packet_ns: float
+    offloaded_tcp_ns: float
+    offloaded_udp_ns: float
+    offloaded_missing_ns: float
+    switch_off_ms: float  # until all of them are back
     setups_per_s: float
     ageings_per_s: float
     bytes_per_session: float
