@@ -6,7 +6,7 @@ of day.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dataplane import applications, marks
 from dataplane.addresses import packed, text
@@ -62,10 +62,12 @@ class Engine:
         wall_offset_ns: int = 0,
         max_sessions: int = 262_144,
         platform: str = DEFAULT_PLATFORM,
+        on_end: Callable[[SessionView], None] | None = None,
     ) -> None:
         """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped.
 
-        The platform is one of offload.PROFILES.
+        The platform is one of offload.PROFILES. `on_end` is told of every session that has ended,
+        in the order of the log, whether its rule logs it or not.
         """
         self.platform = platform
         self._profile = PROFILES[platform]
@@ -86,6 +88,7 @@ class Engine:
         self._applications = Names()
         self._port_by_number: dict[int, Port] = {}
         self._entries: list[Entry] = []
+        self._on_end = on_end
         self._meter = RateMeter(self.native.stats(), now_ns)
         self.snapshot = _NOTHING
         self._fib = Fib()
@@ -247,7 +250,10 @@ class Engine:
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
-            elif session.log_end and session.action == "allow":
+                continue
+            if self._on_end:
+                self._on_end(session)
+            if session.log_end and session.action == "allow":
                 self._log_session(session, "end", session.end_ns)
         return bool(events)
 
@@ -288,6 +294,7 @@ class Engine:
         if rule.action == "allow" or not (rule.log_start or rule.log_end):
             return
         packet = context.packet
+        self._read_events()  # what was before it comes before it in the log
         self._entries.append(
             self._entry(
                 subtype="drop",
