@@ -26,7 +26,7 @@ from dataplane.messages import (
     Stop,
 )
 from dataplane.requests import Process, answer
-from dataplane.snapshot import Route
+from dataplane.snapshot import AcceleratedAging, Route
 from native import COUNTERS
 from tests.support.packets import (
     FAMILIES,
@@ -82,6 +82,18 @@ def test_status() -> None:
         timeouts_s=default_timeouts(),
         tcp_reject_non_syn=True,
         ipv6_firewalling=True,
+        platform="pa-5000",
+        offload=True,
+        offloaded=0,
+        strict_tcp_sequence=True,
+        no_refresh_on_discard=False,
+        accelerated_aging=AcceleratedAging(),
+        aging_accelerated=False,
+        scan_threshold_percent=80,
+        scan_factor=8,
+        fail_open=False,
+        vsys_max_sessions=0,
+        vsys_throttled=0,
     )
 
 

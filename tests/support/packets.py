@@ -12,7 +12,7 @@
 Times are seconds since the engine began; nothing here looks at a clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -49,6 +49,9 @@ BASTION = {4: "203.0.113.30", 6: "2001:db8:3::30"}
 OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the firewall's address in trust
 ROUTER = {4: "198.51.100.77", 6: "2001:db8:2::77"}  # somebody on the way to the server
 FAMILIES = (4, 6)
+
+_CLIENT_ISN, _SERVER_ISN = 0x11223344, 0x55667788
+Options = Sequence[tuple[str, object]]  # as scapy has them
 
 HASH_KEY = bytes(range(16))
 NS = 1_000_000_000
@@ -88,15 +91,26 @@ def tcp(
     *,
     sport: int = 40001,
     dport: int = 80,
-    seq: int = 0x11223344,
-    ack: int = 0x55667788,
+    seq: int | None = None,
+    ack: int | None = None,
+    window: int = 0x99AA,
+    options: Options = (),
     payload: bytes = b"",
     back: bool = False,
     src: str | None = None,
     dst: str | None = None,
     ttl: int = 61,
 ) -> bytes:
-    header = TCP(**_ports(sport, dport, back), flags=flags, seq=seq, ack=ack, window=0x99AA)
+    """A segment that fits a connection where each side has sent its SYN and nothing else."""
+    mine, other = (_SERVER_ISN, _CLIENT_ISN) if back else (_CLIENT_ISN, _SERVER_ISN)
+    header = TCP(
+        **_ports(sport, dport, back),
+        flags=flags,
+        seq=mine + ("S" not in flags) if seq is None else seq,
+        ack=other + 1 if ack is None else ack,
+        window=window,
+        options=list(options),
+    )
     packet = ip(family, src=src, dst=dst, back=back, ttl=ttl) / header
     return bytes(packet / Raw(payload) if payload else packet)
 
