@@ -7,6 +7,7 @@ of day.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from msgspec.structs import astuple
 
