@@ -121,6 +121,7 @@ class Engine:
     def _swap(self, snapshot: Snapshot, fib: Fib, offload_ordered: bool | None) -> None:
         _check(snapshot)
         policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
+        overrides = snapshot.application_overrides
         ports, zones = self._ports.copy(), self._zones.copy()
         numbers = {port.name: ports.number(port.name) for port in snapshot.ports}
         configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
@@ -160,6 +161,11 @@ class Engine:
             applications=self._applications,
             fib=fib,
             policy=policy,
+            timed_rules=frozenset(
+                rule.name for rule in snapshot.rules if any(s.override for s in rule.services)
+            ),
+            application_overrides=Policy(overrides, None, None) if overrides else None,
+            application_timeouts=snapshot.applications,
             discard_denied=snapshot.discard_denied,
         )
 
