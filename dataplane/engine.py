@@ -6,7 +6,9 @@ of day.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import astuple
 
 from dataplane import applications, marks
 from dataplane.addresses import packed, text
@@ -18,7 +20,7 @@ from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.pipeline import decide
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.snapshot import Port, Route, SecurityRule, Snapshot, Timeouts
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
     ACTIONS,
@@ -44,6 +46,8 @@ _DENY_ALL = SecurityRule(name="interzone-default", action="deny", log_end=False)
 _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
+_MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
+_MAX_AGING_FACTOR = 16
 _EVENT_PAGES = 2  # logged at once, about 10 ms
 _UDP = 17
 _STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
@@ -493,11 +497,31 @@ def _check(snapshot: Snapshot) -> None:
             raise ValueError(f"rule {rule.name}: {rule.action} is no action")
         if rule.rule_type not in RULE_TYPES:
             raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
+    for owner, own in _own_timeouts(snapshot):
+        if not all(0 <= seconds <= _MAX_TIMEOUT_S for seconds in astuple(own)):
+            raise ValueError(f"a timer of {owner} is not within 0..{_MAX_TIMEOUT_S}")
+    aging = snapshot.accelerated_aging
+    _bounded("accelerated aging threshold", aging.threshold_percent, 100)
+    if not 1 <= aging.factor <= _MAX_AGING_FACTOR:
+        raise ValueError(
+            f"accelerated aging factor {aging.factor} is not within 1..{_MAX_AGING_FACTOR}"
+        )
+    _bounded("session maximum", snapshot.max_sessions, (1 << 32) - 1)
     zones: dict[int, str] = {}
     for name in {port.zone for port in snapshot.ports if port.zone}:
         other = zones.setdefault(marks.of_zone(name), name)
         if other != name:
             raise ValueError(f"zones {other} and {name} have the same mark; rename one of them")
+
+
+def _own_timeouts(snapshot: Snapshot) -> Iterator[tuple[str, Timeouts]]:
+    for rule in snapshot.rules:
+        for service in rule.services:
+            if service.override:
+                yield f"a service of rule {rule.name}", service.override
+    for name, application in snapshot.applications.items():
+        for own in (application.tcp, application.udp, application.other):
+            yield f"application {name}", own
 
 
 def _known(names: Names, name: str | None) -> int | None:

@@ -22,6 +22,7 @@ __all__ = [
     "END_REASONS",
     "MAX_BURST",
     "SESSION_STATES",
+    "TCP_STATES",
     "TIMERS",
     "Capture",
     "CaptureError",
@@ -41,6 +42,7 @@ __all__ = [
     "NfqueueStats",
     "OffloadProfile",
     "Packet",
+    "PacketInfo",
     "PortConfig",
     "SessionSpec",
     "SessionView",
@@ -50,6 +52,7 @@ __all__ = [
     "Undecided",
     "Verdict",
     "VerdictAction",
+    "describe",
 ]
 
 
@@ -99,6 +102,7 @@ COUNTERS = tuple(_counters())
 TIMERS = tuple(_timers())
 _COUNTER_NUMBERS = {info.name: info.number for info in COUNTERS}
 SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
+TCP_STATES = _names(lib.tcp_state_name, lib.TCP_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
 ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
@@ -169,6 +173,22 @@ class Verdict(NamedTuple):
     data: bytes | None  # what to send, where it differs from what came in
 
 
+class PacketInfo(NamedTuple):
+    """A packet as the parser reads it."""
+
+    key: FlowKey  # zone 0
+    length: int  # bytes of the IP packet
+    payload: int  # of it behind layer 4's header
+    tcp_seq: int
+    tcp_ack: int
+    tcp_window: int
+    ttl: int
+    dscp: int
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
+
+
 class Undecided(NamedTuple):
     """The first packet of a session, parsed."""
 
@@ -211,6 +231,7 @@ class SessionSpec(NamedTuple):
 class SessionView(NamedTuple):
     id: int
     state: str
+    tcp_state: str  # NONE for what is not TCP
     end_reason: str
     tracker: str
     action: str
@@ -315,6 +336,7 @@ _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
 _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
 _SPEC = Struct(f"@{_KEY}IIHBB4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
@@ -325,6 +347,7 @@ def _check_layouts() -> None:
         (_VIEW_ALONE, "struct session_view"),
         (_EVENT, "struct event"),
         (_SPEC, "struct session_spec"),
+        (_INFO, "struct packet_info"),
     ):
         assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
@@ -334,12 +357,13 @@ _check_layouts()
 
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
-    session_id, state, _, end_reason, action = record[:5]
+    session_id, state, tcp_state, end_reason, action = record[:5]
     flags, in_ager, offloaded = record[-3:]
     return SessionView._make(
         (
             session_id,
             SESSION_STATES[state],
+            TCP_STATES[tcp_state],
             END_REASONS[end_reason],
             TRACKERS[end_reason],
             ACTIONS[action],
@@ -355,6 +379,19 @@ def _view(record: Sequence[Any]) -> SessionView:
             offloaded,
         )
     )
+
+
+def describe(packet: Packet) -> PacketInfo | CounterInfo:
+    """What the parser makes of a packet, or the counter of its reason to refuse it."""
+    raw, info = ffi.new("struct input *"), ffi.new("struct packet_info *")
+    data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
+    raw.data, raw.len, raw.link = data, len(packet.data), packet.link
+    raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+    reason = lib.packet_describe(raw, info)
+    if reason:
+        return next(counter for counter in COUNTERS if counter.number == reason)
+    record = _INFO.unpack(ffi.buffer(info))
+    return PacketInfo(FlowKey._make(record[:7]), *record[7:])
 
 
 _ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}

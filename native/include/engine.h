@@ -312,6 +312,19 @@ struct session_spec {
     struct session_timeouts timeouts;
 };
 
+/* A packet as the parser reads it, for people. */
+struct packet_info {
+    struct flow_key key; /* zone 0 */
+    uint32_t len, payload; /* bytes of the IP packet, and of it behind layer 4's header */
+    uint32_t tcp_seq, tcp_ack;
+    uint16_t tcp_window;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+};
+/* 0, or the drop reason. */
+uint32_t packet_describe(const struct input *in, struct packet_info *out);
+
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
 enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
