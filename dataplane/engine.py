@@ -7,6 +7,7 @@ of day.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from msgspec.structs import astuple
 
@@ -19,7 +20,7 @@ from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
-from dataplane.slowpath.pipeline import decide
+from dataplane.slowpath.pipeline import Decision, decide
 from dataplane.snapshot import Port, Route, SecurityRule, Snapshot, Timeouts
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
@@ -57,6 +58,16 @@ class UnknownName(Exception):
     """A filter names a zone, rule or application nobody has heard of: nothing matches."""
 
 
+class Observer(Protocol):
+    """Somebody who is told what happens and when; the engine does not need to know why."""
+
+    def decided(self, decision: Decision) -> None:
+        """The slowpath has come to this decision."""
+
+    def ended(self, session: SessionView) -> None:
+        """A session is over."""
+
+
 class Engine:
     def __init__(
         self,
@@ -66,12 +77,14 @@ class Engine:
         wall_offset_ns: int = 0,
         max_sessions: int = 262_144,
         platform: str = DEFAULT_PLATFORM,
+        observer: Observer | None = None,
     ) -> None:
         """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped.
 
         The platform is one of offload.PROFILES.
         """
         self.platform = platform
+        self._observer = observer
         self._profile = PROFILES[platform]
         self._offload_ordered: bool | None = None  # by an administrator, until a commit says else
         self.native = NativeEngine(
@@ -177,6 +190,10 @@ class Engine:
         """What edges call a port in Packet.port; 0, which is dropped, for an unknown name."""
         return self._tables.port_numbers.get(name, 0)
 
+    @property
+    def now_ns(self) -> int:
+        return self._now_ns
+
     def port_name(self, number: int) -> str:
         return self._ports.name(number)
 
@@ -230,10 +247,13 @@ class Engine:
         waiting = self.native.undecided()
         for packet in waiting:
             try:
-                context, refusal = decide(packet, self._tables)
+                decision = decide(packet, self._tables)
             except Exception:  # a fault of ours must not take the firewall down: fail closed
                 log.exception("slowpath failed on a packet")
-                context, refusal = Context(packet), DropReason.flow_slowpath_error
+                decision = Decision(Context(packet), DropReason.flow_slowpath_error)
+            if self._observer is not None:
+                self._observer.decided(decision)
+            context, refusal = decision
             try:
                 if refusal is not None:
                     self.native.refuse(packet.handle, refusal)
@@ -260,6 +280,8 @@ class Engine:
         """Logs what a page of events says; False where there were none."""
         events = self.native.events()
         for kind, session in events:
+            if kind is EventType.SESSION_END and self._observer is not None:
+                self._observer.ended(session)
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
@@ -458,12 +480,13 @@ class Engine:
             offloaded=view.offloaded,
             unreported_c2s=view.unreported_c2s,
             unreported_s2c=view.unreported_s2c,
-            report_packets=self._report_packets(view),
+            report_packets=self.report_packets(view),
             longest_gap_ms=view.longest_gap_ms,
             longest_wait_ms=view.longest_wait_ms,
         )
 
-    def _report_packets(self, view: SessionView) -> int:
+    def report_packets(self, view: SessionView) -> int:
+        """So many packets of one of its flows make the offload engine report; 0: it does not."""
         if not view.offloaded:
             return 0
         return self._profile.udp_packets if view.c2s.proto == _UDP else self._profile.packets

@@ -1,4 +1,4 @@
-"""The typed face of the C engine; the only module that touches `ffi` and `lib`.
+"""The typed face of the C engine; nothing outside this package touches `ffi` and `lib`.
 
 Addresses are 16 bytes as in a flow key (IPv4 in the last four behind ::ffff:), times are integer
 nanoseconds of whatever clock the caller hands in, everything else is in host order. One thread at a
@@ -15,6 +15,9 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
+from native.captures import Capture, CaptureError, CaptureWriter
+from native.packets import MAX_BURST, LinkType, Packet
+from native.replay import Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
@@ -44,9 +47,12 @@ __all__ = [
     "Packet",
     "PacketInfo",
     "PortConfig",
+    "Replay",
+    "ReplayStats",
+    "ReplayStop",
     "SessionSpec",
-    "SessionView",
     "SessionTimeouts",
+    "SessionView",
     "Stats",
     "TimerInfo",
     "Undecided",
@@ -106,7 +112,6 @@ TCP_STATES = _names(lib.tcp_state_name, lib.TCP_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
 ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
-MAX_BURST: int = lib.MAX_BURST
 
 
 class DropReason(IntEnum):
@@ -134,14 +139,6 @@ class EventType(IntEnum):
     SESSION_END = lib.EVENT_SESSION_END
 
 
-class LinkType(IntEnum):
-    IP = lib.LINK_IP
-    ETHERNET = lib.LINK_ETHERNET
-    COOKED = lib.LINK_COOKED
-    COOKED2 = lib.LINK_COOKED2
-    NULL = lib.LINK_NULL
-
-
 class FlowKey(NamedTuple):
     src: bytes  # 16 bytes
     dst: bytes
@@ -150,17 +147,6 @@ class FlowKey(NamedTuple):
     zone: int
     proto: int
     family: int  # 4 or 6
-
-
-class Packet(NamedTuple):
-    """A packet as an edge has it. `tag` comes back in the verdict."""
-
-    data: bytes
-    port: int
-    now_ns: int
-    tag: int = 0
-    link: LinkType = LinkType.IP
-    checksum_trusted: bool = False
 
 
 class Verdict(NamedTuple):
@@ -754,58 +740,3 @@ class Nfqueue:
     def close(self) -> None:
         """Gives the queue back; what waits in it is dropped. run() must have returned."""
         ffi.release(self._queue)
-
-
-class CaptureError(Exception):
-    """A capture file that cannot be read (on); the message says why."""
-
-
-class Capture:
-    """A pcap or pcapng file, read in bursts (libpcap)."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        capture = lib.capture_open(os.fsencode(path), error)
-        if not capture:
-            raise CaptureError(_text(error))
-        self._capture = ffi.gc(capture, lib.capture_close)
-        self._inputs = ffi.new("struct input[]", MAX_BURST)
-
-    def read(self) -> list[Packet]:
-        """The next packets, port 0; an empty list at the end.
-
-        Raises CaptureError at the place where a damaged file stops being readable.
-        """
-        count = lib.capture_read(self._capture, self._inputs, MAX_BURST)
-        if count < 0:
-            raise CaptureError(_text(lib.capture_error(self._capture)))
-        return [
-            Packet(ffi.buffer(raw.data, raw.len)[:], 0, raw.now_ns, 0, LinkType(raw.link))
-            for raw in self._inputs[0:count]
-        ]
-
-
-class CaptureWriter:
-    """Writes IP packets to a pcap file with nanosecond times."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        self._writer = lib.capture_writer_open(os.fsencode(path), error)
-        if not self._writer:
-            raise CaptureError(_text(error))
-
-    def write(self, data: bytes, now_ns: int) -> None:
-        lib.capture_writer_write(self._writer, data, len(data), now_ns)
-
-    def close(self) -> None:
-        """Raises CaptureError where not everything could be written."""
-        if self._writer:
-            failed, self._writer = lib.capture_writer_close(self._writer), None
-            if failed:
-                raise CaptureError("the capture could not be written whole")
-
-    def __enter__(self) -> CaptureWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -415,6 +415,21 @@ bool packet_finish_checksum(uint8_t *data, uint32_t len)
     return true;
 }
 
+bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16])
+{
+    int family;
+    if (skip_link(link, &data, &len, &family) || !len)
+        return false;
+    uint8_t version = data[0] >> 4;
+    if (version == 4 && len >= IPV4_HEADER)
+        map_v4(out, data + 12);
+    else if (version == 6 && len >= IPV6_HEADER)
+        memcpy(out, data + 8, 16);
+    else
+        return false;
+    return true;
+}
+
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out)
 {
     int family;
