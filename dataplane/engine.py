@@ -126,7 +126,13 @@ class Engine:
         return is_on and self._profile.packets > 0
 
     def set_offload(self, enabled: bool) -> None:
-        """Switches the offload engine; live sessions leave it at once, or enter it again."""
+        """Switches the offload engine; live sessions leave it at once, or enter it again.
+
+        Raises ValueError where there is none to switch on.
+        """
+        if enabled and not self._profile.packets:
+            others = ", ".join(name for name, profile in PROFILES.items() if profile.packets)
+            raise ValueError(f"platform {self.platform} has no offload engine; {others} have one")
         self._swap(self.snapshot, self._fib, enabled)
 
     def _swap(self, snapshot: Snapshot, fib: Fib, offload_ordered: bool | None) -> None:

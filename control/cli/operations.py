@@ -12,6 +12,7 @@ from control.cli import (
     neighbors,
     policy,
     routing,
+    session_info,
     sessions,
     system,
     traffic_log,
@@ -123,6 +124,8 @@ class Operations:
                 pass  # the client's own business
             case "help":
                 yield manual.summary()
+            case "set session offload":
+                yield await session_info.set_offload(management, arguments["offload"] == "yes")
             case "show arp all":
                 yield neighbors.render_arp(management.neighbors())
             case "show clock":
@@ -152,9 +155,11 @@ class Operations:
             case "show session id":
                 yield await sessions.detail(management, int(arguments["id"]))
             case "show session info":
-                yield await sessions.info(management)
+                yield await session_info.info(management)
+            case "show session meter":
+                yield await session_info.meter(management)
             case "show system info":
-                yield system.info(management)
+                yield await system.info(management)
             case _:
                 raise AssertionError(f"{name} is in the grammar and has no answer")
 
