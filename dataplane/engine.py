@@ -64,7 +64,7 @@ class Observer(Protocol):
     def decided(self, decision: Decision) -> None:
         """The slowpath has come to this decision."""
 
-    def ended(self, session: SessionView) -> None:
+    def ended(self, session: Session) -> None:
         """A session is over."""
 
 
@@ -281,7 +281,7 @@ class Engine:
         events = self.native.events()
         for kind, session in events:
             if kind is EventType.SESSION_END and self._observer is not None:
-                self._observer.ended(session)
+                self._observer.ended(self._session(session))
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
