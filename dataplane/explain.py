@@ -27,7 +27,7 @@ _TCP = 6
 _ICMP = (1, 58)
 _FLAGS = ((2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG"))
 _NS = 1_000_000_000
-_LABEL_WIDTH = 14
+_LABEL_WIDTH = 22
 _COUNTERS = {info.number: info for info in COUNTERS}
 
 
@@ -201,6 +201,8 @@ def _session(
     if session.tcp_state != "NONE":
         before, now = known.tcp_state if known else "NONE", session.tcp_state
         yield "TCP", now if before == now else f"{before} -> {now}"
+        if "tcp_drop_out_of_wnd" in moved:
+            yield "window", _window(engine, session, _direction(session, info))
     if "pkt_offloaded" in moved:
         yield "offload", _offloaded(engine, session, moved, _direction(session, info))
     elif session.in_ager:
@@ -213,6 +215,19 @@ def _session(
         yield "offload", f"session {session.id} enters the offload engine"
     if known is not None and known.offloaded and not session.offloaded:
         yield "offload", f"session {session.id} leaves the offload engine"
+
+
+def _window(engine: Engine, session: SessionView, direction: str) -> str:
+    limits = engine.native.tcp_limits(session.id)
+    if limits is None:
+        return "none known"
+    mine = limits[direction == "s2c"]
+    if not mine.enforced:  # the handshake is not over
+        return f"{direction} fits no handshake"
+    return (
+        f"{direction} may send from {mine.lowest_end} to {mine.highest_end}"
+        f" and acknowledge {mine.lowest_ack} to {mine.highest_ack}"
+    )
 
 
 def _offloaded(engine: Engine, session: SessionView, moved: set[str], direction: str) -> str:

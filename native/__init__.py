@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
-from native.packets import MAX_BURST, LinkType, Packet
+from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
 from native.replay import Replay, ReplayStats, ReplayStop
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "SessionTimeouts",
     "SessionView",
     "Stats",
+    "TcpLimits",
     "TimerInfo",
     "Undecided",
     "Verdict",
@@ -127,13 +128,6 @@ class DropReason(IntEnum):
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
 
 
-class VerdictAction(IntEnum):
-    FORWARD = lib.VERDICT_FORWARD
-    DROP = lib.VERDICT_DROP
-    HOST = lib.VERDICT_HOST
-    EMIT = lib.VERDICT_EMIT
-
-
 class EventType(IntEnum):
     SESSION_START = lib.EVENT_SESSION_START
     SESSION_END = lib.EVENT_SESSION_END
@@ -147,16 +141,6 @@ class FlowKey(NamedTuple):
     zone: int
     proto: int
     family: int  # 4 or 6
-
-
-class Verdict(NamedTuple):
-    action: VerdictAction
-    tag: int
-    reason: int  # counter number of a DROP, else 0
-    port: int  # egress port of FORWARD and EMIT, else 0
-    session: int  # 0 where none
-    mark: int  # of FORWARD and HOST, for the kernel to check
-    data: bytes | None  # what to send, where it differs from what came in
 
 
 class PacketInfo(NamedTuple):
@@ -246,6 +230,16 @@ class SessionView(NamedTuple):
     was_offloaded: bool  # it is or has been in the offload engine
     in_ager: bool
     offloaded: bool
+
+
+class TcpLimits(NamedTuple):
+    """What one direction may send; see struct tcp_limits."""
+
+    highest_end: int
+    lowest_end: int
+    highest_ack: int
+    lowest_ack: int
+    enforced: bool
 
 
 class Event(NamedTuple):
@@ -628,6 +622,14 @@ class Engine:
         if lib.engine_session(self._engine, session_id, self._views):
             return None
         return _view(_VIEW_ALONE.unpack_from(ffi.buffer(self._views)))
+
+    def tcp_limits(self, session_id: int) -> tuple[TcpLimits, TcpLimits] | None:
+        """What each direction may send, c2s first; None where there is no such TCP session."""
+        raw = ffi.new("struct tcp_limits[2]")
+        if lib.engine_tcp_limits(self._engine, session_id, raw):
+            return None
+        c2s, s2c = (TcpLimits(*(getattr(one, f) for f in TcpLimits._fields)) for one in raw)
+        return c2s, s2c
 
     def clear(self, session_id: int) -> bool:
         """Ends a session; False where there is none of that id."""

@@ -10,9 +10,19 @@ from pathlib import Path
 
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
-from native import Capture, CaptureError, CaptureWriter, Replay, ReplayStats, ReplayStop
+from native import (
+    Capture,
+    CaptureError,
+    CaptureWriter,
+    Packet,
+    Replay,
+    ReplayStats,
+    ReplayStop,
+    Verdict,
+)
 
 _PIECE = 65_536  # packets fed by one call
+_NEVER_NS = (1 << 63) - 1
 
 
 class PcapEdge:
@@ -77,6 +87,19 @@ class PcapEdge:
         has_more = self._engine.advance(now_ns)
         self._replay.settle()
         return has_more
+
+    def next(self) -> Packet | None:
+        """The packet that step feeds; None where all are fed."""
+        return self._replay.next()
+
+    def step(self) -> Verdict:
+        """Feeds one packet; its verdict."""
+        pause_at = self._replay.packets + 1
+        while self._replay.run(_NEVER_NS, pause_at) is not ReplayStop.PAUSE:
+            self._engine.decide_waiting()
+            self._engine.advance(self._replay.now_ns)
+        self._engine.advance(self._replay.now_ns)
+        return self._replay.last()
 
     @property
     def damage(self) -> list[str]:

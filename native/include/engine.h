@@ -474,6 +474,16 @@ uint32_t engine_sessions(struct engine *engine, uint32_t *cursor, uint32_t scan,
 /* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
 int engine_session(struct engine *engine, uint32_t id, struct session_view *out);
 
+/* What TCP tracking knows of one direction (tcp.c); nothing is enforced before both SYNs were seen. */
+struct tcp_limits {
+    uint32_t highest_end;  /* behind the last byte it may send */
+    uint32_t lowest_end;   /* before which everything it sends is too old */
+    uint32_t highest_ack, lowest_ack;
+    bool enforced;
+};
+/* 0, or -ENOENT where the session is not a live one of TCP. */
+int engine_tcp_limits(struct engine *engine, uint32_t id, struct tcp_limits out[2]);
+
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
 
@@ -604,5 +614,9 @@ enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_
 /* Takes the verdicts that answers and ticks have reached; replay_run does so too. */
 void replay_settle(struct replay *replay, struct engine *engine);
 const struct replay_stats *replay_stats(const struct replay *replay);
+/* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
+ * verdict on one, its data not to be looked at. */
+const struct input *replay_next(struct replay *replay, struct engine *engine);
+struct verdict replay_last(const struct replay *replay);
 
 #endif

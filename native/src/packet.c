@@ -467,7 +467,8 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
 uint32_t packet_describe(const struct input *in, struct packet_info *out)
 {
     struct packet p;
-    uint32_t reason = packet_parse(in->data, in->len, in->link, in->flags, &p);
+    bool trusted = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
+    uint32_t reason = packet_parse(in->data, in->len, in->link, trusted, &p);
     if (reason)
         return reason;
     *out = (struct packet_info){
