@@ -25,6 +25,7 @@ from dataplane.snapshot import (
     Timeouts,
 )
 from native import TIMERS, TimerInfo
+from tests.support.packets import TRUST, UNTRUST, Firewall, tcp
 
 SAMPLE = (Path(__file__).parent / "data" / "campus.set").read_text()
 
@@ -372,6 +373,43 @@ def test_override_rules_keep_their_order_and_disabled_ones_are_left_out() -> Non
         for name, disabled in (("z", "no"), ("b", "yes"), ("a", "no"))
     )
     assert [rule.name for rule in snapshot(text).application_overrides] == ["z", "a"]
+
+
+SSH_CHANGED = "shared override application ssh tcp-timeout 60"
+SERVICE_TIMED = "service http protocol tcp override yes timeout 40"
+
+
+@pytest.mark.parametrize(
+    ("override", "text", "application", "timeout_s"),
+    [
+        ("", "", "undecided", 3600),
+        ("", "deviceconfig setting session timeout-tcp 70", "undecided", 70),
+        ("", SSH_CHANGED, "undecided", 3600),
+        ("", SERVICE_TIMED, "undecided", 40),
+        ("port 80 application ssl", "", "ssl", 1800),
+        ("port 80 application ssh", "", "ssh", 3600),
+        ("port 80 application ssh", SSH_CHANGED, "ssh", 60),
+        ("port 80 application my-app", "", "my-app", 50),
+        ("port 80 application my-app", SERVICE_TIMED, "my-app", 40),
+        ("port 81 application my-app", "", "undecided", 3600),
+        ("port 80 application my-app disabled yes", "", "undecided", 3600),
+    ],
+)
+def test_from_commands_to_the_timer_of_a_session(
+    override: str, text: str, application: str, timeout_s: int
+) -> None:
+    commands = [
+        "application my-app timeout 30 tcp-timeout 50",
+        "service http protocol tcp port 80",
+        f"rulebase security rules r {PLACES} service http action allow",
+        *([f"rulebase application-override rules o {PLACES} {override}"] if override else []),
+        *([text] if text else []),
+    ]
+    firewall = Firewall(snapshot("".join(f"set {command}\n" for command in commands)))
+    for segment, port in ((tcp("S"), TRUST), (tcp("SA", back=True), UNTRUST), (tcp("A"), TRUST)):
+        assert firewall.send(segment, port).what == "forward"
+    session = firewall.session()
+    assert (session.application, session.timeout_s) == (application, timeout_s)
 
 
 RANGES = st.lists(

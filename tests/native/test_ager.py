@@ -8,8 +8,10 @@ from dataplane.messages import SessionFilter
 from native import TIMERS
 from tests.support.packets import (
     ALLOW,
+    CLIENT_ISN,
     FAMILIES,
     NS,
+    SERVER_ISN,
     TRUST,
     UNTRUST,
     Firewall,
@@ -46,6 +48,11 @@ SCRIPTS: list[tuple[str, bool, str]] = [
     ("timeout-tcp-time-wait", False, ">S <SA >A >FA <FA"),
     ("timeout-tcp-time-wait", False, ">S <SA >A >R"),
     ("timeout-tcp-time-wait", False, ">S <SA >A <R"),
+    ("timeout-tcp-unverified-rst", False, ">S <SA >A >R?"),
+    ("timeout-tcp-unverified-rst", False, ">S <SA >A <R?"),
+    ("timeout-tcpwait", False, ">S <SA >A >FA"),
+    ("timeout-tcpwait", False, ">S <SA >A <FA"),
+    ("timeout-tcpwait", False, ">S <SA >A <R"),
     ("timeout-discard-default", True, ">gre"),
     ("timeout-discard-default", True, ">echo"),
     ("timeout-discard-default", True, ">echo >echo"),
@@ -54,6 +61,7 @@ SCRIPTS: list[tuple[str, bool, str]] = [
     ("timeout-discard-udp", True, ">udp"),
     ("timeout-discard-udp", True, ">udp >udp"),
 ]
+SHOWN_ONLY = {"timeout-scan", "timeout-captive-portal"}
 # what is denied is one direction: the other's packets have nothing to do with the session
 CASES = [(*script, side) for script in SCRIPTS for side in ("><" if not script[1] else ">")]
 
@@ -68,7 +76,9 @@ def packet(word: str, family: int) -> tuple[bytes, str]:
     elif kind in ("echo", "reply"):
         built = echo(family, reply=kind == "reply", back=back)
     else:
-        built = tcp(kind, family, back=back)
+        unexpected = 3 if kind.endswith("?") else 0  # not the next byte, but in the window
+        seq = (SERVER_ISN if back else CLIENT_ISN) + ("S" not in kind) + unexpected
+        built = tcp(kind.rstrip("?"), family, back=back, seq=seq)
     return built, UNTRUST if back else TRUST
 
 
@@ -77,18 +87,22 @@ def probe(script: str, side: str) -> str:
     kind = script.split()[0][1:]
     if kind == "echo":
         return ">echo" if side == ">" else "<reply"
+    if kind == "S" and "<SA" not in script:
+        return ">S" if side == ">" else "<SA"
     return side + ("A" if kind == "S" else kind)
 
 
 def test_every_timer_is_in_the_rows() -> None:
-    assert {knob for knob, _, _ in SCRIPTS} == {timer.knob for timer in TIMERS}
+    assert {knob for knob, _, _ in SCRIPTS} == {timer.knob for timer in TIMERS} - SHOWN_ONLY
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("knob", "denied", "script", "side"), CASES)
 def test_to_the_nanosecond(knob: str, denied: bool, script: str, side: str, family: int) -> None:
     seconds = {timer.knob: number for number, timer in enumerate(TIMERS, 17)}
-    configuration = snapshot(DENY if denied else ALLOW, timeouts_s=default_timeouts() | seconds)
+    if knob != "timeout-tcpwait":
+        seconds["timeout-tcpwait"] = 0
+    configuration = snapshot(DENY if denied else ALLOW, timeouts_s=seconds, offload=False)
 
     def at_expiry(off_ns: int) -> tuple[str, int, int]:
         firewall = Firewall(configuration)
@@ -116,12 +130,22 @@ def test_to_the_nanosecond(knob: str, denied: bool, script: str, side: str, fami
     )
     what, counted, installed = at_expiry(0)
     assert counted == packets
-    if probe(script, side)[1:] == "A":
+    if probe(script, side)[1:] in ("A", "SA"):
         assert (what, installed) == ("flow_tcp_non_syn_drop", 1)
     elif probe(script, side) == "<reply":
         assert (what, installed) == ("flow_icmp_no_session", 1)
     else:  # the next session of these two
         assert (what, installed) == ("flow_policy_deny" if denied else "forward", 2)
+
+
+@pytest.mark.parametrize("later", [">FA", "<FA", "<A", ">R", "<R"])
+def test_tcpwait_runs_from_the_first_fin_to_the_end(later: str) -> None:
+    configuration = snapshot(ALLOW, timeouts_s=default_timeouts(timeout_tcpwait=30))
+    firewall = Firewall(configuration)
+    for at_s, word in enumerate([">S", "<SA", ">A", ">FA", later]):
+        assert firewall.send(*packet(word, 4), at_s).what == "forward"
+    assert firewall.session().timeout_s == 30
+    assert firewall.session().end_ns == 33 * NS
 
 
 @pytest.mark.parametrize("years", [1, 50, 200])
@@ -171,7 +195,7 @@ HISTORY = st.lists(st.tuples(ACTION, st.integers(0, 5), st.booleans(), STEP_NS),
 @given(HISTORY, st.integers(0, 20 * YEAR_S * NS))
 def test_histories(history: list[tuple[str, int, bool, int]], start_ns: int) -> None:
     """Sessions by host and kind; the model keeps (id, start, expiry) of those that live."""
-    firewall = Firewall()
+    firewall = Firewall(snapshot(ALLOW, offload=False))
     engine = firewall.engine
     now_ns = start_ns
     live: dict[tuple[int, bool], tuple[int, int, int]] = {}

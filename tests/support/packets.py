@@ -50,7 +50,7 @@ OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the firewall's address in trust
 ROUTER = {4: "198.51.100.77", 6: "2001:db8:2::77"}  # somebody on the way to the server
 FAMILIES = (4, 6)
 
-_CLIENT_ISN, _SERVER_ISN = 0x11223344, 0x55667788
+CLIENT_ISN, SERVER_ISN = 0x11223344, 0x55667788
 Options = Sequence[tuple[str, object]]  # as scapy has them
 
 HASH_KEY = bytes(range(16))
@@ -102,7 +102,7 @@ def tcp(
     ttl: int = 61,
 ) -> bytes:
     """A segment that fits a connection where each side has sent its SYN and nothing else."""
-    mine, other = (_SERVER_ISN, _CLIENT_ISN) if back else (_CLIENT_ISN, _SERVER_ISN)
+    mine, other = (SERVER_ISN, CLIENT_ISN) if back else (CLIENT_ISN, SERVER_ISN)
     header = TCP(
         **_ports(sport, dport, back),
         flags=flags,
