@@ -54,7 +54,7 @@ def ask(firewall: Firewall, request: messages.Request) -> messages.Reply:
 
 
 def busy() -> Firewall:
-    firewall = Firewall()
+    firewall = Firewall(platform="pa-5000")
     for family in FAMILIES:
         for packet in (tcp("S", family), udp(family), echo(family)):
             firewall.send(packet)
@@ -84,7 +84,7 @@ def test_status() -> None:
         ipv6_firewalling=True,
         platform="pa-5000",
         offload=True,
-        offloaded=0,
+        offloaded=2,
         strict_tcp_sequence=True,
         no_refresh_on_discard=False,
         accelerated_aging=AcceleratedAging(),
@@ -135,6 +135,7 @@ def test_every_counter_is_told() -> None:
         "flow_undecided": 6,
         "session_allocated": 6,
         "session_installed": 6,
+        "session_offloaded": 2,
     }
 
 
