@@ -57,7 +57,7 @@ def ask(firewall: Firewall, request: messages.Request) -> messages.Reply:
 
 
 def busy() -> Firewall:
-    firewall = Firewall()
+    firewall = Firewall(platform="pa-5000")
     for family in FAMILIES:
         for packet in (tcp("S", family), udp(family), echo(family)):
             firewall.send(packet)

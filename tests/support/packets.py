@@ -29,7 +29,6 @@ from scapy.packet import Raw
 
 from dataplane.engine import Engine
 from dataplane.messages import Session
-from dataplane.offload import DEFAULT_PLATFORM
 from dataplane.snapshot import (
     AcceleratedAging,
     ApplicationOverride,
@@ -285,14 +284,17 @@ def routes() -> list[Route]:
 
 
 class Firewall:
-    """An engine with ports, routes and rules; the rules' default allows everything and logs it."""
+    """An engine with ports, routes and rules, and no offload engine unless told.
+
+    The default rules allow everything and log it.
+    """
 
     def __init__(
         self,
         configuration: Snapshot | None = None,
         *,
         max_sessions: int = 4096,
-        platform: str = DEFAULT_PLATFORM,
+        platform: str = "software",
         start_s: float = 0,
         wall_offset_s: int = 0,
     ) -> None:
