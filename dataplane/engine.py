@@ -64,7 +64,7 @@ class Observer(Protocol):
     def decided(self, decision: Decision) -> None:
         """The slowpath has come to this decision."""
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: SessionView) -> None:
         """A session is over."""
 
 
@@ -281,7 +281,7 @@ class Engine:
         events = self.native.events()
         for kind, session in events:
             if kind is EventType.SESSION_END and self._observer is not None:
-                self._observer.ended(self._session(session))
+                self._observer.ended(session)
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
@@ -409,11 +409,11 @@ class Engine:
         except UnknownName:
             return [], 0
         views, cursor = self.native.sessions(cursor, matching=matching)
-        return [self._session(view) for view in views], cursor
+        return [self.named(view) for view in views], cursor
 
     def session(self, session_id: int) -> Session | None:
         view = self.native.session(session_id) if 0 < session_id < 1 << 32 else None
-        return None if view is None else self._session(view)
+        return None if view is None else self.named(view)
 
     def clear(self, session_id: int) -> bool:
         cleared = 0 < session_id < 1 << 32 and self.native.clear(session_id)
@@ -447,7 +447,8 @@ class Engine:
             application=_known(self._applications, wanted.application),
         )
 
-    def _session(self, view: SessionView) -> Session:
+    def named(self, view: SessionView) -> Session:
+        """A session of this engine with names instead of numbers."""
         offset = self._wall_offset_ns
         return Session(
             id=view.id,

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from dataplane.addresses import text
 from dataplane.engine import Engine
-from dataplane.messages import Session
 from dataplane.slowpath.context import Context
 from dataplane.slowpath.pipeline import STAGES, Decision
 from dataplane.traffic_log import protocol_name
@@ -37,7 +36,7 @@ class Explainer:
 
     def __init__(self) -> None:
         self._decisions: list[Decision] = []
-        self._ended: list[Session] = []
+        self._ended: list[SessionView] = []
         self._before: dict[int, SessionView] = {}
         self._counters: dict[str, int] = {}
 
@@ -46,7 +45,7 @@ class Explainer:
     def decided(self, decision: Decision) -> None:
         self._decisions.append(decision)
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: SessionView) -> None:
         self._ended.append(session)
 
     # ---- a packet
