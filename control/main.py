@@ -80,6 +80,8 @@ def _found_commands() -> dict[str, Callable[[], Command]]:
 
 
 def _run(arguments: list[str]) -> int:
+    from dataplane.offload import DEFAULT_PLATFORM, PROFILES
+
     parser = _Parser("sixtuple run", description="Run the firewall until SIGTERM or SIGINT.")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     parser.add_argument(
@@ -110,6 +112,12 @@ def _run(arguments: list[str]) -> int:
         metavar="N",
         help="NFQUEUE number, %(default)s otherwise",
     )
+    parser.add_argument(
+        "--platform",
+        choices=PROFILES,
+        default=DEFAULT_PLATFORM,
+        help="whose offload engine to emulate, %(default)s otherwise; software: none",
+    )
     options = parser.parse_args(arguments)
     ports = dict(options.port)
     if len(ports) < len(options.port):
@@ -124,6 +132,7 @@ def _run(arguments: list[str]) -> int:
             directory=options.state_dir,
             io=options.io,
             queue=options.queue,
+            platform=options.platform,
         )
     )
 

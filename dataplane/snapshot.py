@@ -6,6 +6,8 @@ in. Zones, rules and ports are named; the engine gives names their numbers, so t
 changes its meaning while sessions live.
 """
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 Action = str  # one of native.ACTIONS
@@ -72,6 +74,12 @@ class ApplicationOverride(Struct, frozen=True):
     destination: tuple[AddressRange, ...] = ()
     negate_source: bool = False
     negate_destination: bool = False
+
+    rule_type: ClassVar[str] = "universal"
+
+    @property
+    def services(self) -> tuple[ServiceMatch, ...]:
+        return (ServiceMatch(self.protocol, (), self.ports),)
 
 
 class AcceleratedAging(Struct, frozen=True):

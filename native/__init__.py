@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
-from native.packets import MAX_BURST, LinkType, Packet
+from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
 from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "FOREVER_NS",
     "MAX_BURST",
     "SESSION_STATES",
+    "TCP_STATES",
     "TIMERS",
     "Capture",
     "CaptureError",
@@ -45,6 +46,7 @@ __all__ = [
     "NfqueueStats",
     "OffloadProfile",
     "Packet",
+    "PacketInfo",
     "PortConfig",
     "Replay",
     "ReplayStats",
@@ -53,10 +55,12 @@ __all__ = [
     "SessionTimeouts",
     "SessionView",
     "Stats",
+    "TcpLimits",
     "TimerInfo",
     "Undecided",
     "Verdict",
     "VerdictAction",
+    "describe",
 ]
 
 
@@ -106,6 +110,7 @@ COUNTERS = tuple(_counters())
 TIMERS = tuple(_timers())
 _COUNTER_NUMBERS = {info.name: info.number for info in COUNTERS}
 SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
+TCP_STATES = _names(lib.tcp_state_name, lib.TCP_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
 ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
@@ -124,13 +129,6 @@ class DropReason(IntEnum):
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
 
 
-class VerdictAction(IntEnum):
-    FORWARD = lib.VERDICT_FORWARD
-    DROP = lib.VERDICT_DROP
-    HOST = lib.VERDICT_HOST
-    EMIT = lib.VERDICT_EMIT
-
-
 class EventType(IntEnum):
     SESSION_START = lib.EVENT_SESSION_START
     SESSION_END = lib.EVENT_SESSION_END
@@ -146,14 +144,20 @@ class FlowKey(NamedTuple):
     family: int  # 4 or 6
 
 
-class Verdict(NamedTuple):
-    action: VerdictAction
-    tag: int
-    reason: int  # counter number of a DROP, else 0
-    port: int  # egress port of FORWARD and EMIT, else 0
-    session: int  # 0 where none
-    mark: int  # of FORWARD and HOST, for the kernel to check
-    data: bytes | None  # what to send, where it differs from what came in
+class PacketInfo(NamedTuple):
+    """A packet as the parser reads it."""
+
+    key: FlowKey  # zone 0
+    length: int  # bytes of the IP packet
+    payload: int  # of it behind layer 4's header
+    tcp_seq: int
+    tcp_ack: int
+    tcp_window: int
+    ttl: int
+    dscp: int
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
 
 
 class Undecided(NamedTuple):
@@ -198,6 +202,7 @@ class SessionSpec(NamedTuple):
 class SessionView(NamedTuple):
     id: int
     state: str
+    tcp_state: str  # NONE for what is not TCP
     end_reason: str
     tracker: str
     action: str
@@ -226,6 +231,16 @@ class SessionView(NamedTuple):
     was_offloaded: bool  # it is or has been in the offload engine
     in_ager: bool
     offloaded: bool
+
+
+class TcpLimits(NamedTuple):
+    """What one direction may send; see struct tcp_limits."""
+
+    highest_end: int
+    lowest_end: int
+    highest_ack: int
+    lowest_ack: int
+    enforced: bool
 
 
 class Event(NamedTuple):
@@ -302,6 +317,7 @@ _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
 _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
 _SPEC = Struct(f"@{_KEY}IIHBB4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
@@ -312,6 +328,7 @@ def _check_layouts() -> None:
         (_VIEW_ALONE, "struct session_view"),
         (_EVENT, "struct event"),
         (_SPEC, "struct session_spec"),
+        (_INFO, "struct packet_info"),
     ):
         assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
@@ -321,12 +338,13 @@ _check_layouts()
 
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
-    session_id, state, _, end_reason, action = record[:5]
+    session_id, state, tcp_state, end_reason, action = record[:5]
     flags, in_ager, offloaded = record[-3:]
     return SessionView._make(
         (
             session_id,
             SESSION_STATES[state],
+            TCP_STATES[tcp_state],
             END_REASONS[end_reason],
             TRACKERS[end_reason],
             ACTIONS[action],
@@ -342,6 +360,19 @@ def _view(record: Sequence[Any]) -> SessionView:
             offloaded,
         )
     )
+
+
+def describe(packet: Packet) -> PacketInfo | CounterInfo:
+    """What the parser makes of a packet, or the counter of its reason to refuse it."""
+    raw, info = ffi.new("struct input *"), ffi.new("struct packet_info *")
+    data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
+    raw.data, raw.len, raw.link = data, len(packet.data), packet.link
+    raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+    reason = lib.packet_describe(raw, info)
+    if reason:
+        return next(counter for counter in COUNTERS if counter.number == reason)
+    record = _INFO.unpack(ffi.buffer(info))
+    return PacketInfo(FlowKey._make(record[:7]), *record[7:])
 
 
 _ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}
@@ -592,6 +623,14 @@ class Engine:
         if lib.engine_session(self._engine, session_id, self._views):
             return None
         return _view(_VIEW_ALONE.unpack_from(ffi.buffer(self._views)))
+
+    def tcp_limits(self, session_id: int) -> tuple[TcpLimits, TcpLimits] | None:
+        """What each direction may send, c2s first; None where there is no such TCP session."""
+        raw = ffi.new("struct tcp_limits[2]")
+        if lib.engine_tcp_limits(self._engine, session_id, raw):
+            return None
+        c2s, s2c = (TcpLimits(*(getattr(one, f) for f in TcpLimits._fields)) for one in raw)
+        return c2s, s2c
 
     def clear(self, session_id: int) -> bool:
         """Ends a session; False where there is none of that id."""

@@ -1,4 +1,4 @@
-"""A packet as an edge has it."""
+"""Packets as an edge has them, and what becomes of them."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class LinkType(IntEnum):
 
 
 class Packet(NamedTuple):
-    """`tag` comes back in the verdict."""
+    """A packet in; `tag` comes back in the verdict."""
 
     data: bytes
     port: int
@@ -25,3 +25,20 @@ class Packet(NamedTuple):
     tag: int = 0
     link: LinkType = LinkType.IP
     checksum_trusted: bool = False
+
+
+class VerdictAction(IntEnum):
+    FORWARD = lib.VERDICT_FORWARD
+    DROP = lib.VERDICT_DROP
+    HOST = lib.VERDICT_HOST
+    EMIT = lib.VERDICT_EMIT
+
+
+class Verdict(NamedTuple):
+    action: VerdictAction
+    tag: int
+    reason: int  # counter number of a DROP, else 0
+    port: int  # egress port of FORWARD and EMIT, else 0
+    session: int  # 0 where none
+    mark: int  # of FORWARD and HOST, for the kernel to check
+    data: bytes | None  # what to send, where it differs from what came in

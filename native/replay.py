@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureWriter
+from native.packets import LinkType, Packet, Verdict, VerdictAction
 
 if TYPE_CHECKING:
     from native import Engine
@@ -72,11 +73,21 @@ class Replay:
         stop: int = lib.replay_run_timers(self._replay, self._raw_engine, until_ns)
         return _STOPS[stop]
 
-    @property
-    def next_ns(self) -> int | None:
-        """When the next packet comes, None where there is none."""
-        time_ns: int = lib.replay_next_ns(self._replay, self._raw_engine)
-        return None if time_ns == FOREVER_NS else time_ns
+    def next(self) -> Packet | None:
+        """A copy of the packet that is fed next; None at the end."""
+        raw = lib.replay_next(self._replay, self._raw_engine)
+        if not raw:
+            return None
+        data = ffi.buffer(raw.data, raw.len)[:]
+        trusted = bool(raw.flags & lib.INPUT_CHECKSUM_TRUSTED)
+        return Packet(data, raw.port, raw.now_ns, raw.tag, LinkType(raw.link), trusted)
+
+    def last(self) -> Verdict:
+        """The last verdict on a packet, without data."""
+        raw = lib.replay_last(self._replay)
+        return Verdict(
+            VerdictAction(raw.action), raw.tag, raw.reason, raw.port, raw.session, raw.mark, None
+        )
 
     @property
     def packets(self) -> int:

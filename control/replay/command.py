@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from control import stdout
 from control.config.load import shown_name
-from control.replay.output import JsonLines, Output, Table
+from control.replay.output import JsonLines, Output, Table, Tally
 from control.replay.play import Captures, Play
 from control.replay.progress import Bar
 from control.replay.setup import ReplayError, Setup, load
@@ -82,17 +82,19 @@ def _make_folder(path: Path) -> None:
 
 
 def _replay(options: Options, setup: Setup) -> None:
+    tally = Tally()
     play = Play(
         setup,
         options.captures,
         platform=options.platform,
         output=options.capture_dir,
         until_ns=options.until_ns,
+        observer=tally,
     )
     out = sys.stdout.buffer
     try:
         with closing(play):
-            _print(play, JsonLines(out) if options.json else Table(out), options)
+            _print(play, JsonLines(out) if options.json else Table(out, tally), options)
         out.flush()
     except KeyboardInterrupt:
         _say([f"interrupted after {play.edge.stats().packets:,} packets"])

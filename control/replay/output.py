@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -12,8 +13,9 @@ from msgspec import Struct
 
 from control.replay.play import Play
 from dataplane.messages import Session
+from dataplane.slowpath.pipeline import Decision
 from dataplane.traffic_log import Entry, protocol_name, time_text
-from native import COUNTERS
+from native import COUNTERS, SessionView
 
 _NS_PER_S = 1_000_000_000
 MAX_ROWS = 200  # of the table; who wants them all reads JSON
@@ -51,6 +53,19 @@ class Output(Protocol):
     def end(self, play: Play) -> None: ...
 
 
+class Tally:
+    """Sessions that are over by the reason why; an observer of their engine."""
+
+    def __init__(self) -> None:
+        self.sessions: Counter[str] = Counter()
+
+    def decided(self, decision: Decision) -> None:
+        pass
+
+    def ended(self, session: SessionView) -> None:
+        self.sessions[session.end_reason] += 1
+
+
 class JsonLines:
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -66,8 +81,9 @@ class JsonLines:
 class Table:
     """The first MAX_ROWS entries as they come, then what became of everything."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, tally: Tally) -> None:
         self._out = out
+        self._tally = tally
         self._rows = self._left_out = 0
 
     def entries(self, entries: list[Entry]) -> None:
@@ -81,7 +97,7 @@ class Table:
             self._write(f"{left_out:,} sessions more are alive\n")
         if self._rows:
             self._write("\n")
-        self._write("".join(f"{line}\n" for line in _summary_lines(play)))
+        self._write("".join(f"{line}\n" for line in _summary_lines(play, self._tally)))
 
     def _print(self, rows: Iterable[str]) -> int:
         """As many of them as there is room for; how many that were."""
@@ -135,7 +151,7 @@ def _yes_or_no(value: int) -> str:
     return "yes" if value else "no"
 
 
-def _summary_lines(play: Play) -> Iterator[str]:
+def _summary_lines(play: Play, tally: Tally) -> Iterator[str]:
     stats, engine = play.edge.stats(), play.engine.stats()
     duration = timedelta(microseconds=(stats.last_ns - stats.first_ns) // 1000)
     platform = play.engine.platform
@@ -151,7 +167,7 @@ def _summary_lines(play: Play) -> Iterator[str]:
         if info.severity == "drop" and (count := counters[info.name]):
             yield f"    {count:>13,}  {info.name}: {info.text}"
     yield f"{engine.installed:,} sessions"
-    for reason, count in play.ended.most_common():
+    for reason, count in tally.sessions.most_common():
         yield f"  {count:>13,}  {reason}"
     if engine.allocated:
         yield f"  {engine.allocated:>13,}  still alive"

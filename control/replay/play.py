@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from control.replay.setup import ReplayError, Setup
 from dataplane.addresses import text
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.pcap import PcapEdge
-from dataplane.engine import Engine
+from dataplane.engine import Engine, Observer
 from dataplane.messages import Session, SessionFilter
 from dataplane.traffic_log import Entry
-from native import FOREVER_NS, SessionView
+from native import FOREVER_NS
 
 Captures = Mapping[str, Path] | Path  # by ingress port, or one for all
 
@@ -28,14 +27,14 @@ class Play:
         platform: str,
         output: Path | None = None,
         until_ns: int | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Nothing later than until_ns after the first packet happens.
 
         Raises ReplayError where no capture can be read, or an output not be made.
         """
-        self.ended: Counter[str] = Counter()  # sessions by end reason
         self.engine = Engine(
-            hash_key=os.urandom(16), now_ns=0, platform=platform, on_end=self._note_end
+            hash_key=os.urandom(16), now_ns=0, platform=platform, observer=observer
         )
         self.engine.configure(setup.snapshot)
         self.engine.set_routes(setup.routes)
@@ -43,10 +42,10 @@ class Play:
             self.edge = PcapEdge(captures, self.engine, output)
         except EdgeError as error:
             raise ReplayError(str(error)) from None
-        first_ns = self.edge.next_ns
-        if first_ns is None:
+        first = self.edge.next()
+        if first is None:
             raise ReplayError(*self.edge.damage or ["there is no packet to replay"])
-        self._end_ns = FOREVER_NS if until_ns is None else first_ns + until_ns
+        self._end_ns = FOREVER_NS if until_ns is None else first.now_ns + until_ns
 
     def pages(self) -> Iterator[list[Entry]]:
         """Log entries as they come, some or none at a time; at the end all is over."""
@@ -89,6 +88,3 @@ class Play:
             self.edge.close()
         except EdgeError as error:
             raise ReplayError(str(error)) from None
-
-    def _note_end(self, session: SessionView) -> None:
-        self.ended[session.end_reason] += 1

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
-from native import Capture, CaptureError, CaptureWriter, Replay, ReplayStats, ReplayStop
+from native import (
+    FOREVER_NS,
+    Capture,
+    CaptureError,
+    CaptureWriter,
+    Packet,
+    Replay,
+    ReplayStats,
+    ReplayStop,
+    Verdict,
+)
 
 _PIECE = 65_536  # packets fed by one call
 
@@ -83,10 +93,18 @@ class PcapEdge:
         self._read_events()
         return stop is not ReplayStop.END
 
-    @property
-    def next_ns(self) -> int | None:
-        """When the next packet comes, None where there is none."""
-        return self._replay.next_ns
+    def next(self) -> Packet | None:
+        """The packet that step feeds; None where all are fed."""
+        return self._replay.next()
+
+    def step(self) -> Verdict:
+        """Feeds one packet; its verdict."""
+        pause_at = self._replay.packets + 1
+        while self._replay.run(FOREVER_NS, pause_at) is not ReplayStop.PAUSE:
+            self._engine.decide_waiting()
+            self._engine.advance(self._replay.now_ns)
+        self._engine.advance(self._replay.now_ns)
+        return self._replay.last()
 
     @property
     def damage(self) -> list[str]:

@@ -313,6 +313,19 @@ struct session_spec {
     struct session_timeouts timeouts;
 };
 
+/* A packet as the parser reads it, for people. */
+struct packet_info {
+    struct flow_key key; /* zone 0 */
+    uint32_t len, payload; /* bytes of the IP packet, and of it behind layer 4's header */
+    uint32_t tcp_seq, tcp_ack;
+    uint16_t tcp_window;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+};
+/* 0, or the drop reason. */
+uint32_t packet_describe(const struct input *in, struct packet_info *out);
+
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
 enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
@@ -461,6 +474,16 @@ uint32_t engine_sessions(struct engine *engine, uint32_t *cursor, uint32_t scan,
 /* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
 int engine_session(struct engine *engine, uint32_t id, struct session_view *out);
 
+/* What TCP tracking knows of one direction (tcp.c); nothing is enforced before both SYNs were seen. */
+struct tcp_limits {
+    uint32_t highest_end;  /* behind the last byte it may send */
+    uint32_t lowest_end;   /* before which everything it sends is too old */
+    uint32_t highest_ack, lowest_ack;
+    bool enforced;
+};
+/* 0, or -ENOENT where the session is not a live one of TCP. */
+int engine_tcp_limits(struct engine *engine, uint32_t id, struct tcp_limits out[2]);
+
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
 
@@ -589,11 +612,13 @@ void replay_write(struct replay *replay, uint16_t port, struct capture_writer *w
 /* Feeds packets until one waits for the slowpath, events have piled up, or `pause_at` were fed in all; none that is
  * later than until_ns. Always the same engine. */
 enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_t until_ns, uint64_t pause_at);
-/* When the next packet comes; INT64_MAX where there is none. */
-int64_t replay_next_ns(struct replay *replay, struct engine *engine);
 /* Runs the timers, one after the other, until events have piled up or until_ns has come. With INT64_MAX that is when no
  * session lives any more, and the clock stays there. */
 enum replay_stop replay_run_timers(struct replay *replay, struct engine *engine, int64_t until_ns);
 const struct replay_stats *replay_stats(const struct replay *replay);
+/* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
+ * verdict on one, its data not to be looked at. */
+const struct input *replay_next(struct replay *replay, struct engine *engine);
+struct verdict replay_last(const struct replay *replay);
 
 #endif

@@ -463,3 +463,26 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
         return COUNTER_flow_parse_martian; /* :: asks for an address, nothing else */
     return 0;
 }
+
+uint32_t packet_describe(const struct input *in, struct packet_info *out)
+{
+    struct packet p;
+    bool trusted = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
+    uint32_t reason = packet_parse(in->data, in->len, in->link, trusted, &p);
+    if (reason)
+        return reason;
+    *out = (struct packet_info){
+        .key = p.key,
+        .len = p.len,
+        .payload = p.len - p.payload_offset,
+        .tcp_seq = p.tcp_seq,
+        .tcp_ack = p.tcp_ack,
+        .tcp_window = p.tcp_window,
+        .ttl = p.ttl,
+        .dscp = p.dscp,
+        .tcp_flags = p.tcp_flags,
+        .icmp_type = p.icmp_type,
+        .icmp_code = p.icmp_code,
+    };
+    return 0;
+}

@@ -24,6 +24,7 @@ struct source {
 
 struct replay {
     struct replay_stats stats;
+    struct verdict last;
     struct capture_writer *writers[MAX_PORTS];
     uint64_t numbered; /* packets given their tag: 1, 2, ... */
     int64_t merged_ns; /* time of the last one merged */
@@ -144,13 +145,6 @@ static void merge(struct replay *r, struct engine *e)
     engine_leave(e);
 }
 
-int64_t replay_next_ns(struct replay *r, struct engine *e)
-{
-    if (r->at == r->count)
-        merge(r, e);
-    return r->at < r->count ? r->burst[r->at].now_ns : INT64_MAX;
-}
-
 /* Packets of the burst that are to be fed next. */
 static uint32_t ready(const struct replay *r, int64_t until_ns, uint64_t most)
 {
@@ -188,6 +182,8 @@ static void settle(struct replay *r, struct engine *e)
             [VERDICT_EMIT] = &r->stats.emitted,
         };
         ++*counts[v->action];
+        if (v->action != VERDICT_EMIT)
+            r->last = *v;
         if (leaves && r->writers[v->port])
             capture_writer_write(r->writers[v->port], v->data, v->len, leaving_ns(r, v, end));
     }
@@ -221,6 +217,18 @@ static enum replay_stop look(struct replay *r, struct engine *e)
     if (undecided)
         return REPLAY_UNDECIDED;
     return events > EVENTS_PILED || events > e->params.max_events / 4 ? REPLAY_EVENTS : REPLAY_END;
+}
+
+const struct input *replay_next(struct replay *r, struct engine *e)
+{
+    if (r->at == r->count)
+        merge(r, e);
+    return r->at < r->count ? &r->burst[r->at] : NULL;
+}
+
+struct verdict replay_last(const struct replay *r)
+{
+    return r->last;
 }
 
 enum replay_stop replay_run(struct replay *r, struct engine *e, int64_t until_ns, uint64_t pause_at)

@@ -62,13 +62,12 @@ static void push_event(struct engine *e, enum event_type type, uint32_t slot)
     session_view(e, slot, &event->session);
 }
 
-static enum timer timer_of(const struct session *s)
+static enum timer timer_of(const struct engine *e, const struct session *s)
 {
-    uint8_t proto = s->key[C2S].proto;
     bool discard = s->state == SESSION_DISCARD;
-    switch (proto) {
+    switch (s->key[C2S].proto) {
     case PROTO_TCP:
-        return discard ? TIMER_discard_tcp : tcp_timer(s->tcp_state);
+        return discard ? TIMER_discard_tcp : tcp_timer(&e->config, s->tcp_state);
     case PROTO_UDP:
         return discard ? TIMER_discard_udp : TIMER_udp;
     case PROTO_ICMP:
@@ -79,11 +78,61 @@ static enum timer timer_of(const struct session *s)
     }
 }
 
-void session_refresh(struct engine *e, uint32_t slot)
+/* A timer of the session's own goes before the configured one (fact sheet 2.3). */
+static uint32_t timeout_of(const struct engine *e, const struct session *s)
+{
+    enum timer timer = timer_of(e, s);
+    uint32_t own = 0;
+    switch (timer) {
+    case TIMER_tcp:
+    case TIMER_udp:
+    case TIMER_icmp:
+    case TIMER_default:
+        own = s->established_s;
+        break;
+    case TIMER_tcp_half_closed:
+        own = s->half_closed_s;
+        break;
+    case TIMER_tcp_time_wait:
+        own = s->time_wait_s;
+        break;
+    case TIMER_discard_tcp:
+    case TIMER_discard_udp:
+    case TIMER_discard_default:
+        own = s->discard_s;
+        break;
+    default:
+        break;
+    }
+    return own ? own : e->config.timeout_s[timer];
+}
+
+static uint32_t milliseconds(int64_t ns)
+{
+    return ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
+}
+
+static uint32_t longest_wait_ms(const struct session *s, int64_t to_ns)
+{
+    uint32_t wait = milliseconds(to_ns - s->refreshed_ns);
+    return wait > s->longest_wait_ms ? wait : s->longest_wait_ms;
+}
+
+void session_refresh(struct engine *e, uint32_t slot, int64_t at_ns)
 {
     struct session *s = &e->sessions[slot];
-    s->timeout_s = e->config.timeout_s[timer_of(s)];
-    ager_set(e, slot, e->now_ns + s->timeout_s * 1000000000ll);
+    s->longest_wait_ms = longest_wait_ms(s, at_ns);
+    s->refreshed_ns = at_ns;
+    s->timeout_s = timeout_of(e, s);
+    ager_set(e, slot, age_at(e, at_ns) + s->timeout_s * 1000000000ll);
+}
+
+void session_touch(struct engine *e, struct session *s)
+{
+    uint32_t gap = milliseconds(e->now_ns - s->last_ns);
+    if (gap > s->longest_gap_ms)
+        s->longest_gap_ms = gap;
+    s->last_ns = e->now_ns;
 }
 
 void session_note_end(struct session *s, enum end_reason reason)
@@ -95,6 +144,10 @@ void session_note_end(struct session *s, enum end_reason reason)
 uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t ingress_port,
                          const struct session_spec *spec, uint32_t *reason)
 {
+    if (e->config.vsys_max_sessions && e->stats.allocated >= e->config.vsys_max_sessions) {
+        *reason = COUNTER_session_vsys_limit;
+        return NONE;
+    }
     uint32_t slot = slot_take(e);
     if (!slot) {
         *reason = COUNTER_session_alloc_fail;
@@ -109,11 +162,18 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     s->port[C2S] = ingress_port;
     s->port[S2C] = spec->egress_port;
     s->rule = spec->rule;
-    s->application = spec->application;
+    s->application = (uint16_t)spec->application;
     s->action = spec->action;
     s->flags = spec->flags;
+    s->established_s = spec->timeouts.established_s;
+    s->half_closed_s = spec->timeouts.half_closed_s;
+    s->time_wait_s = (uint16_t)spec->timeouts.time_wait_s;
+    s->discard_s = spec->timeouts.discard_s;
     s->end_reason = END_REASON_unknown;
-    s->start_ns = s->last_ns = s->expires_ns = e->now_ns;
+    s->ager_slot = NOT_IN_AGER;
+    s->generation = (uint16_t)(e->generation - 1); /* the first packet has its ways looked up */
+    s->start_ns = s->last_ns = s->refreshed_ns = e->now_ns;
+    s->expires_ns = e->age_ns;
     flow_table_insert(e, slot * 2 + C2S);
     if (spec->action != ACTION_allow) {
         /* only what was denied: its reverse is somebody else's packet, and not theirs to forbid */
@@ -142,7 +202,7 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     ++*stat_of(e, c2s->proto);
     e->stats.installed++;
     count(e, COUNTER_session_installed);
-    session_refresh(e, slot);
+    session_refresh(e, slot, e->now_ns);
     if (s->flags & SESSION_LOG_START)
         push_event(e, EVENT_SESSION_START, slot);
     return slot;
@@ -152,7 +212,9 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 {
     struct session *s = &e->sessions[slot];
     session_note_end(s, reason);
-    if (s->in_ager)
+    if (s->offload)
+        offload_leave(e, slot);
+    if (is_in_ager(s))
         ager_remove(e, slot);
     s->expires_ns = end_ns;
     flow_table_remove(e, slot * 2 + C2S);
@@ -171,16 +233,24 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 
 bool session_is_over(struct engine *e, uint32_t slot)
 {
-    int64_t expires_ns = e->sessions[slot].expires_ns;
-    if (expires_ns > e->now_ns)
+    struct session *s = &e->sessions[slot];
+    if (s->expires_ns > e->age_ns)
         return false;
-    session_end(e, slot, expires_ns, END_REASON_aged_out);
+    if (s->offload)
+        offload_settle(e, slot);
+    if (s->expires_ns > e->age_ns)
+        return false;
+    session_end(e, slot, time_at(e, s->expires_ns), END_REASON_aged_out);
     return true;
 }
 
-void session_view(const struct engine *e, uint32_t slot, struct session_view *out)
+void session_view(struct engine *e, uint32_t slot, struct session_view *out)
 {
-    const struct session *s = &e->sessions[slot];
+    struct session *s = &e->sessions[slot];
+    bool live = session_is_live(s);
+    if (s->offload)
+        offload_settle(e, slot);
+    const struct offload_record *r = s->offload ? &e->offload.records[s->offload] : NULL;
     *out = (struct session_view){
         .id = slot,
         .state = s->state,
@@ -192,12 +262,16 @@ void session_view(const struct engine *e, uint32_t slot, struct session_view *ou
         .bytes = {s->bytes[0], s->bytes[1]},
         .start_ns = s->start_ns,
         .last_ns = s->last_ns,
-        .end_ns = s->expires_ns,
+        .end_ns = live ? time_at(e, s->expires_ns) : s->expires_ns,
         .timeout_s = s->timeout_s,
         .rule = s->rule,
         .application = s->application,
+        .longest_gap_ms = s->longest_gap_ms,
+        .longest_wait_ms = longest_wait_ms(s, s->last_ns),
         .port = {s->port[0], s->port[1]},
+        .unreported = {r ? r->packets[0] : 0, r ? r->packets[1] : 0},
         .flags = s->flags,
-        .in_ager = s->in_ager,
+        .in_ager = is_in_ager(s),
+        .offloaded = r,
     };
 }

@@ -42,13 +42,12 @@ def test_other_icmp_requests_are_icmp() -> None:
     assert applications.at_setup(1, 13) == "icmp"
 
 
+OPENED = [tcp("S"), tcp("SA", back=True), tcp("A")]
 AT_END = [
     pytest.param([tcp("S")], "incomplete", id="no answer"),
-    pytest.param([tcp("S"), tcp("A")], "incomplete", id="no data"),
-    pytest.param([tcp("S"), tcp("PA", payload=b"x")], "insufficient-data", id="client's data"),
-    pytest.param(
-        [tcp("S"), tcp("PA", payload=b"x", back=True)], "insufficient-data", id="server's"
-    ),
+    pytest.param(OPENED, "incomplete", id="no data"),
+    pytest.param([*OPENED, tcp("PA", payload=b"x")], "insufficient-data", id="client's data"),
+    pytest.param([*OPENED, tcp("PA", payload=b"x", back=True)], "insufficient-data", id="server's"),
     pytest.param([tcp("S", payload=b"x")], "insufficient-data", id="data with the SYN"),
     pytest.param([udp()], "insufficient-data", id="UDP"),
     pytest.param([udp(payload=b"")], "insufficient-data", id="empty UDP"),
