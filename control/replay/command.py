@@ -14,7 +14,7 @@ from control.config.load import shown_name
 from control.replay.output import JsonLines, Output, Table, Tally
 from control.replay.play import Captures, Play
 from control.replay.progress import Bar
-from control.replay.setup import ReplayError, Setup, load
+from control.replay.setup import ReplayError, Setup, counted, load
 from dataplane.edges.pcap import output_name
 
 _STANDARD_INPUT = Path("-")
@@ -104,6 +104,9 @@ def _replay(options: Options, setup: Setup) -> None:
     except OSError as error:
         stdout.discard()
         raise ReplayError(f"standard output: {error.strerror}") from None
+    alive = play.engine.stats().allocated
+    if alive and options.json:  # the table has them
+        _say([f"{counted(alive, 'session')} still alive"])
     _say(play.notes())
 
 

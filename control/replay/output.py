@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from control.replay.play import Play
+from control.replay.setup import counted
 from dataplane.messages import Session
 from dataplane.slowpath.pipeline import Decision
 from dataplane.traffic_log import Entry, protocol_name, time_text
@@ -91,10 +92,10 @@ class Table:
 
     def end(self, play: Play) -> None:
         if self._left_out:
-            self._write(f"{self._left_out:,} entries more; --json prints all of them\n")
+            self._write(f"{self._left_out:,} more; --json prints all of them\n")
         alive = play.engine.stats().allocated
         if left_out := alive - self._print(map(_alive_row, play.alive())):
-            self._write(f"{left_out:,} sessions more are alive\n")
+            self._write(f"{left_out:,} more alive\n")
         if self._rows:
             self._write("\n")
         self._write("".join(f"{line}\n" for line in _summary_lines(play, self._tally)))
@@ -155,7 +156,7 @@ def _summary_lines(play: Play, tally: Tally) -> Iterator[str]:
     stats, engine = play.edge.stats(), play.engine.stats()
     duration = timedelta(microseconds=(stats.last_ns - stats.first_ns) // 1000)
     platform = play.engine.platform
-    yield f"{stats.packets:,} packets in {duration} of capture time, platform {platform}"
+    yield f"{counted(stats.packets, 'packet')} in {duration} of capture time, platform {platform}"
     yield f"  {stats.forwarded:>13,}  forwarded"
     if stats.host:
         yield f"  {stats.host:>13,}  for the firewall itself (neighbour discovery)"
@@ -166,8 +167,8 @@ def _summary_lines(play: Play, tally: Tally) -> Iterator[str]:
     for info in COUNTERS:
         if info.severity == "drop" and (count := counters[info.name]):
             yield f"    {count:>13,}  {info.name}: {info.text}"
-    yield f"{engine.installed:,} sessions"
-    for reason, count in tally.sessions.most_common():
+    yield counted(engine.installed, "session")
+    for reason, count in sorted(tally.sessions.items(), key=lambda item: (-item[1], item[0])):
         yield f"  {count:>13,}  {reason}"
     if engine.allocated:
         yield f"  {engine.allocated:>13,}  still alive"

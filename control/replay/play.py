@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from control.replay.setup import ReplayError, Setup
+from control.replay.setup import ReplayError, Setup, counted
 from dataplane.addresses import text
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.pcap import PcapEdge
@@ -70,15 +70,15 @@ class Play:
         notes = self.edge.damage
         if stats.late:
             notes.append(
-                f"{stats.late:,} packets are earlier than one before them: taken at its time"
+                f"{counted(stats.late, 'packet')} not in order: taken as late as those before"
             )
         if stats.cut:
-            notes.append(f"{stats.cut:,} packets are not whole: the capture has only their start")
+            notes.append(f"{counted(stats.cut, 'packet')} cut short by the capture")
         if stats.unrouted:
             notes.append(
-                f"{stats.unrouted:,} packets have a source no route leads to, such as "
+                f"{counted(stats.unrouted, 'packet')} from sources no route leads to, such as "
                 f"{text(stats.unrouted_source)}: dropped as flow_no_interface; "
-                "a route to it, or --port, says where they come in"
+                "a route or --port would say where they come in"
             )
         return notes
 

@@ -28,6 +28,10 @@ class ReplayError(Exception):
         self.lines = lines
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class Setup(Struct, frozen=True):
     snapshot: Snapshot
     routes: tuple[Route, ...]
@@ -51,5 +55,5 @@ def load(path: Path) -> Setup:
     tables = kernel_tables(snapshot.ports, static_routes(loaded.tree))
     warnings = [f"{name}: {line}" for line in tables.refused]
     if count := len(loaded.warnings):
-        warnings.append(f"{name}: {count} warnings; sixtuple check {name} lists them")
+        warnings.append(f"{name}: {counted(count, 'warning')}; sixtuple check {name} lists them")
     return Setup(snapshot, tables.routes, tuple(warnings))
