@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
 from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
-from native.replay import Replay, ReplayStats, ReplayStop
+from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
     "COUNTERS",
     "END_REASONS",
+    "FOREVER_NS",
     "MAX_BURST",
     "SESSION_STATES",
     "TCP_STATES",

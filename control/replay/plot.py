@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from control.replay.comparison import duration
 from control.replay.timeline import Timeline
 from dataplane.messages import Session
 from dataplane.traffic_log import protocol_name
@@ -70,9 +71,3 @@ def _draw(plot: Axes, platform: str, packets: list[int], line: Timeline) -> None
 def _rug(plot: Axes, at_s: list[float], highest: float, color: str) -> None:
     """A tick for each packet, below the line."""
     plot.vlines(at_s, -0.09 * highest, -0.03 * highest, color=color, linewidth=0.7)
-
-
-def duration(ns: int) -> str:
-    """Hours, minutes and seconds."""
-    seconds = ns // _NS_PER_S
-    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -600,6 +600,7 @@ struct replay_stats {
     uint64_t unrouted; /* whose source no route leads to: dropped with flow_no_interface */
     uint8_t unrouted_source[16]; /* of the first of them */
     int64_t first_ns, last_ns;   /* times of the first packet and the last; 0 without any */
+    int64_t now_ns;              /* of the engine's clock */
 };
 
 struct replay;
@@ -611,8 +612,11 @@ void replay_write(struct replay *replay, uint16_t port, struct capture_writer *w
 /* Feeds packets until one waits for the slowpath, events have piled up, or `pause_at` were fed in all; none that is
  * later than until_ns. Always the same engine. */
 enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_t until_ns, uint64_t pause_at);
-/* Takes the verdicts that answers and ticks have reached; replay_run does so too. */
-void replay_settle(struct replay *replay, struct engine *engine);
+/* When the next packet comes; INT64_MAX where there is none. */
+int64_t replay_next_ns(struct replay *replay, struct engine *engine);
+/* Runs the timers, one after the other, until events have piled up or until_ns has come. With INT64_MAX that is when no
+ * session lives any more, and the clock stays there. */
+enum replay_stop replay_run_timers(struct replay *replay, struct engine *engine, int64_t until_ns);
 const struct replay_stats *replay_stats(const struct replay *replay);
 /* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
  * verdict on one, its data not to be looked at. */
