@@ -107,9 +107,11 @@ static uint32_t timeout_of(const struct engine *e, const struct session *s)
     return own ? own : e->config.timeout_s[timer];
 }
 
+/* Of a time that may lie before: a report by time refreshes the timer after the last packet. */
 static uint32_t milliseconds(int64_t ns)
 {
-    return ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
+    int64_t ms = ns > 0 ? ns / 1000000 : 0;
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
 static uint32_t longest_wait_ms(const struct session *s, int64_t to_ns)
