@@ -115,7 +115,8 @@ def test_every_state_and_segment(state: str, segment: str, after: str, family: i
         connection.play(other)
         assert connection.timeout_s() == SECONDS["rst"]
         connection.play(mine)
-        assert connection.timeout_s() == SECONDS["established"]
+        goes_on = "half" if segment[1] == "F" else "established"  # the other side's FIN has counted
+        assert connection.timeout_s() == SECONDS[goes_on]
 
 
 # ---- without a SYN -------------------------------------------------------------------------------
@@ -235,6 +236,9 @@ AFTER_THE_FIRST = [
     pytest.param(">FA", "<FA", id="second FIN"),
     pytest.param(">FA", "<RA", id="RST"),
     pytest.param(">FA", ">RA", id="the same side's RST"),
+    pytest.param(">FA", "<R+5", id="RST that cannot be verified"),
+    pytest.param(">FA", ">R+5 >A", id="and taken back"),
+    pytest.param(">FA", ">R+5 >RA", id="and verified"),
     pytest.param("<FA", ">A >PA <A >FA >A <A", id="the rest"),
     pytest.param(">RA", "<PA >A <FA", id="after a RST"),
 ]
@@ -331,6 +335,22 @@ def test_rst_while_it_opens(script: str, rst: str, is_taken: bool, family: int) 
     connection.play(script)
     assert connection.say(rst).what == ("forward" if is_taken else "tcp_drop_out_of_wnd")
     assert (connection.timeout_s() == SECONDS["wait"]) is is_taken
+
+
+@pytest.mark.parametrize(("seq", "ack"), [(0, 0), (CLIENT_ISN, 0), (CLIENT_ISN + 2, 7)])
+def test_rst_of_somebody_who_does_not_know_the_numbers(seq: int, ack: int) -> None:
+    connection = Connection()
+    connection.play(">S")
+    assert connection.say(">R", seq=seq).what == "tcp_drop_out_of_wnd"
+    assert connection.say("<RA", seq=seq, ack=ack).what == "tcp_drop_out_of_wnd"
+
+
+def test_a_fin_of_the_other_side_counts_when_the_rst_is_taken_back() -> None:
+    connection = Connection()
+    connection.play(f"{TO_ESTABLISHED} >R+9 <FA >A")
+    assert connection.timeout_s() == SECONDS["half"]
+    connection.play(">FA")
+    assert connection.timeout_s() == SECONDS["wait"]
 
 
 # ---- challenge ACK -------------------------------------------------------------------------------
