@@ -214,7 +214,8 @@ static inline int64_t age_at(const struct engine *e, int64_t time_ns)
 
 static inline int64_t time_at(const struct engine *e, int64_t age_ns)
 {
-    return e->now_ns + (age_ns - e->age_ns) / e->age_rate;
+    int64_t ahead = age_ns - e->age_ns;
+    return e->now_ns + (ahead > 0 ? ahead + e->age_rate - 1 : ahead) / e->age_rate; /* rounded up */
 }
 
 static inline void count(struct engine *e, enum counter counter)

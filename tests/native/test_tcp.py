@@ -217,7 +217,7 @@ def test_the_other_side_may_go_on_for_as_long_as_it_speaks(
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("closer", "other"), SIDES)
 def test_tcpwait_ends_a_half_closed_connection(closer: str, other: str, family: int) -> None:
-    """30 s from the first FIN, whatever the other side sends; then its data is dropped (seed 004)."""
+    """Seed 004: 30 s from the first FIN; what the other side still has to say is dropped."""
     timers = default_timeouts(timeout_tcpwait=30)
     firewall = Firewall(snapshot(ALLOW, timeouts_s=timers))
     connection = Conversation(firewall, family)
@@ -368,7 +368,7 @@ def test_a_challenge_ack_is_dropped(family: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_challenge_ack_may_be_allowed(family: int) -> None:
-    """It asks whether the connection it knows is over; a RST with its number says so (RFC 5961 4)."""
+    """RFC 5961 4: it asks whether the old connection is over; a RST with its number says so."""
     connection = Connection(family, tcp_allow_challenge_ack=True)
     connection.play(">S")
     assert connection.say("<A", seq=999, ack=777).what == "forward"
