@@ -601,6 +601,26 @@ ENDS = [
         "incomplete",
         id="both RST",
     ),
+    pytest.param(
+        f"{TO_ESTABLISHED} <R+5",
+        "tcp-rst-from-server",
+        "TCP RST - server",
+        "incomplete",
+        id="RST not verified",
+    ),
+    pytest.param(
+        f"{TO_ESTABLISHED} >FA <FA <R",
+        "tcp-rst-from-server",
+        "TCP RST - server",
+        "incomplete",
+        id="FINs, RST",
+    ),
+    pytest.param(
+        f"{TO_ESTABLISHED} >R+5 >A", "aged-out", "Aged out", "incomplete", id="RST taken back"
+    ),
+    pytest.param(
+        f"{TO_ESTABLISHED} >FA >R+5 >A", "tcp-fin", "TCP FIN", "incomplete", id="taken back, FIN"
+    ),
 ]
 
 
@@ -616,6 +636,20 @@ def test_ends(script: str, reason: str, tracker: str, application: str, family: 
     assert entry.tracker_stage == tracker
     assert entry.app == application
     assert entry.elapsed == ends_s - 1
+
+
+@pytest.mark.parametrize(("script", "reason", "tracker", "application"), ENDS)
+def test_clearing_is_the_last_of_reasons(
+    script: str, reason: str, tracker: str, application: str
+) -> None:
+    connection = Connection()
+    connection.play(script)
+    assert connection.firewall.engine.clear(1)
+    (entry,) = connection.firewall.entries()
+    ended = reason != "aged-out"
+    assert entry.session_end_reason == (reason if ended else "unknown")
+    assert entry.tracker_stage == (tracker if ended else "")
+    assert entry.app == application
 
 
 @pytest.mark.parametrize("opener", [">S", "<S"])
