@@ -14,7 +14,7 @@
  *
  * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
  * argument, the hash key is a parameter, and any number of engines live side by side. Any thread may call
- * any engine; calls on one engine take turns.
+ * any engine; calls on one engine take turns. Times are nanoseconds from any beginning, 230 years of them at most.
  *
  * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
  * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
