@@ -125,12 +125,19 @@ static void report(struct engine *e, struct offload_record *r, enum direction d,
     count(e, COUNTER_offload_report);
 }
 
+static bool is_due(const struct engine *e, const struct offload_record *r)
+{
+    int64_t latest_ns = e->now_ns - e->offload.scan_ns;
+    return e->offload.scan_ns && ((r->packets[C2S] && r->first_ns[C2S] <= latest_ns) ||
+                                  (r->packets[S2C] && r->first_ns[S2C] <= latest_ns));
+}
+
 void offload_settle(struct engine *e, uint32_t slot)
 {
     struct session *s = &e->sessions[slot];
     struct offload_record *r = &e->offload.records[s->offload];
     int64_t scan_ns = e->offload.scan_ns;
-    if (!scan_ns)
+    if (!is_due(e, r))
         return;
     enum direction first = r->packets[S2C] && (!r->packets[C2S] || r->first_ns[S2C] < r->first_ns[C2S]) ? S2C : C2S;
     for (int i = 0; i < 2; i++) {

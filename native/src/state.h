@@ -323,6 +323,8 @@ void held_finish(struct engine *e, struct held *h);
 
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
+/* The address is the firewall's own. */
+bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of such a port, and hashes it. */

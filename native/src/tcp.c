@@ -11,6 +11,8 @@
  * A RST counts if its sequence number is exactly the next one expected (RFC 5961 3.2). One that is in the window
  * besides that is passed, since its receiver asks back, and leaves the connection a short time to go on.
  */
+#include <errno.h>
+
 #include "state.h"
 
 enum segment { SEG_SYN, SEG_SYNACK, SEG_ACK, SEG_FIN, SEG_RST, SEG_COUNT };
@@ -152,13 +154,24 @@ static bool is_enforced(const struct engine *e, const struct session *s)
     return both_syns(s) && !e->config.tcp_asymmetric_bypass;
 }
 
-static bool fits(const struct session *s, enum direction d, const struct span *g)
+static struct tcp_limits limits_of(const struct engine *e, const struct session *s, enum direction d)
 {
     enum { OLDEST_ACK = 66000 }; /* an acknowledgement may be late by a window, and by this much in any case */
     const struct tcp_window *mine = &s->window[d], *other = &s->window[!d];
-    uint32_t slack = mine->max_window > OLDEST_ACK ? mine->max_window : OLDEST_ACK;
-    return !before(mine->max_end, g->seq) && !before(g->end, mine->end - other->max_window) &&
-           (!g->has_ack || (!before(other->end, g->ack) && !before(g->ack, other->end - slack)));
+    return (struct tcp_limits){
+        .highest_end = mine->max_end,
+        .lowest_end = mine->end - other->max_window,
+        .highest_ack = other->end,
+        .lowest_ack = other->end - (mine->max_window > OLDEST_ACK ? mine->max_window : OLDEST_ACK),
+        .enforced = is_enforced(e, s),
+    };
+}
+
+static bool fits(const struct engine *e, const struct session *s, enum direction d, const struct span *g)
+{
+    struct tcp_limits limits = limits_of(e, s, d);
+    return !before(limits.highest_end, g->seq) && !before(g->end, limits.lowest_end) &&
+           (!g->has_ack || (!before(limits.highest_ack, g->ack) && !before(g->ack, limits.lowest_ack)));
 }
 
 static void begin_window(struct session *s, enum direction d, const struct packet *p, const struct span *g)
@@ -293,9 +306,9 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
         *restart = false; /* the other end answers with an ACK, and that with a RST (RFC 5961 4): then it is over */
         return 0;
     }
-    if (is_enforced(e, s) && old > TCP_STATE_INIT && !fits(s, d, &g))
+    if (is_enforced(e, s) && old > TCP_STATE_INIT && !fits(e, s, d, &g))
         return COUNTER_tcp_drop_out_of_wnd;
-    if (e->config.tcp_asymmetric_bypass && both_syns(s) && !fits(s, d, &g))
+    if (e->config.tcp_asymmetric_bypass && both_syns(s) && !fits(e, s, d, &g))
         count(e, COUNTER_tcp_out_of_wnd_pass);
     if (old == TCP_STATE_INIT && d == S2C && kind == SEG_ACK) { /* a challenge: what it expects, the RST will have */
         s->window[S2C].max_ack = g.ack;
@@ -305,4 +318,15 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
     move_window(s, d, p, &g);
     *restart = follow(e, s, d, kind);
     return 0;
+}
+
+int engine_tcp_limits(struct engine *e, uint32_t id, struct tcp_limits out[2])
+{
+    engine_enter(e);
+    bool found = id && id <= e->fresh && e->sessions[id].state == SESSION_ACTIVE &&
+                 e->sessions[id].key[C2S].proto == PROTO_TCP;
+    for (enum direction d = C2S; found && d <= S2C; d++)
+        out[d] = limits_of(e, &e->sessions[id], d);
+    engine_leave(e);
+    return found ? 0 : -ENOENT;
 }

@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from dataplane.engine import Engine
 from dataplane.messages import SessionFilter
-from dataplane.snapshot import Route, SecurityRule, Snapshot
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationTimeouts,
+    Route,
+    SecurityRule,
+    ServiceMatch,
+    Snapshot,
+    Timeouts,
+)
 from dataplane.traffic_log import Entry
 from native import COUNTERS, LinkType, Packet, Verdict, VerdictAction
 from tests.support.packets import (
@@ -418,6 +426,29 @@ BAD_SNAPSHOTS = [
     ),
     pytest.param(
         {"rules": (replace(ALLOW, rule_type="zonal"),)}, "allow: zonal is no rule type", id="type"
+    ),
+    pytest.param(
+        {"rules": (replace(ALLOW, services=(ServiceMatch(6, override=Timeouts(-1)),)),)},
+        "a timer of a service of rule allow is not within 0..15999999",
+        id="service timer",
+    ),
+    pytest.param(
+        {"applications": {"ssl": ApplicationTimeouts(other=Timeouts(discard=1 << 32))}},
+        "a timer of application ssl is not within 0..15999999",
+        id="application timer",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(factor=0)},
+        "accelerated aging factor 0 is not within 1..16",
+        id="aging factor",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(threshold_percent=101)},
+        "accelerated aging threshold 101 is not within 0..100",
+        id="aging threshold",
+    ),
+    pytest.param(
+        {"max_sessions": -1}, "session maximum -1 is not within 0..4294967295", id="sessions"
     ),
     pytest.param(
         {"ports": tuple(replace(snapshot().ports[0], name=f"p{n}") for n in range(2000))},
