@@ -374,7 +374,6 @@ CROWDS = [
     pytest.param(10, 10, 80, True, id="above"),
     pytest.param(2, 3, 67, False, id="not rounded up"),
     pytest.param(2, 3, 66, True, id="not rounded down"),
-    pytest.param(0, 10, 0, True, id="nothing at all"),
 ]
 
 
