@@ -243,8 +243,8 @@ struct session_view {
     int64_t end_ns;                 /* when it expires, or ended */
     uint32_t timeout_s;             /* the timer in force */
     uint32_t rule, application;     /* the caller's numbers */
-    /* what decides whether it lives: the longest time between two packets, and the longest time a packet found
-     * since the timer was last refreshed (milliseconds, rounded down) */
+    /* what decides whether it lives: the longest time between two packets, and the longest the timer had run when
+     * it was started again, or when a packet came that did not (milliseconds, rounded down) */
     uint32_t longest_gap_ms, longest_wait_ms;
     uint16_t port[2];               /* ingress of c2s, ingress of s2c */
     uint16_t unreported[2];         /* packets the offload engine has counted since its last report */
