@@ -72,15 +72,10 @@ class _Long:
 
 def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Compared]:
     """In the order in which the sessions began."""
-    lasting: dict[str, dict[Identity, SessionView]] = {}
-    real: dict[str, dict[Identity, SessionView]] = {}
-    for platform in platforms:
-        for results, configuration in ((real, snapshot), (lasting, unending(snapshot))):
-            long = _Long()
-            engine = run(platform, configuration, long)
-            for session in _alive(engine):
-                long.ended(session)
-            results[platform] = long.sessions
+    real = {platform: _sessions(run, platform, snapshot)[0] for platform in platforms}
+    unended = {platform: _sessions(run, platform, unending(snapshot)) for platform in platforms}
+    lasting = {platform: sessions for platform, (sessions, _) in unended.items()}
+    engine = unended[platforms[0]][1]  # the numbers of its sessions are its own
     found = []
     for who, session in lasting[platforms[0]].items():
         if session.last_ns - session.start_ns <= MINUTE_NS:
@@ -92,6 +87,17 @@ def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Comp
         }
         found.append(Compared(engine.named(session), session, fates))
     return sorted(found, key=lambda compared: compared.view.start_ns)
+
+
+def _sessions(
+    run: Run, platform: str, snapshot: Snapshot
+) -> tuple[dict[Identity, SessionView], Engine]:
+    """Those longer than a minute, and who knows their names."""
+    long = _Long()
+    engine = run(platform, snapshot, long)
+    for session in _alive(engine):
+        long.ended(session)
+    return long.sessions, engine
 
 
 def _alive(engine: Engine) -> Iterator[SessionView]:
