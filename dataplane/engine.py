@@ -263,6 +263,9 @@ class Engine:
                         self._log_refused(context)
             except KeyError:  # the other end's answer was its own too, or we were too slow
                 continue
+            except ValueError:  # likewise a fault of ours
+                log.exception("the slowpath's answer makes no sense")
+                self.native.refuse(packet.handle, DropReason.flow_slowpath_error)
         return bool(waiting)
 
     # ---- logs
