@@ -1,4 +1,4 @@
-"""A dataplane process on a real queue, and the wires at its ports ."""
+"""A dataplane process on a real queue, and the wires at its ports."""
 
 import contextlib
 import os
@@ -18,8 +18,9 @@ import msgspec
 from dataplane import messages
 from dataplane.snapshot import Snapshot
 from native import COUNTERS
-from tests.parity.reference import Outcome, moved
-from tests.parity.scripts import LAST, LAST_PAYLOAD, Script, Sent
+from tests.parity.outcome import Entry, Outcome, moved
+from tests.parity.scripts import LAST, LAST_PAYLOAD, LAST_PORT, Script, Sent
+from tests.parity.ways import USUAL, Way
 from tests.support.packets import UNTRUST, routes
 from tests.support.wires import QUEUE, Wire, receive_wires
 from vm.namespaces import environment
@@ -68,6 +69,9 @@ class Dataplane:
     def configure(self, snapshot: Snapshot) -> None:
         assert self.ask(messages.Configure(snapshot)) == messages.Done()
 
+    def set_offload(self, enabled: bool) -> None:
+        assert self.ask(messages.SetOffload(enabled)) == messages.Done()
+
     def counters(self) -> dict[str, int]:
         reply = self.ask(messages.GetCounters())
         assert isinstance(reply, messages.Counters)
@@ -107,17 +111,19 @@ class Dataplane:
 class Site:
     """A running one. As a context manager it is ended at the end."""
 
-    def __init__(self, edge: str) -> None:
+    def __init__(self, edge: str, platform: str = USUAL.platform) -> None:
         self.edge = edge
+        self.platform = platform
         self._folder = tempfile.TemporaryDirectory(prefix="parity-")
         directory = Path(self._folder.name)
+        self._log = directory / "log"
         here, there = socket.socketpair()
         here.settimeout(_READY_WITHIN_S)
         command = ["setpriv", "--pdeathsig", "KILL", "unshare"]
         command += ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         if os.geteuid():
             command += ["--user", "--map-root-user"]
-        words = [edge, str(directory), str(there.fileno())]
+        words = [edge, platform, str(directory), str(there.fileno())]
         self._process = subprocess.Popen(
             [*command, sys.executable, "-m", "tests.parity.inside", *words],
             stdin=subprocess.PIPE,
@@ -173,7 +179,9 @@ class Site:
         self._process.wait()
         self._folder.cleanup()
 
-    def play(self, script: Script, wanted: Outcome, *, unfinished: bool = False) -> Outcome:
+    def play(
+        self, script: Script, wanted: Outcome, way: Way = USUAL, *, unfinished: bool = False
+    ) -> Outcome:
         """Sends a script's packets and says what became of them.
 
         `unfinished` leaves their checksums so (they have to be TCP or UDP then). `wanted` is only
@@ -181,6 +189,9 @@ class Site:
         """
         self.dataplane.clear_sessions()
         self.dataplane.configure(script.config)
+        if way.before is not None:
+            self.dataplane.set_offload(way.before)
+        logged = self._log.stat().st_size
         before = self.dataplane.counters()
         for wire in self._wires.values():
             wire.forget()
@@ -203,15 +214,27 @@ class Site:
         for number, sent in enumerate(() if script.together else script.packets, 1):
             send(sent)
             self._await_decisions(before, min(number, queued))
+            if number == len(script.packets) // 2 and way.halfway is not None:
+                self.dataplane.set_offload(way.halfway)
         self._wires[LAST.port].send(LAST.packet)
         self._await_decisions(before, queued + 1)
         self._await_packets({port: len(packets) for port, packets in wanted.out.items()})
         counters = moved(before, self.dataplane.counters())
         out = {port: wire.packets() for port, wire in self._wires.items()}
         out[UNTRUST] = [packet for packet in out[UNTRUST] if packet != self._last()]
+        self.dataplane.clear_sessions()
+        of_last = _OF_LAST | {"session_offloaded": int(way.offloads_at_the_end)}
         return Outcome(
-            moved(_OF_LAST, counters), {port: packets for port, packets in out.items() if packets}
+            moved(of_last, counters),
+            {port: packets for port, packets in out.items() if packets},
+            self._logged_since(logged),
         )
+
+    def _logged_since(self, size: int) -> list[Entry]:
+        self.dataplane.counters()  # who asks again finds everything written
+        lines = self._log.read_bytes()[size:].splitlines()
+        entries = [msgspec.json.decode(line, type=Entry) for line in lines]
+        return [entry for entry in entries if entry["dport"] != LAST_PORT]
 
     def _last(self) -> bytes | None:
         """LAST, once it has come out."""
