@@ -33,7 +33,7 @@ def comparable(outcome: Outcome) -> Outcome:
 
 def expected_of_a_queue(script: Script, edge: str, folder: Path, way: Way = USUAL) -> Outcome:
     wanted = expected(script, folder / "capture", way)
-    arrived = {_without_padding(packet) for _, packet in script.packets}
+    arrived = {_without_padding(sent.packet) for sent in script.packets}
     counters, log = wanted.counters, wanted.log
     out = {
         port: [forwarded(packet) if packet in arrived else packet for packet in packets]

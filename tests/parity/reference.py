@@ -44,8 +44,8 @@ def expected(
     if way.before is not None:
         firewall.engine.set_offload(way.before)
     arriving: dict[str, list[tuple[int, bytes]]] = {}
-    for at, (port, packet) in enumerate(script.packets, 1):
-        arriving.setdefault(port, []).append((at * _STEP_NS, frame(packet, link)))
+    for at, sent in enumerate(script.packets, 1):
+        arriving.setdefault(sent.port, []).append((at * _STEP_NS, frame(sent.packet, link)))
     folder.mkdir()
     inputs = {
         port: write(folder / f"in-{number}.pcap", packets, link)

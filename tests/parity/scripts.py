@@ -93,6 +93,7 @@ USUAL_MTU = 1500
 class Sent(NamedTuple):
     port: str
     packet: bytes
+    is_awaited: bool = True  # nothing follows before it is decided
 
 
 class Difference(NamedTuple):

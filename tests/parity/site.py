@@ -28,6 +28,7 @@ from vm.waiting import wait_until
 
 _READY_WITHIN_S = 30
 _DECIDED_WITHIN_S = 20
+_POLL_S = 0.002
 _PEERCRED = struct.Struct("3i")
 _DROPS = [info.name for info in COUNTERS if info.severity == "drop"]
 _OF_LAST = dict.fromkeys(
@@ -106,6 +107,17 @@ class Dataplane:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@contextlib.contextmanager
+def _on_one_cpu() -> Iterator[None]:
+    """So that packets sent one after the other get to the queue so: every CPU has its backlog."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usual)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
 
 
 class Site:
@@ -211,11 +223,15 @@ class Site:
                     seconds=_DECIDED_WITHIN_S,
                 )
             self._await_decisions(before, queued)
-        for number, sent in enumerate(() if script.together else script.packets, 1):
-            send(sent)
-            self._await_decisions(before, min(number, queued))
-            if number == len(script.packets) // 2 and way.halfway is not None:
-                self.dataplane.set_offload(way.halfway)
+        half = len(script.packets) // 2
+        with _on_one_cpu():
+            for number, sent in enumerate(() if script.together else script.packets, 1):
+                send(sent)
+                switched = way.halfway if number == half else None
+                if sent.is_awaited or switched is not None:
+                    self._await_decisions(before, min(number, queued))
+                if switched is not None:
+                    self.dataplane.set_offload(switched)
         self._wires[LAST.port].send(LAST.packet)
         self._await_decisions(before, queued + 1)
         self._await_packets({port: len(packets) for port, packets in wanted.out.items()})
@@ -249,9 +265,10 @@ class Site:
             seen[UNTRUST] -= 1
             return all(seen[port] >= number for port, number in wanted.items())
 
-        wait_until(lambda: self._last() is not None, "LAST comes out", seconds=_DECIDED_WITHIN_S)
+        limits = {"seconds": _DECIDED_WITHIN_S, "every_s": _POLL_S}
+        wait_until(lambda: self._last() is not None, "LAST comes out", **limits)
         with contextlib.suppress(TimeoutError):
-            wait_until(are_out, "what should come out", seconds=_DECIDED_WITHIN_S)
+            wait_until(are_out, "what should come out", **limits)
 
     def _await_decisions(self, before: dict[str, int], packets: int) -> None:
         """Waits until so many packets have been received and each of them has its verdict."""
@@ -261,4 +278,5 @@ class Site:
             received = grown.get("pkt_recv", 0)
             return received >= packets and received == sum(grown.get(name, 0) for name in _ENDS)
 
-        wait_until(are_decided, f"{packets} packets are decided", seconds=_DECIDED_WITHIN_S)
+        what = f"{packets} packets are decided"
+        wait_until(are_decided, what, seconds=_DECIDED_WITHIN_S, every_s=_POLL_S)

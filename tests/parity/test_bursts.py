@@ -2,8 +2,8 @@
 
 Only what a burst can really hold: no packet in it answers another one of it, apart from UDP.
 Without DISCARD sessions (discard-denied no) a burst is refused as one, so that policy is not here.
-Where only one side may speak first, the other's DISCARD session gives way to it, and a burst in which
-both speak has a different order in which that happens; there, a burst is of one side.
+Where only one side may speak first, the other's DISCARD session gives way to it; a burst is of one
+side there, since what waits behind one decision does not see the next.
 """
 
 from typing import NamedTuple
