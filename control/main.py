@@ -192,12 +192,35 @@ def _replay(arguments: list[str]) -> int:
         help="for what leaves the firewall, a capture for each port",
     )
     parser.add_argument("--json", action="store_true", help="JSON lines instead of a table")
+    parser.add_argument(
+        "--compare",
+        type=_platforms,
+        default=(),
+        metavar=",".join(PROFILES),
+        help="how every session longer than a minute ends on each of these platforms, and why",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="with --compare, or of all platforms: a PNG of the time to live of a session",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="what was decided of each packet, stage by stage",
+    )
     options = parser.parse_args(arguments)
     ports = dict(options.port)
     if len(ports) < len(options.port):
         parser.error("argument --port: a port is named twice")
     if bool(options.capture) == bool(ports):
         parser.error("either PCAP is needed, or --port for each port")
+    compared = options.compare or (tuple(PROFILES) if options.plot else ())
+    if compared and (options.explain or options.capture_dir):
+        parser.error("--compare and --plot go without --explain and --capture-dir")
+    if options.explain and options.json:
+        parser.error("--explain is for people: leave out --json")
 
     from control.replay import command
 
@@ -209,8 +232,21 @@ def _replay(arguments: list[str]) -> int:
             json=options.json,
             capture_dir=options.capture_dir,
             until_ns=options.until,
+            compare=compared,
+            plot=options.plot,
+            explain=options.explain,
         )
     )
+
+
+def _platforms(text: str) -> tuple[str, ...]:
+    from dataplane.offload import PROFILES
+
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in PROFILES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PROFILES)}")
+    return names
 
 
 def _cli(arguments: list[str]) -> int:

@@ -65,7 +65,7 @@ class Observer(Protocol):
         """The slowpath has come to this decision."""
 
     def ended(self, session: SessionView) -> None:
-        """A session is over."""
+        """A session is over; told in the order of the log, whether its rule logs it or not."""
 
 
 class Engine:
@@ -263,6 +263,9 @@ class Engine:
                         self._log_refused(context)
             except KeyError:  # the other end's answer was its own too, or we were too slow
                 continue
+            except ValueError:  # likewise a fault of ours
+                log.exception("the slowpath's answer makes no sense")
+                self.native.refuse(packet.handle, DropReason.flow_slowpath_error)
         return bool(waiting)
 
     # ---- logs
@@ -280,12 +283,13 @@ class Engine:
         """Logs what a page of events says; False where there were none."""
         events = self.native.events()
         for kind, session in events:
-            if kind is EventType.SESSION_END and self._observer is not None:
-                self._observer.ended(session)
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
-            elif session.log_end and session.action == "allow":
+                continue
+            if self._observer is not None:
+                self._observer.ended(session)
+            if session.log_end and session.action == "allow":
                 self._log_session(session, "end", session.end_ns)
         return bool(events)
 

@@ -76,6 +76,10 @@ class Explainer:
             self._before.pop(over.id, None)
         return lines
 
+    def rest(self, since_ns: int) -> list[str]:
+        """What has happened since the last packet."""
+        return [_end(over, since_ns) for over in self._ended]
+
     def _stages(
         self,
         engine: Engine,
@@ -87,8 +91,7 @@ class Explainer:
         since_ns: int,
     ) -> Iterator[tuple[str, str]]:
         for over in self._ended:
-            when = (over.end_ns - since_ns) / _NS
-            yield "ager", f"session {over.id} ended at {when:.6f} s: {over.end_reason}"
+            yield "ager", _end(over, since_ns)
         if isinstance(info, CounterInfo):
             yield "parse", "refused"
         else:
@@ -106,6 +109,11 @@ class Explainer:
 
 
 # ---- texts ---------------------------------------------------------------------------------------
+
+
+def _end(session: SessionView, since_ns: int) -> str:
+    at_s = (session.end_ns - since_ns) / _NS
+    return f"session {session.id} ended at {at_s:.6f} s: {session.end_reason}"
 
 
 def _packet_text(info: PacketInfo | CounterInfo) -> str:

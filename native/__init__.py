@@ -219,7 +219,7 @@ class SessionView(NamedTuple):
     rule: int
     application: int
     longest_gap_ms: int  # between two packets
-    longest_wait_ms: int  # that a packet found since the timer was last refreshed
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
     ingress_port: int
     egress_port: int
     unreported_c2s: int  # packets the offload engine has counted since its last report

@@ -5,7 +5,7 @@ never age out once they are established. The second shows how long packets reall
 they would have had to be waited for; the first, which sessions did not get that long.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -72,13 +72,10 @@ class _Long:
 
 def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Compared]:
     """In the order in which the sessions began."""
-    lasting: dict[str, dict[Identity, SessionView]] = {}
-    real: dict[str, dict[Identity, SessionView]] = {}
-    for platform in platforms:
-        for results, configuration in ((real, snapshot), (lasting, unending(snapshot))):
-            long = _Long()
-            engine = run(platform, configuration, long)
-            results[platform] = long.sessions
+    real = {platform: _sessions(run, platform, snapshot)[0] for platform in platforms}
+    unended = {platform: _sessions(run, platform, unending(snapshot)) for platform in platforms}
+    lasting = {platform: sessions for platform, (sessions, _) in unended.items()}
+    engine = unended[platforms[0]][1]  # the numbers of its sessions are its own
     found = []
     for who, session in lasting[platforms[0]].items():
         if session.last_ns - session.start_ns <= MINUTE_NS:
@@ -92,16 +89,36 @@ def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Comp
     return sorted(found, key=lambda compared: compared.view.start_ns)
 
 
+def _sessions(
+    run: Run, platform: str, snapshot: Snapshot
+) -> tuple[dict[Identity, SessionView], Engine]:
+    """Those longer than a minute, and who knows their names."""
+    long = _Long()
+    engine = run(platform, snapshot, long)
+    for session in _alive(engine):
+        long.ended(session)
+    return long.sessions, engine
+
+
+def _alive(engine: Engine) -> Iterator[SessionView]:
+    cursor = 0
+    while True:
+        sessions, cursor = engine.native.sessions(cursor)
+        yield from sessions
+        if not cursor:
+            return
+
+
 def identity(session: SessionView) -> Identity:
     """The same on every platform; numbers of sessions are not."""
     return session.c2s, session.start_ns
 
 
 def _fate(platform: str, real: SessionView, lasting: SessionView) -> Fate:
-    came = real.end_reason == _AGED_OUT and lasting.last_ns > real.end_ns
+    came = not real.in_ager and real.end_reason == _AGED_OUT and lasting.last_ns > real.end_ns
     return Fate(
-        end_reason=real.end_reason,
-        after_ns=real.end_ns - real.start_ns,
+        end_reason="alive" if real.in_ager else real.end_reason,
+        after_ns=(real.last_ns if real.in_ager else real.end_ns) - real.start_ns,
         packets_still_came=came,
         timeout_s=real.timeout_s,
         largest_interval_s=_largest_interval_s(platform, real, lasting) if came else None,

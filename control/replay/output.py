@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -14,9 +13,8 @@ from msgspec import Struct
 from control.replay.play import Play
 from control.replay.setup import counted
 from dataplane.messages import Session
-from dataplane.slowpath.pipeline import Decision
 from dataplane.traffic_log import Entry, protocol_name, time_text
-from native import COUNTERS, SessionView
+from native import COUNTERS
 
 _NS_PER_S = 1_000_000_000
 MAX_ROWS = 200  # of the table; who wants them all reads JSON
@@ -54,19 +52,6 @@ class Output(Protocol):
     def end(self, play: Play) -> None: ...
 
 
-class Tally:
-    """Sessions that are over by the reason why; an observer of their engine."""
-
-    def __init__(self) -> None:
-        self.sessions: Counter[str] = Counter()
-
-    def decided(self, decision: Decision) -> None:
-        pass
-
-    def ended(self, session: SessionView) -> None:
-        self.sessions[session.end_reason] += 1
-
-
 class JsonLines:
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -82,9 +67,8 @@ class JsonLines:
 class Table:
     """The first MAX_ROWS entries as they come, then what became of everything."""
 
-    def __init__(self, out: BinaryIO, tally: Tally) -> None:
+    def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._tally = tally
         self._rows = self._left_out = 0
 
     def entries(self, entries: list[Entry]) -> None:
@@ -98,7 +82,7 @@ class Table:
             self._write(f"{left_out:,} more alive\n")
         if self._rows:
             self._write("\n")
-        self._write("".join(f"{line}\n" for line in _summary_lines(play, self._tally)))
+        self._write("".join(f"{line}\n" for line in summary_lines(play)))
 
     def _print(self, rows: Iterable[str]) -> int:
         """As many of them as there is room for; how many that were."""
@@ -152,7 +136,7 @@ def _yes_or_no(value: int) -> str:
     return "yes" if value else "no"
 
 
-def _summary_lines(play: Play, tally: Tally) -> Iterator[str]:
+def summary_lines(play: Play) -> Iterator[str]:
     stats, engine = play.edge.stats(), play.engine.stats()
     duration = timedelta(microseconds=(stats.last_ns - stats.first_ns) // 1000)
     platform = play.engine.platform
@@ -168,7 +152,7 @@ def _summary_lines(play: Play, tally: Tally) -> Iterator[str]:
         if info.severity == "drop" and (count := counters[info.name]):
             yield f"    {count:>13,}  {info.name}: {info.text}"
     yield counted(engine.installed, "session")
-    for reason, count in sorted(tally.sessions.items(), key=lambda item: (-item[1], item[0])):
+    for reason, count in sorted(play.end_reasons.items(), key=lambda item: (-item[1], item[0])):
         yield f"  {count:>13,}  {reason}"
     if engine.allocated:
         yield f"  {engine.allocated:>13,}  still alive"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from dataplane.edges.edge import EdgeError
 from dataplane.edges.pcap import PcapEdge
 from dataplane.engine import Engine, Observer
 from dataplane.messages import Session, SessionFilter
+from dataplane.slowpath.pipeline import Decision
 from dataplane.traffic_log import Entry
-from native import FOREVER_NS
+from native import FOREVER_NS, SessionView
 
 Captures = Mapping[str, Path] | Path  # by ingress port, or one for all
 
@@ -33,9 +35,9 @@ class Play:
 
         Raises ReplayError where no capture can be read, or an output not be made.
         """
-        self.engine = Engine(
-            hash_key=os.urandom(16), now_ns=0, platform=platform, observer=observer
-        )
+        self.end_reasons: Counter[str] = Counter()  # of sessions
+        self._observer = observer
+        self.engine = Engine(hash_key=os.urandom(16), now_ns=0, platform=platform, observer=self)
         self.engine.configure(setup.snapshot)
         self.engine.set_routes(setup.routes)
         try:
@@ -45,13 +47,14 @@ class Play:
         first = self.edge.next()
         if first is None:
             raise ReplayError(*self.edge.damage or ["there is no packet to replay"])
-        self._end_ns = FOREVER_NS if until_ns is None else first.now_ns + until_ns
+        self.first_ns = first.now_ns
+        self.end_ns = FOREVER_NS if until_ns is None else first.now_ns + until_ns
 
     def pages(self) -> Iterator[list[Entry]]:
         """Log entries as they come, some or none at a time; at the end all is over."""
-        while self.edge.run_once(self._end_ns):
+        while self.edge.run_once(self.end_ns):
             yield self.engine.take_entries()
-        while self.edge.tick(self._end_ns):
+        while self.edge.tick(self.end_ns):
             yield self.engine.take_entries()
         yield self.engine.take_entries()
 
@@ -88,3 +91,14 @@ class Play:
             self.edge.close()
         except EdgeError as error:
             raise ReplayError(str(error)) from None
+
+    # ---- what the engine tells
+
+    def decided(self, decision: Decision) -> None:
+        if self._observer is not None:
+            self._observer.decided(decision)
+
+    def ended(self, session: SessionView) -> None:
+        self.end_reasons[session.end_reason] += 1
+        if self._observer is not None:
+            self._observer.ended(session)

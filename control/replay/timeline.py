@@ -44,23 +44,23 @@ class Follower:
             self._lead_to(session, session.end_ns)
             self.timeline.ended = session
 
-    def packet(self, session: SessionView) -> None:
-        """A packet of it came; this is the session now."""
-        now_ns = session.last_ns
-        if self._kept_ns is not None and now_ns - self._kept_ns < self._resolution_ns:
-            self._last = session
-            return
-        self._kept_ns = now_ns
-        self.timeline.packets.append(now_ns - self._wanted.start_ns)
-        self._lead_to(session, now_ns)
-        self._add(now_ns, session.end_ns)
-        self._last = session
+    def packet(self, before: SessionView | None, after: SessionView) -> None:
+        """A packet of it came: the session right before and after that."""
+        now_ns = after.last_ns
+        if self._kept_ns is None or now_ns - self._kept_ns >= self._resolution_ns:
+            self._kept_ns = now_ns
+            self.timeline.packets.append(now_ns - self._wanted.start_ns)
+            if before is not None:
+                self._lead_to(before, now_ns)
+            self._add(now_ns, after.end_ns)
+        self._last = after
 
     def _lead_to(self, session: SessionView, at_ns: int) -> None:
         """The line since the last packet; a report by time shows in the timer it has started."""
         if self._last is None:
             return
         expires_ns = self._last.end_ns
+        self._add(self._last.last_ns, expires_ns)
         started_ns = session.end_ns - session.timeout_s * _NS_PER_S
         if self._last.last_ns < started_ns < at_ns:
             self._add(started_ns, expires_ns)
@@ -76,12 +76,16 @@ class Follower:
 def follow(edge: PcapEdge, engine: Engine, follower: Follower) -> Timeline:
     """Feeds everything, packet by packet. The follower must be the engine's observer."""
     found = 0
-    while edge.next() is not None:
+    before = None
+    while (packet := edge.next()) is not None:
+        if found:
+            engine.advance(packet.now_ns)
+            before = engine.native.session(found)
         session_id = edge.step().session
         if not session_id or (found and session_id != found):
             continue
         session = engine.native.session(session_id)
         if session is not None and session.in_ager and follower.is_it(session):
             found = session_id
-            follower.packet(session)
+            follower.packet(before, session)
     return follower.timeline

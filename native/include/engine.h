@@ -14,7 +14,7 @@
  *
  * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
  * argument, the hash key is a parameter, and any number of engines live side by side. Any thread may call
- * any engine; calls on one engine take turns.
+ * any engine; calls on one engine take turns. Times are nanoseconds from any beginning, 230 years of them at most.
  *
  * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
  * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
@@ -243,8 +243,8 @@ struct session_view {
     int64_t end_ns;                 /* when it expires, or ended */
     uint32_t timeout_s;             /* the timer in force */
     uint32_t rule, application;     /* the caller's numbers */
-    /* what decides whether it lives: the longest time between two packets, and the longest time a packet found
-     * since the timer was last refreshed (milliseconds, rounded down) */
+    /* what decides whether it lives: the longest time between two packets, and the longest the timer had run when
+     * it was started again, or when a packet came that did not (milliseconds, rounded down) */
     uint32_t longest_gap_ms, longest_wait_ms;
     uint16_t port[2];               /* ingress of c2s, ingress of s2c */
     uint16_t unreported[2];         /* packets the offload engine has counted since its last report */

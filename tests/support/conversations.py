@@ -25,48 +25,17 @@ _GRE = 47
 _WORD = re.compile(r"([<>])([A-Za-z]+)([+-]\d+)?")
 
 
-class Conversation:
-    """The client is in trust, the server in untrust; each word comes a second after the last."""
+class Talk:
+    """Makes the packets: the client is in trust, the server in untrust."""
 
     def __init__(
-        self,
-        firewall: Firewall,
-        family: int = 4,
-        *,
-        start_s: float = 0,
-        isns: tuple[int, int] = (CLIENT_ISN, SERVER_ISN),
-        **fields: Any,
+        self, family: int = 4, *, isns: tuple[int, int] = (CLIENT_ISN, SERVER_ISN), **fields: Any
     ) -> None:
         """`fields` are those of tcp(), udp() or echo() that every packet has (sport, ...)."""
-        self.firewall = firewall
-        self.now_s = start_s
         self._family, self._fields = family, fields
         self._isns = list(isns)
         self._next = [isn + 1 for isn in isns]
         self._fins: list[int | None] = [None, None]
-
-    def say(
-        self,
-        word: str,
-        payload: bytes = b"",
-        *,
-        at_s: float | None = None,
-        after_ns: int = 0,
-        port: str | None = None,
-        **fields: Any,
-    ) -> Answer:
-        """Sends a packet by the speaker's port, or `port`."""
-        self.now_s = self.now_s + 1 if at_s is None else at_s
-        if port is None:
-            port = UNTRUST if word[0] == "<" else TRUST
-        packet = self.packet(word, payload, **fields)
-        return self.firewall.send(packet, port, self.now_s, after_ns=after_ns)
-
-    def play(self, script: str) -> None:
-        """Says every word of a script; all of them are forwarded."""
-        for word in script.split():
-            answer = self.say(word, b"data" if "P" in word else b"")
-            assert answer.what == "forward", (word, answer)
 
     def packet(self, word: str, payload: bytes = b"", **fields: Any) -> bytes:
         match = _WORD.fullmatch(word)
@@ -93,3 +62,37 @@ class Conversation:
             self._fins[back] = seq if "F" in flags else self._fins[back]
             self._next[back] = max(self._next[back], seq + size + ("S" in flags) + ("F" in flags))
         return {"seq": (seq + offset) % (1 << 32), "ack": self._next[not back] % (1 << 32)}
+
+
+class Conversation(Talk):
+    """One through a firewall; each word comes a second after the last."""
+
+    def __init__(
+        self, firewall: Firewall, family: int = 4, *, start_s: float = 0, **fields: Any
+    ) -> None:
+        super().__init__(family, **fields)
+        self.firewall = firewall
+        self.now_s = start_s
+
+    def say(
+        self,
+        word: str,
+        payload: bytes = b"",
+        *,
+        at_s: float | None = None,
+        after_ns: int = 0,
+        port: str | None = None,
+        **fields: Any,
+    ) -> Answer:
+        """Sends a packet by the speaker's port, or `port`."""
+        self.now_s = self.now_s + 1 if at_s is None else at_s
+        if port is None:
+            port = UNTRUST if word[0] == "<" else TRUST
+        packet = self.packet(word, payload, **fields)
+        return self.firewall.send(packet, port, self.now_s, after_ns=after_ns)
+
+    def play(self, script: str) -> None:
+        """Says every word of a script; all of them are forwarded."""
+        for word in script.split():
+            answer = self.say(word, b"data" if "P" in word else b"")
+            assert answer.what == "forward", (word, answer)
