@@ -64,8 +64,8 @@ class Observer(Protocol):
     def decided(self, decision: Decision) -> None:
         """The slowpath has come to this decision."""
 
-    def ended(self, session: Session) -> None:
-        """A session is over."""
+    def ended(self, session: SessionView) -> None:
+        """A session is over; told in the order of the log, whether its rule logs it or not."""
 
 
 class Engine:
@@ -263,6 +263,9 @@ class Engine:
                         self._log_refused(context)
             except KeyError:  # the other end's answer was its own too, or we were too slow
                 continue
+            except ValueError:  # likewise a fault of ours
+                log.exception("the slowpath's answer makes no sense")
+                self.native.refuse(packet.handle, DropReason.flow_slowpath_error)
         return bool(waiting)
 
     # ---- logs
@@ -280,12 +283,13 @@ class Engine:
         """Logs what a page of events says; False where there were none."""
         events = self.native.events()
         for kind, session in events:
-            if kind is EventType.SESSION_END and self._observer is not None:
-                self._observer.ended(self._session(session))
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
-            elif session.log_end and session.action == "allow":
+                continue
+            if self._observer is not None:
+                self._observer.ended(session)
+            if session.log_end and session.action == "allow":
                 self._log_session(session, "end", session.end_ns)
         return bool(events)
 
@@ -326,6 +330,7 @@ class Engine:
         if rule.action == "allow" or not (rule.log_start or rule.log_end):
             return
         packet = context.packet
+        self._read_events()  # what was before it comes before it in the log
         self._entries.append(
             self._entry(
                 subtype="drop",
@@ -409,11 +414,11 @@ class Engine:
         except UnknownName:
             return [], 0
         views, cursor = self.native.sessions(cursor, matching=matching)
-        return [self._session(view) for view in views], cursor
+        return [self.named(view) for view in views], cursor
 
     def session(self, session_id: int) -> Session | None:
         view = self.native.session(session_id) if 0 < session_id < 1 << 32 else None
-        return None if view is None else self._session(view)
+        return None if view is None else self.named(view)
 
     def clear(self, session_id: int) -> bool:
         cleared = 0 < session_id < 1 << 32 and self.native.clear(session_id)
@@ -447,7 +452,8 @@ class Engine:
             application=_known(self._applications, wanted.application),
         )
 
-    def _session(self, view: SessionView) -> Session:
+    def named(self, view: SessionView) -> Session:
+        """A session of this engine with names instead of numbers."""
         offset = self._wall_offset_ns
         return Session(
             id=view.id,

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from dataplane.addresses import text
 from dataplane.engine import Engine
-from dataplane.messages import Session
 from dataplane.slowpath.context import Context
 from dataplane.slowpath.pipeline import STAGES, Decision
 from dataplane.traffic_log import protocol_name
@@ -37,7 +36,7 @@ class Explainer:
 
     def __init__(self) -> None:
         self._decisions: list[Decision] = []
-        self._ended: list[Session] = []
+        self._ended: list[SessionView] = []
         self._before: dict[int, SessionView] = {}
         self._counters: dict[str, int] = {}
 
@@ -46,7 +45,7 @@ class Explainer:
     def decided(self, decision: Decision) -> None:
         self._decisions.append(decision)
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: SessionView) -> None:
         self._ended.append(session)
 
     # ---- a packet
@@ -77,6 +76,10 @@ class Explainer:
             self._before.pop(over.id, None)
         return lines
 
+    def rest(self, since_ns: int) -> list[str]:
+        """What has happened since the last packet."""
+        return [_end(over, since_ns) for over in self._ended]
+
     def _stages(
         self,
         engine: Engine,
@@ -88,8 +91,7 @@ class Explainer:
         since_ns: int,
     ) -> Iterator[tuple[str, str]]:
         for over in self._ended:
-            when = (over.end_ns - since_ns) / _NS
-            yield "ager", f"session {over.id} ended at {when:.6f} s: {over.end_reason}"
+            yield "ager", _end(over, since_ns)
         if isinstance(info, CounterInfo):
             yield "parse", "refused"
         else:
@@ -107,6 +109,11 @@ class Explainer:
 
 
 # ---- texts ---------------------------------------------------------------------------------------
+
+
+def _end(session: SessionView, since_ns: int) -> str:
+    at_s = (session.end_ns - since_ns) / _NS
+    return f"session {session.id} ended at {at_s:.6f} s: {session.end_reason}"
 
 
 def _packet_text(info: PacketInfo | CounterInfo) -> str:

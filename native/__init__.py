@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
 from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
-from native.replay import Replay, ReplayStats, ReplayStop
+from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
     "COUNTERS",
     "END_REASONS",
+    "FOREVER_NS",
     "MAX_BURST",
     "SESSION_STATES",
     "TCP_STATES",
@@ -218,7 +219,7 @@ class SessionView(NamedTuple):
     rule: int
     application: int
     longest_gap_ms: int  # between two packets
-    longest_wait_ms: int  # that a packet found since the timer was last refreshed
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
     ingress_port: int
     egress_port: int
     unreported_c2s: int  # packets the offload engine has counted since its last report

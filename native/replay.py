@@ -35,8 +35,10 @@ class ReplayStats(NamedTuple):
     unrouted_source: bytes  # 16 bytes, of the first of them
     first_ns: int  # times of the first packet and the last; 0 without any
     last_ns: int
+    now_ns: int  # of the engine's clock
 
 
+FOREVER_NS = (1 << 63) - 1
 _STOPS = tuple(ReplayStop)
 
 
@@ -66,9 +68,10 @@ class Replay:
         stop: int = lib.replay_run(self._replay, self._raw_engine, until_ns, pause_at)
         return _STOPS[stop]
 
-    def settle(self) -> None:
-        """Takes the verdicts that answers and ticks have reached."""
-        lib.replay_settle(self._replay, self._raw_engine)
+    def run_timers(self, until_ns: int) -> ReplayStop:
+        """Runs the timers up to then, until somebody is asked; FOREVER_NS: while sessions live."""
+        stop: int = lib.replay_run_timers(self._replay, self._raw_engine, until_ns)
+        return _STOPS[stop]
 
     def next(self) -> Packet | None:
         """A copy of the packet that is fed next; None at the end."""
@@ -94,8 +97,8 @@ class Replay:
 
     @property
     def now_ns(self) -> int:
-        """The time of the last packet fed."""
-        time_ns: int = self._stats.last_ns
+        """Of the engine's clock."""
+        time_ns: int = self._stats.now_ns
         return time_ns
 
     def stats(self) -> ReplayStats:

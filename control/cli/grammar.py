@@ -300,6 +300,7 @@ COMMANDS = _word(
         _word(
             "running",
             "What the dataplane runs on",
+            _word("application-override-policy", "Application override rules in force"),
             _word("security-policy", "Security rules in force, the default rules last"),
         ),
         _word(

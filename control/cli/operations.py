@@ -144,8 +144,10 @@ class Operations:
             case "show routing route":
                 routes, ages_s = management.routes(), management.route_ages_s()
                 yield routing.render(routes, ages_s, management.interfaces())
+            case "show running application-override-policy":
+                yield policy.application_override(management.snapshot())
             case "show running security-policy":
-                yield policy.render(management.snapshot())
+                yield policy.security(management.snapshot())
             case "show session all" if arguments.get("count") == "yes":
                 yield await sessions.count(management, sessions.session_filter(arguments))
             case "show session all":

@@ -5,17 +5,17 @@ never age out once they are established. The second shows how long packets reall
 they would have had to be waited for; the first, which sessions did not get that long.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dataplane.engine import Observer
+from dataplane.engine import Engine, Observer
 from dataplane.messages import Session
 from dataplane.offload import PROFILES
 from dataplane.slowpath.pipeline import Decision
 from dataplane.snapshot import ApplicationTimeouts, SecurityRule, Snapshot, Timeouts
-from native import TIMERS
+from native import TIMERS, FlowKey, SessionView
 
 MINUTE_NS = 60 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
@@ -23,8 +23,8 @@ _SECOND_NS = 1_000_000_000
 _ESTABLISHED = ("timeout-tcp", "timeout-udp", "timeout-default")
 _AGED_OUT = "aged-out"
 
-Run = Callable[[str, Snapshot, Observer], None]  # replays on a platform, up to the last end
-Key = tuple[str, str, int, int, int, int]
+Run = Callable[[str, Snapshot, Observer], Engine]  # replays on a platform, up to the last end
+Identity = tuple[FlowKey, int]
 
 
 class Fate(NamedTuple):
@@ -43,6 +43,7 @@ class Compared(NamedTuple):
     """A session of the capture, longer than a minute."""
 
     session: Session  # as it would be if sessions did not age out
+    view: SessionView  # the same
     fates: dict[str, Fate]  # by platform
 
     @property
@@ -59,48 +60,65 @@ class _Long:
     """Sessions that ended, those longer than a minute, by who they were."""
 
     def __init__(self) -> None:
-        self.sessions: dict[Key, Session] = {}
+        self.sessions: dict[Identity, SessionView] = {}
 
     def decided(self, decision: Decision) -> None:
         pass
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: SessionView) -> None:
         if session.action == "allow" and session.end_ns - session.start_ns > MINUTE_NS:
-            self.sessions[_key(session)] = session
+            self.sessions[identity(session)] = session
 
 
 def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Compared]:
     """In the order in which the sessions began."""
-    lasting: dict[str, dict[Key, Session]] = {}
-    real: dict[str, dict[Key, Session]] = {}
-    for platform in platforms:
-        for results, configuration in ((real, snapshot), (lasting, _unending(snapshot))):
-            long = _Long()
-            run(platform, configuration, long)
-            results[platform] = long.sessions
+    real = {platform: _sessions(run, platform, snapshot)[0] for platform in platforms}
+    unended = {platform: _sessions(run, platform, unending(snapshot)) for platform in platforms}
+    lasting = {platform: sessions for platform, (sessions, _) in unended.items()}
+    engine = unended[platforms[0]][1]  # the numbers of its sessions are its own
     found = []
-    for key, session in lasting[platforms[0]].items():
+    for who, session in lasting[platforms[0]].items():
         if session.last_ns - session.start_ns <= MINUTE_NS:
             continue
         fates = {
-            platform: _fate(platform, real[platform][key], lasting[platform].get(key, session))
+            platform: _fate(platform, real[platform][who], lasting[platform].get(who, session))
             for platform in platforms
-            if key in real[platform]
+            if who in real[platform]
         }
-        found.append(Compared(session, fates))
-    return sorted(found, key=lambda compared: compared.session.start_ns)
+        found.append(Compared(engine.named(session), session, fates))
+    return sorted(found, key=lambda compared: compared.view.start_ns)
 
 
-def _key(session: Session) -> Key:
-    c2s = session.c2s
-    return c2s.source, c2s.destination, c2s.sport, c2s.dport, session.protocol, session.start_ns
+def _sessions(
+    run: Run, platform: str, snapshot: Snapshot
+) -> tuple[dict[Identity, SessionView], Engine]:
+    """Those longer than a minute, and who knows their names."""
+    long = _Long()
+    engine = run(platform, snapshot, long)
+    for session in _alive(engine):
+        long.ended(session)
+    return long.sessions, engine
 
 
-def _fate(platform: str, real: Session, lasting: Session) -> Fate:
-    came = real.end_reason == _AGED_OUT and lasting.last_ns > real.end_ns
+def _alive(engine: Engine) -> Iterator[SessionView]:
+    cursor = 0
+    while True:
+        sessions, cursor = engine.native.sessions(cursor)
+        yield from sessions
+        if not cursor:
+            return
+
+
+def identity(session: SessionView) -> Identity:
+    """The same on every platform; numbers of sessions are not."""
+    return session.c2s, session.start_ns
+
+
+def _fate(platform: str, real: SessionView, lasting: SessionView) -> Fate:
+    came = not real.in_ager and real.end_reason == _AGED_OUT and lasting.last_ns > real.end_ns
     return Fate(
-        end_reason=real.end_reason,
-        after_ns=real.end_ns - real.start_ns,
+        end_reason="alive" if real.in_ager else real.end_reason,
+        after_ns=(real.last_ns if real.in_ager else real.end_ns) - real.start_ns,
         packets_still_came=came,
         timeout_s=real.timeout_s,
         largest_interval_s=_largest_interval_s(platform, real, lasting) if came else None,
@@ -108,14 +126,14 @@ def _fate(platform: str, real: Session, lasting: Session) -> Fate:
     )
 
 
-def _smallest_timeout_s(lasting: Session) -> int | None:
+def _smallest_timeout_s(lasting: SessionView) -> int | None:
     """A packet that comes at the very instant the timer is over comes too late."""
     seconds = lasting.longest_wait_ms // 1000 + 1
     highest = next(timer.max_s for timer in TIMERS if timer.knob == _ESTABLISHED[0])
     return seconds if seconds <= highest else None
 
 
-def _largest_interval_s(platform: str, real: Session, lasting: Session) -> int | None:
+def _largest_interval_s(platform: str, real: SessionView, lasting: SessionView) -> int | None:
     """If its packets came more often, and otherwise as they did.
 
     Where packets are counted, the wait for a refresh grows with the interval; what a report comes
@@ -129,11 +147,11 @@ def _largest_interval_s(platform: str, real: Session, lasting: Session) -> int |
     return interval_ms // 1000 or None
 
 
-def _longest_ms(session: Session) -> tuple[int, int]:
+def _longest_ms(session: SessionView) -> tuple[int, int]:
     return session.longest_gap_ms, max(session.longest_wait_ms, session.longest_gap_ms)
 
 
-def _unending(snapshot: Snapshot) -> Snapshot:
+def unending(snapshot: Snapshot) -> Snapshot:
     """The same firewall, on which established sessions do not age out."""
     highest = {timer.knob: timer.max_s for timer in TIMERS if timer.knob in _ESTABLISHED}
     return replace(

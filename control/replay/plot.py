@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from control.replay.comparison import duration
 from control.replay.timeline import Timeline
 from dataplane.messages import Session
 from dataplane.traffic_log import protocol_name
@@ -25,20 +26,21 @@ def write(path: Path, session: Session, packets: list[int], lines: Mapping[str, 
     Raises OSError where the file cannot be written.
     """
     figure = Figure(figsize=(9, 1.2 + 2 * len(lines)), layout="constrained")
-    plots = figure.subplots(len(lines), 1, sharex=True, squeeze=False)[:, 0]
+    plots = figure.subplots(len(lines), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     c2s = session.c2s
     figure.suptitle(
         f"{c2s.source}[{c2s.sport}] > {c2s.destination}[{c2s.dport}]"
         f"  {protocol_name(session.protocol)}  {session.application}",
         color=_INK,
     )
+    highest_s = max((left_s for line in lines.values() for _, left_s in line.points), default=1.0)
     for plot, (platform, line) in zip(plots, lines.items(), strict=True):
-        _draw(plot, platform, packets, line)
+        _draw(plot, platform, packets, line, highest_s)
     plots[-1].set_xlabel("time since the session began", color=_INK)
     figure.savefig(path, format="png", dpi=110)
 
 
-def _draw(plot: Axes, platform: str, packets: list[int], line: Timeline) -> None:
+def _draw(plot: Axes, platform: str, packets: list[int], line: Timeline, highest_s: float) -> None:
     seconds = [at_ns / _NS_PER_S for at_ns, _ in line.points]
     plot.plot(seconds, [left_s for _, left_s in line.points], color=_LINE, linewidth=1)
     end_s = seconds[-1] if seconds else 0.0
@@ -50,13 +52,12 @@ def _draw(plot: Axes, platform: str, packets: list[int], line: Timeline) -> None
     late = [at_s for at_s in came if at_s > end_s]
     if late:
         plot.axvline(end_s, color=_DEAD, linewidth=1)
-        title += f", {len(late)} packets still came"
-    highest = max((left_s for _, left_s in line.points), default=1.0)
-    _rug(plot, [at_s for at_s in came if at_s <= end_s], highest, _INK)
-    _rug(plot, late, highest, _DEAD)
+        title += ", packets still came"
+    _rug(plot, [at_s for at_s in came if at_s <= end_s], highest_s, _INK)
+    _rug(plot, late, highest_s, _DEAD)
     plot.set_title(title, loc="left", fontsize=10, color=_DEAD if late else _INK)
     plot.set_ylabel("time to live, s", color=_INK)
-    plot.set_ylim(-0.12 * highest, 1.08 * highest)
+    plot.set_ylim(-0.12 * highest_s, 1.08 * highest_s)
     longest_s = max([*seconds, *came, 1.0])
     step_s = next((step for step in _STEPS_S if longest_s / step <= _MAX_TICKS), _STEPS_S[-1])
     plot.xaxis.set_major_locator(MultipleLocator(step_s))
@@ -67,12 +68,6 @@ def _draw(plot: Axes, platform: str, packets: list[int], line: Timeline) -> None
     plot.margins(x=0.01)
 
 
-def _rug(plot: Axes, at_s: list[float], highest: float, color: str) -> None:
+def _rug(plot: Axes, at_s: list[float], highest_s: float, color: str) -> None:
     """A tick for each packet, below the line."""
-    plot.vlines(at_s, -0.09 * highest, -0.03 * highest, color=color, linewidth=0.7)
-
-
-def duration(ns: int) -> str:
-    """Hours, minutes and seconds."""
-    seconds = ns // _NS_PER_S
-    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    plot.vlines(at_s, -0.09 * highest_s, -0.03 * highest_s, color=color, linewidth=0.7)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from dataplane.messages import Session
-from native import Packet, Verdict
+from control.replay.compare import identity
+from dataplane.edges.pcap import PcapEdge
+from dataplane.engine import Engine
+from dataplane.slowpath.pipeline import Decision
+from native import SessionView
 
 _NS_PER_S = 1_000_000_000
 
@@ -17,57 +19,50 @@ class Timeline:
 
     points: list[tuple[int, float]] = field(default_factory=list)
     packets: list[int] = field(default_factory=list)
-    ended: Session | None = None
-
-
-class Steps(Protocol):
-    """Who replays packet by packet."""
-
-    def next(self) -> Packet | None: ...
-
-    def step(self) -> Verdict: ...
-
-    def session(self, session_id: int) -> Session | None: ...
+    ended: SessionView | None = None
 
 
 class Follower:
     """Follows one session; told of the ends of all."""
 
-    def __init__(self, wanted: Session, resolution_ns: int) -> None:
+    def __init__(self, wanted: SessionView, resolution_ns: int) -> None:
         """Of packets that are closer together than the resolution the first is kept."""
         self.timeline = Timeline()
         self._wanted = wanted
         self._resolution_ns = resolution_ns
-        self._last: Session | None = None
+        self._last: SessionView | None = None
         self._kept_ns: int | None = None
 
-    def is_it(self, session: Session) -> bool:
-        return session.start_ns == self._wanted.start_ns and session.c2s == self._wanted.c2s
+    def is_it(self, session: SessionView) -> bool:
+        return identity(session) == identity(self._wanted)
 
-    def ended(self, session: Session) -> None:
+    def decided(self, decision: Decision) -> None:
+        pass
+
+    def ended(self, session: SessionView) -> None:
         if self.timeline.ended is None and self.is_it(session):
             self._lead_to(session, session.end_ns)
             self.timeline.ended = session
 
-    def packet(self, session: Session) -> None:
-        """A packet of it came; this is the session now."""
-        now_ns = session.now_ns
-        if self._kept_ns is not None and now_ns - self._kept_ns < self._resolution_ns:
-            self._last = session
-            return
-        self._kept_ns = now_ns
-        self.timeline.packets.append(now_ns - self._wanted.start_ns)
-        self._lead_to(session, now_ns)
-        self._add(now_ns, session.end_ns)
-        self._last = session
+    def packet(self, before: SessionView | None, after: SessionView) -> None:
+        """A packet of it came: the session right before and after that."""
+        now_ns = after.last_ns
+        if self._kept_ns is None or now_ns - self._kept_ns >= self._resolution_ns:
+            self._kept_ns = now_ns
+            self.timeline.packets.append(now_ns - self._wanted.start_ns)
+            if before is not None:
+                self._lead_to(before, now_ns)
+            self._add(now_ns, after.end_ns)
+        self._last = after
 
-    def _lead_to(self, session: Session, at_ns: int) -> None:
+    def _lead_to(self, session: SessionView, at_ns: int) -> None:
         """The line since the last packet; a report by time shows in the timer it has started."""
         if self._last is None:
             return
         expires_ns = self._last.end_ns
+        self._add(self._last.last_ns, expires_ns)
         started_ns = session.end_ns - session.timeout_s * _NS_PER_S
-        if self._last.now_ns < started_ns < at_ns:
+        if self._last.last_ns < started_ns < at_ns:
             self._add(started_ns, expires_ns)
             self._add(started_ns, session.end_ns)
             expires_ns = session.end_ns
@@ -78,15 +73,19 @@ class Follower:
         self.timeline.points.append((at_ns - self._wanted.start_ns, left_s))
 
 
-def follow(steps: Steps, follower: Follower) -> Timeline:
-    """Replays everything; the ends have to reach the follower by its observer."""
+def follow(edge: PcapEdge, engine: Engine, follower: Follower) -> Timeline:
+    """Feeds everything, packet by packet. The follower must be the engine's observer."""
     found = 0
-    while steps.next() is not None:
-        session_id = steps.step().session
+    before = None
+    while (packet := edge.next()) is not None:
+        if found:
+            engine.advance(packet.now_ns)
+            before = engine.native.session(found)
+        session_id = edge.step().session
         if not session_id or (found and session_id != found):
             continue
-        session = steps.session(session_id)
-        if session is not None and follower.is_it(session) and session.in_ager:
+        session = engine.native.session(session_id)
+        if session is not None and session.in_ager and follower.is_it(session):
             found = session_id
-            follower.packet(session)
+            follower.packet(before, session)
     return follower.timeline

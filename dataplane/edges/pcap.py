@@ -11,6 +11,7 @@ from pathlib import Path
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
 from native import (
+    FOREVER_NS,
     Capture,
     CaptureError,
     CaptureWriter,
@@ -22,7 +23,6 @@ from native import (
 )
 
 _PIECE = 65_536  # packets fed by one call
-_NEVER_NS = (1 << 63) - 1
 
 
 class PcapEdge:
@@ -41,7 +41,7 @@ class PcapEdge:
         => the engine is configured
         """
         self._engine = engine
-        self._captures: list[tuple[Path, Capture]] = []
+        self._captures: list[tuple[Path, Capture, int]] = []  # with the files' sizes
         self._refused: list[str] = []
         files = {None: inputs} if isinstance(inputs, Path) else inputs
         sources = []
@@ -63,7 +63,8 @@ class PcapEdge:
         except CaptureError as error:
             self._refused.append(f"{path}: {error}")
             return None
-        self._captures.append((path, capture))
+        size = path.stat().st_size if path.is_file() else 0
+        self._captures.append((path, capture, size))
         return capture
 
     def _write(self, port: str, path: Path) -> None:
@@ -79,14 +80,18 @@ class PcapEdge:
         pause_at = self._replay.packets + _PIECE
         while (stop := self._replay.run(now_ns, pause_at)) is ReplayStop.UNDECIDED:
             self._engine.decide_waiting()
-        while self._engine.advance(self._replay.now_ns):
-            pass
+        self._read_events()
         return stop is not ReplayStop.END
 
+    def _read_events(self) -> None:
+        while self._engine.advance(self._replay.now_ns):
+            pass
+
     def tick(self, now_ns: int) -> bool:
-        has_more = self._engine.advance(now_ns)
-        self._replay.settle()
-        return has_more
+        """With native.FOREVER_NS: until no session lives any more."""
+        stop = self._replay.run_timers(now_ns)
+        self._read_events()
+        return stop is not ReplayStop.END
 
     def next(self) -> Packet | None:
         """The packet that step feeds; None where all are fed."""
@@ -95,7 +100,7 @@ class PcapEdge:
     def step(self) -> Verdict:
         """Feeds one packet; its verdict."""
         pause_at = self._replay.packets + 1
-        while self._replay.run(_NEVER_NS, pause_at) is not ReplayStop.PAUSE:
+        while self._replay.run(FOREVER_NS, pause_at) is not ReplayStop.PAUSE:
             self._engine.decide_waiting()
             self._engine.advance(self._replay.now_ns)
         self._engine.advance(self._replay.now_ns)
@@ -104,13 +109,15 @@ class PcapEdge:
     @property
     def damage(self) -> list[str]:
         """A line for each file that could not be read, or not to its end."""
-        damaged = [(path, capture.damage) for path, capture in self._captures]
-        return [*self._refused, *(f"{path}: {why}" for path, why in damaged if why)]
+        return [
+            *self._refused,
+            *(_damage(*read) for read in self._captures if read[1].damage),
+        ]
 
     @property
     def bytes_read(self) -> int:
         """Of the files; pipes do not count."""
-        return sum(capture.offset or 0 for _, capture in self._captures)
+        return sum(capture.offset or 0 for _, capture, _ in self._captures)
 
     def stats(self) -> ReplayStats:
         return self._replay.stats()
@@ -125,6 +132,12 @@ class PcapEdge:
             failed.append(str(path))
         if failed:
             raise EdgeError(f"{', '.join(failed)}: not everything could be written")
+
+
+def _damage(path: Path, capture: Capture, size: int) -> str:
+    offset = capture.offset
+    where = "" if offset is None else f"; read up to byte {offset:,} of {size:,}"
+    return f"{path}: {capture.damage}{where}"
 
 
 def output_name(port: str) -> str:

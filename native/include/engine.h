@@ -14,7 +14,7 @@
  *
  * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
  * argument, the hash key is a parameter, and any number of engines live side by side. Any thread may call
- * any engine; calls on one engine take turns.
+ * any engine; calls on one engine take turns. Times are nanoseconds from any beginning, 230 years of them at most.
  *
  * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
  * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
@@ -243,8 +243,8 @@ struct session_view {
     int64_t end_ns;                 /* when it expires, or ended */
     uint32_t timeout_s;             /* the timer in force */
     uint32_t rule, application;     /* the caller's numbers */
-    /* what decides whether it lives: the longest time between two packets, and the longest time a packet found
-     * since the timer was last refreshed (milliseconds, rounded down) */
+    /* what decides whether it lives: the longest time between two packets, and the longest the timer had run when
+     * it was started again, or when a packet came that did not (milliseconds, rounded down) */
     uint32_t longest_gap_ms, longest_wait_ms;
     uint16_t port[2];               /* ingress of c2s, ingress of s2c */
     uint16_t unreported[2];         /* packets the offload engine has counted since its last report */
@@ -600,6 +600,7 @@ struct replay_stats {
     uint64_t unrouted; /* whose source no route leads to: dropped with flow_no_interface */
     uint8_t unrouted_source[16]; /* of the first of them */
     int64_t first_ns, last_ns;   /* times of the first packet and the last; 0 without any */
+    int64_t now_ns;              /* of the engine's clock */
 };
 
 struct replay;
@@ -611,8 +612,9 @@ void replay_write(struct replay *replay, uint16_t port, struct capture_writer *w
 /* Feeds packets until one waits for the slowpath, events have piled up, or `pause_at` were fed in all; none that is
  * later than until_ns. Always the same engine. */
 enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_t until_ns, uint64_t pause_at);
-/* Takes the verdicts that answers and ticks have reached; replay_run does so too. */
-void replay_settle(struct replay *replay, struct engine *engine);
+/* Runs the timers, one after the other, until events have piled up or until_ns has come. With INT64_MAX that is when no
+ * session lives any more, and the clock stays there. */
+enum replay_stop replay_run_timers(struct replay *replay, struct engine *engine, int64_t until_ns);
 const struct replay_stats *replay_stats(const struct replay *replay);
 /* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
  * verdict on one, its data not to be looked at. */

@@ -57,7 +57,8 @@ struct engine *engine_new(const struct engine_params *params)
     e->params = *params;
     e->region_bytes = total;
     e->now_ns = e->age_ns = params->now_ns;
-    e->age_rate = 1;
+    e->rate_age_ns = e->age_ns;
+    e->age_rate = e->past_rate = 1;
     memcpy(e->hash_key, params->hash_key, sizeof e->hash_key);
     e->buckets = (struct bucket *)(region + bucket_at);
     e->bucket_mask = buckets - 1;
@@ -103,8 +104,9 @@ void engine_free(struct engine *e)
 static bool config_is_sane(const struct engine_config *c)
 {
     const struct offload_profile *profile = &c->offload_profile;
-    return c->port_count <= MAX_PORTS && c->accelerated_aging.factor && c->accelerated_aging.factor <= 16 &&
-           c->accelerated_aging.threshold_percent <= 100 && profile->packets <= MAX_REPORT_PACKETS &&
+    const struct accelerated_aging *aging = &c->accelerated_aging;
+    return c->port_count <= MAX_PORTS && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
+           (aging->threshold_percent || aging->factor == 1) && profile->packets <= MAX_REPORT_PACKETS &&
            profile->udp_packets <= MAX_REPORT_PACKETS && !profile->packets == !profile->udp_packets;
 }
 
@@ -133,6 +135,7 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     if (local_bytes)
         memcpy(tables + port_bytes, config->local, local_bytes);
     engine_enter(e);
+    offload_settle_all(e); /* by the timers that were in force */
     void *old = e->tables;
     e->tables = tables;
     e->config = *config;
@@ -159,16 +162,24 @@ void engine_set_fib(struct engine *e, const struct fib *fib)
  * however long it has been idle, has the rest of its timeout divided. */
 static uint32_t wanted_rate(const struct engine *e)
 {
+    /* that far ahead of time, the clock and a timeout still add up in the year 2200 */
+    static const int64_t LONGEST_LEAD_NS = 60ll * 365 * 24 * 3600 * 1000000000;
     const struct accelerated_aging *aging = &e->config.accelerated_aging;
     bool is_crowded = e->stats.allocated * 100ull >= e->params.max_sessions * (uint64_t)aging->threshold_percent;
-    return is_crowded ? aging->factor : 1;
+    return is_crowded && e->age_ns - e->now_ns < LONGEST_LEAD_NS ? aging->factor : 1;
 }
 
 static void set_rate(struct engine *e)
 {
     uint32_t rate = wanted_rate(e);
-    if (rate > 1 && e->age_rate == 1)
+    if (rate == e->age_rate)
+        return;
+    if (e->age_rate == 1)
         count(e, COUNTER_session_aging_accelerated);
+    if (e->age_ns > e->rate_age_ns) { /* else the rate that ends has not been in force */
+        e->past_rate = e->age_rate;
+        e->rate_age_ns = e->age_ns;
+    }
     e->age_rate = rate;
 }
 
@@ -177,7 +188,7 @@ static void set_rate(struct engine *e)
 static void advance_accelerated(struct engine *e, int64_t now_ns)
 {
     int64_t next_ns = ager_next_ns(e);
-    int64_t step_ns = next_ns == INT64_MAX ? INT64_MAX : (next_ns - e->age_ns + e->age_rate - 1) / e->age_rate;
+    int64_t step_ns = next_ns == INT64_MAX ? INT64_MAX : divide_up(next_ns - e->age_ns, e->age_rate);
     if (step_ns > now_ns - e->now_ns)
         step_ns = now_ns - e->now_ns;
     e->now_ns += step_ns;
@@ -210,6 +221,7 @@ void engine_tick(struct engine *e, int64_t now_ns)
 int64_t engine_next_timer_ns(struct engine *e)
 {
     engine_enter(e);
+    set_rate(e);
     int64_t age = ager_next_ns(e), session = age == INT64_MAX ? age : time_at(e, age), handle = undecided_next_ns(e);
     engine_leave(e);
     return session < handle ? session : handle;
@@ -307,6 +319,8 @@ int engine_session(struct engine *e, uint32_t id, struct session_view *out)
 {
     engine_enter(e);
     bool was_used = id && id <= e->fresh;
+    if (was_used && is_live(e, id))
+        session_is_over(e, id);
     if (was_used)
         session_view(e, id, out);
     engine_leave(e);

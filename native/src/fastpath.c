@@ -93,7 +93,7 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
     if (restart)
-        session_refresh(e, slot, e->now_ns);
+        session_refresh(e, slot, e->age_ns);
     if (discard) {
         verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
         return;

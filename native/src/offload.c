@@ -9,8 +9,9 @@
  * What the hardware does not understand fully - SYN, FIN, RST, IP options, a TTL that ends here - goes up to the
  * fastpath. TCP windows are followed here as there, so that offloading changes timers and nothing else.
  *
- * Reports by time happen when somebody looks: at the next packet, at expiry, in a listing. They carry the time they
- * were due, so nobody can tell.
+ * Reports by time happen when somebody looks: at the next packet, at expiry, in a listing, before a commit. They carry
+ * the time they were due, so nobody can tell. The scan timer runs on the ager's clock: while aging is accelerated, so
+ * is scanning, and no report is later than the interval says.
  */
 #include <string.h>
 
@@ -117,18 +118,11 @@ static void collect(struct session *s, struct offload_record *r, enum direction 
         s->flags |= SESSION_SEEN_DATA;
 }
 
-static void report(struct engine *e, struct offload_record *r, enum direction d, int64_t at_ns)
+static void report(struct engine *e, struct offload_record *r, enum direction d, int64_t age_ns)
 {
     collect(&e->sessions[r->slot], r, d);
-    session_refresh(e, r->slot, at_ns);
+    session_refresh(e, r->slot, age_ns);
     count(e, COUNTER_offload_report);
-}
-
-static bool is_due(const struct engine *e, const struct offload_record *r)
-{
-    int64_t latest_ns = e->now_ns - e->offload.scan_ns;
-    return e->offload.scan_ns && ((r->packets[C2S] && r->first_ns[C2S] <= latest_ns) ||
-                                  (r->packets[S2C] && r->first_ns[S2C] <= latest_ns));
 }
 
 void offload_settle(struct engine *e, uint32_t slot)
@@ -136,14 +130,25 @@ void offload_settle(struct engine *e, uint32_t slot)
     struct session *s = &e->sessions[slot];
     struct offload_record *r = &e->offload.records[s->offload];
     int64_t scan_ns = e->offload.scan_ns;
-    if (!is_due(e, r))
+    if (!scan_ns)
         return;
     enum direction first = r->packets[S2C] && (!r->packets[C2S] || r->first_ns[S2C] < r->first_ns[C2S]) ? S2C : C2S;
     for (int i = 0; i < 2; i++) {
         enum direction d = i ? !first : first;
         int64_t due_ns = r->first_ns[d] + scan_ns;
-        if (r->packets[d] && due_ns <= e->now_ns && age_at(e, due_ns) < s->expires_ns)
+        if (r->packets[d] && due_ns <= e->age_ns && due_ns < s->expires_ns)
             report(e, r, d, due_ns);
+    }
+}
+
+void offload_settle_all(struct engine *e)
+{
+    if (!e->offload.scan_ns)
+        return;
+    for (uint32_t record = 1; record <= e->offload.fresh; record++) {
+        uint32_t slot = e->offload.records[record].slot;
+        if (e->sessions[slot].offload == record) /* else the record is free */
+            offload_settle(e, slot);
     }
 }
 
@@ -200,6 +205,7 @@ void offload_leave(struct engine *e, uint32_t slot)
     struct session *s = &e->sessions[slot];
     uint32_t record = s->offload;
     struct offload_record *r = &e->offload.records[record];
+    offload_settle(e, slot);
     collect(s, r, C2S);
     collect(s, r, S2C);
     remove_flow(e, record * 2 + C2S);
@@ -220,15 +226,15 @@ void offload_configure(struct engine *e)
     struct offload *o = &e->offload;
     const struct offload_profile *profile = &e->config.offload_profile;
     bool is_on = e->config.offload && profile->packets;
+    int64_t scan_ns = profile->scan_ms * 1000000ll;
     o->limit = is_on ? profile->max_sessions : 0;
     if (o->limit > e->params.max_offloaded)
         o->limit = e->params.max_offloaded;
-    o->scan_ns = profile->scan_ms * 1000000ll;
-    if (is_on)
-        return;
-    for (uint32_t slot = 1; slot <= e->fresh && e->stats.offloaded; slot++)
-        if (e->sessions[slot].offload)
-            pull_back(e, slot);
+    if (!is_on || scan_ns != o->scan_ns) /* what was counted is not due by another device's interval */
+        for (uint32_t slot = 1; slot <= e->fresh && e->stats.offloaded; slot++)
+            if (e->sessions[slot].offload)
+                pull_back(e, slot);
+    o->scan_ns = scan_ns;
 }
 
 /* ---- a packet ---------------------------------------------------------------------------------------- */
@@ -260,12 +266,12 @@ bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
     }
     session_touch(e, s);
     if (!r->packets[d])
-        r->first_ns[d] = e->now_ns;
+        r->first_ns[d] = e->age_ns;
     r->packets[d]++;
     r->bytes[d] += p->len;
     r->seen_data |= p->len > p->payload_offset;
     if (r->packets[d] >= r->report_packets)
-        report(e, r, d, e->now_ns);
+        report(e, r, d, e->age_ns);
     count(e, COUNTER_pkt_offloaded);
     verdict_forward(e, p, tag, slot, r->port[!d]);
     return true;

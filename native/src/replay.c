@@ -157,19 +157,22 @@ static uint32_t ready(const struct replay *r, int64_t until_ns, uint64_t most)
 /* ---- verdicts -------------------------------------------------------------------------------------- */
 
 /* When what a verdict sends leaves: with the packet of the burst that caused it, or now. */
-static int64_t leaving_ns(const struct replay *r, const struct verdict *v, const struct verdict *end, int64_t now_ns)
+static int64_t leaving_ns(const struct replay *r, const struct verdict *v, const struct verdict *end)
 {
     uint64_t first = r->burst[0].tag;
     for (; v < end; v++) /* the engine's own packets come before the verdict on the one they answer */
         if (r->at && v->tag >= first && v->tag - first < r->at)
             return r->burst[v->tag - first].now_ns;
-    return now_ns;
+    return r->stats.now_ns;
 }
 
-void replay_settle(struct replay *r, struct engine *e)
+static void settle(struct replay *r, struct engine *e)
 {
     uint32_t count;
     const struct verdict *v = engine_verdicts(e, &count), *end = v + count;
+    engine_enter(e);
+    r->stats.now_ns = e->now_ns;
+    engine_leave(e);
     for (; v < end; v++) {
         bool leaves = v->action == VERDICT_FORWARD || v->action == VERDICT_EMIT;
         uint64_t *const counts[] = {
@@ -182,7 +185,7 @@ void replay_settle(struct replay *r, struct engine *e)
         if (v->action != VERDICT_EMIT)
             r->last = *v;
         if (leaves && r->writers[v->port])
-            capture_writer_write(r->writers[v->port], v->data, v->len, leaving_ns(r, v, end, e->now_ns));
+            capture_writer_write(r->writers[v->port], v->data, v->len, leaving_ns(r, v, end));
     }
 }
 
@@ -203,9 +206,10 @@ static void note_fed(struct replay *r, uint32_t n)
     }
 }
 
-/* What somebody has to look at before more is fed; REPLAY_END where there is nothing. */
-static enum replay_stop waiting(struct engine *e)
+/* Takes verdicts; says what somebody has to look at before more is done, REPLAY_END where there is nothing. */
+static enum replay_stop look(struct replay *r, struct engine *e)
 {
+    settle(r, e);
     engine_enter(e);
     bool undecided = e->undecided_unseen;
     uint32_t events = e->event_head - e->event_tail;
@@ -229,11 +233,8 @@ struct verdict replay_last(const struct replay *r)
 
 enum replay_stop replay_run(struct replay *r, struct engine *e, int64_t until_ns, uint64_t pause_at)
 {
-    for (;;) {
-        replay_settle(r, e);
-        enum replay_stop stop = waiting(e);
-        if (stop)
-            return stop;
+    enum replay_stop stop;
+    while (!(stop = look(r, e))) {
         if (r->stats.packets >= pause_at)
             return REPLAY_PAUSE;
         if (r->at == r->count)
@@ -243,4 +244,29 @@ enum replay_stop replay_run(struct replay *r, struct engine *e, int64_t until_ns
             return REPLAY_END;
         note_fed(r, engine_input(e, r->burst + r->at, n, true));
     }
+    return stop;
+}
+
+/* Ends what has expired and the wheel, which turns in steps, has not come by. */
+static void end_expired(struct engine *e)
+{
+    engine_enter(e);
+    for (uint32_t slot = 1; slot <= e->fresh; slot++)
+        if (e->sessions[slot].state != SESSION_INIT)
+            session_is_over(e, slot);
+    engine_leave(e);
+}
+
+enum replay_stop replay_run_timers(struct replay *r, struct engine *e, int64_t until_ns)
+{
+    enum replay_stop stop;
+    int64_t due_ns;
+    while (!(stop = look(r, e)) && (due_ns = engine_next_timer_ns(e)) < until_ns)
+        engine_tick(e, due_ns);
+    if (!stop && until_ns < INT64_MAX) {
+        engine_tick(e, until_ns);
+        end_expired(e);
+        settle(r, e);
+    }
+    return stop;
 }

@@ -109,22 +109,24 @@ static uint32_t timeout_of(const struct engine *e, const struct session *s)
 
 static uint32_t milliseconds(int64_t ns)
 {
-    return ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
+    return ns < 0 ? 0 : ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
 }
 
+/* A report by time starts the timer after the last packet: that one found no wait. */
 static uint32_t longest_wait_ms(const struct session *s, int64_t to_ns)
 {
     uint32_t wait = milliseconds(to_ns - s->refreshed_ns);
     return wait > s->longest_wait_ms ? wait : s->longest_wait_ms;
 }
 
-void session_refresh(struct engine *e, uint32_t slot, int64_t at_ns)
+void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns)
 {
     struct session *s = &e->sessions[slot];
+    int64_t at_ns = time_at(e, age_ns);
     s->longest_wait_ms = longest_wait_ms(s, at_ns);
     s->refreshed_ns = at_ns;
     s->timeout_s = timeout_of(e, s);
-    ager_set(e, slot, age_at(e, at_ns) + s->timeout_s * 1000000000ll);
+    ager_set(e, slot, age_ns + s->timeout_s * 1000000000ll);
 }
 
 void session_touch(struct engine *e, struct session *s)
@@ -202,7 +204,7 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     ++*stat_of(e, c2s->proto);
     e->stats.installed++;
     count(e, COUNTER_session_installed);
-    session_refresh(e, slot, e->now_ns);
+    session_refresh(e, slot, e->age_ns);
     if (s->flags & SESSION_LOG_START)
         push_event(e, EVENT_SESSION_START, slot);
     return slot;
@@ -234,8 +236,6 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 bool session_is_over(struct engine *e, uint32_t slot)
 {
     struct session *s = &e->sessions[slot];
-    if (s->expires_ns > e->age_ns)
-        return false;
     if (s->offload)
         offload_settle(e, slot);
     if (s->expires_ns > e->age_ns)

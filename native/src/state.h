@@ -104,7 +104,7 @@ struct offload_bucket {
 /* A session in the offload engine: what the hardware knows of it. */
 struct offload_record {
     struct flow_key key[2];
-    int64_t first_ns[2]; /* of the unreported packets */
+    int64_t first_ns[2]; /* of the unreported packets, on the ager's clock */
     uint32_t bytes[2];   /* unreported, as are packets */
     uint16_t packets[2];
     uint32_t slot;       /* the session; in a free record the next free one */
@@ -152,8 +152,9 @@ struct engine {
     struct engine_params params;
     uint64_t region_bytes;
     int64_t now_ns;
-    int64_t age_ns;    /* the ager's clock: time, but faster while aging is accelerated */
-    uint32_t age_rate; /* how much faster */
+    int64_t age_ns;      /* the ager's clock: time, but faster while aging is accelerated */
+    int64_t rate_age_ns; /* what it showed when it took its rate */
+    uint32_t age_rate, past_rate; /* how much faster, now and before that */
     uint64_t hash_key[2];
 
     struct engine_config config; /* ports and local point to `tables` */
@@ -206,15 +207,21 @@ static inline void engine_leave(struct engine *e)
 /* Runs the timers up to now. */
 void engine_advance(struct engine *e, int64_t now_ns);
 
-/* The ager's clock at a time not after now, and the time at a reading of it (as far as now can tell). */
-static inline int64_t age_at(const struct engine *e, int64_t time_ns)
+static inline int64_t divide_up(int64_t ns, uint32_t by)
 {
-    return e->age_ns - (e->now_ns - time_ns) * e->age_rate;
+    if (by == 1) /* it is, nearly always, and dividing takes long */
+        return ns;
+    return ns > 0 ? (ns + by - 1) / by : ns / by;
 }
 
+/* The first time at which the ager's clock shows so much: exact back to the last but one change of its rate, and as
+ * if the present one stayed from now on. */
 static inline int64_t time_at(const struct engine *e, int64_t age_ns)
 {
-    return e->now_ns + (age_ns - e->age_ns) / e->age_rate;
+    if (age_ns >= e->rate_age_ns)
+        return e->now_ns + divide_up(age_ns - e->age_ns, e->age_rate);
+    int64_t began_ns = e->now_ns - (e->age_ns - e->rate_age_ns) / e->age_rate;
+    return began_ns + divide_up(age_ns - e->rate_age_ns, e->past_rate);
 }
 
 static inline void count(struct engine *e, enum counter counter)
@@ -270,8 +277,8 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason);
 /* Ends a session whose time has come before the wheel comes by; whether it did. */
 bool session_is_over(struct engine *e, uint32_t slot);
-/* Starts the timer of the state the session is in, as of a time that is not after now. */
-void session_refresh(struct engine *e, uint32_t slot, int64_t at_ns);
+/* Starts the timer of the state the session is in, as of a reading of the ager's clock that is not after now. */
+void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns);
 /* Notes that a packet of it came now. */
 void session_touch(struct engine *e, struct session *s);
 /* Keeps the reason with the higher priority. */
@@ -288,6 +295,8 @@ static inline bool session_is_live(const struct session *s)
 uint64_t offload_buckets(const struct engine_params *params); /* a power of two */
 /* Takes over a changed configuration: who must leave leaves. */
 void offload_configure(struct engine *e);
+/* Gives every report that is due by time. */
+void offload_settle_all(struct engine *e);
 void offload_prefetch_bucket(const struct engine *e, uint64_t hash);
 /* Like flow_table_prefetch_records; false where the flow is not in the offload engine. */
 bool offload_prefetch_records(const struct engine *e, uint64_t hash);

@@ -58,10 +58,6 @@ static const uint8_t transition[TCP_STATE_COUNT][2][SEG_COUNT] = {
                                        { HR, HR, HR, HR, TW } },
     [TCP_STATE_TIME_WAIT] = {          { TW, TW, TW, TW, TW },   /* a new SYN never gets here: it is tcp-reuse */
                                        { TW, TW, TW, TW, TW } },
-    [TCP_STATE_UNVERIFIED_RST_C2S] = { { UC, UC, UC, UC, TW },   /* what else this side sends goes by the state before */
-                                       { UC, UC, UC, UC, TW } },
-    [TCP_STATE_UNVERIFIED_RST_S2C] = { { UR, UR, UR, UR, TW },
-                                       { UR, UR, UR, UR, TW } },
 };
 /* clang-format on */
 
@@ -232,7 +228,7 @@ static uint32_t refuse_opening(const struct engine *e, const struct session *s, 
     if (e->config.tcp_asymmetric_bypass || kind == SEG_SYN)
         return 0;
     if (d == C2S)
-        return kind == SEG_RST && (g->seq == s->window[C2S].end || g->seq == other->max_ack)
+        return kind == SEG_RST && (g->seq == s->window[C2S].end || (other->max_ack && g->seq == other->max_ack))
                    ? 0
                    : COUNTER_tcp_drop_out_of_wnd;
     return (kind == SEG_SYNACK || kind == SEG_RST) && answers ? 0 : COUNTER_tcp_drop_out_of_wnd;
@@ -256,13 +252,6 @@ static enum end_reason rst_reason(enum direction d)
     return d == C2S ? END_REASON_tcp_rst_from_client : END_REASON_tcp_rst_from_server;
 }
 
-/* The side that seemed to have reset the connection goes on with it. */
-static void revive(struct session *s)
-{
-    s->tcp_state = s->before_rst;
-    s->end_reason = is_closing(s->tcp_state) ? END_REASON_tcp_fin : END_REASON_unknown;
-}
-
 static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d, const struct packet *p, bool *restart)
 {
     enum rst_verdict verdict = judge_rst(e, s, d, p->tcp_seq);
@@ -273,6 +262,10 @@ static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d
         s->tcp_state = TW;
     } else {
         count(e, COUNTER_tcp_rst_unverified);
+        if (is_closing(s->tcp_state) && has_tcpwait(&e->config)) {
+            *restart = false;
+            return 0;
+        }
         *restart = !is_unverified(s->tcp_state);
         if (*restart)
             s->before_rst = s->tcp_state;
@@ -280,6 +273,23 @@ static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d
     }
     session_note_end(s, rst_reason(d));
     return 0;
+}
+
+/* Moves on by a segment that fits and is no RST; whether the timer starts again. After a RST that could not be
+ * verified the state before it moves on unseen: the side that sent the RST takes it back by going on. */
+static bool follow(const struct engine *e, struct session *s, enum direction d, enum segment kind)
+{
+    enum tcp_state old = s->tcp_state, state = transition[is_unverified(old) ? s->before_rst : old][d][kind];
+    if (old == (d == C2S ? UC : UR)) {
+        s->end_reason = END_REASON_unknown;
+    } else if (is_unverified(old) && state != TW) {
+        s->before_rst = (uint8_t)state;
+        return false;
+    }
+    s->tcp_state = state;
+    if (is_closing(state))
+        session_note_end(s, END_REASON_tcp_fin);
+    return old != TW && !(is_closing(old) && has_tcpwait(&e->config));
 }
 
 uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, const struct packet *p, bool *restart)
@@ -306,14 +316,7 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
         return 0;
     }
     move_window(s, d, p, &g);
-    if (old == (d == C2S ? UC : UR)) {
-        revive(s);
-        old = s->tcp_state;
-    }
-    s->tcp_state = transition[old][d][kind];
-    if (kind == SEG_FIN && !is_unverified(s->tcp_state))
-        session_note_end(s, END_REASON_tcp_fin);
-    *restart = old != TW && !is_unverified(s->tcp_state) && !(is_closing(old) && has_tcpwait(&e->config));
+    *restart = follow(e, s, d, kind);
     return 0;
 }
 

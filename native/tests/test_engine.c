@@ -13,8 +13,8 @@ static const struct engine_params good = {.max_sessions = 1, .max_undecided = 1,
 
 static void sizes_that_make_no_sense(void)
 {
-    struct engine_params rows[9];
-    for (int i = 0; i < 9; i++)
+    struct engine_params rows[10];
+    for (int i = 0; i < 10; i++)
         rows[i] = good;
     rows[0].max_sessions = 0;
     rows[1].max_sessions = 1u << 30;
@@ -25,7 +25,8 @@ static void sizes_that_make_no_sense(void)
     rows[6].max_events = 0;
     rows[7].max_events = 3;
     rows[8].now_ns = -1;
-    for (int i = 0; i < 9; i++) {
+    rows[9].max_offloaded = 2;
+    for (int i = 0; i < 10; i++) {
         errno = 0;
         CHECK(engine_new(&rows[i]) == NULL && errno == EINVAL);
     }

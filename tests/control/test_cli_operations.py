@@ -20,7 +20,14 @@ from control.cli.operations import Operations
 from control.cli.protocol import Choice
 from control.management import InterfaceStatus, Neighbor
 from dataplane.messages import Counter, Done, Failed, Flow, GetSessions, Session
-from dataplane.snapshot import AcceleratedAging, AddressRange, Route, SecurityRule, ServiceMatch
+from dataplane.snapshot import (
+    AcceleratedAging,
+    AddressRange,
+    ApplicationOverride,
+    Route,
+    SecurityRule,
+    ServiceMatch,
+)
 from native import COUNTERS, TIMERS, CounterInfo
 from tests.control.cli_fake import PING, START_NS, FakeManagement, pings
 
@@ -974,6 +981,49 @@ def test_show_running_security_policy(firewall: FakeManagement) -> None:
         icmp-unreachable: no
         terminal yes;
         type interzone;
+}
+"""
+    )
+
+
+def test_show_running_application_override_policy(firewall: FakeManagement) -> None:
+    assert run(firewall, "show running application-override-policy") == "No rules\n"
+    firewall.compiled = replace(
+        firewall.compiled,
+        application_overrides=(
+            ApplicationOverride(
+                name="esx",
+                application="ssl",
+                protocol=6,
+                ports=((443, 443), (900, 910)),
+                from_zones=("inside",),
+                destination=(_addresses((198, 51, 100, 0), (198, 51, 100, 255)),),
+                negate_destination=True,
+            ),
+            ApplicationOverride(name="any", application="own app", protocol=17, ports=((5, 5),)),
+        ),
+    )
+    assert run(firewall, "show running application-override-policy") == (
+        """\
+"esx; index: 1" {
+        from inside;
+        source any;
+        to any;
+        destination 198.51.100.0/24;
+        negate-destination yes;
+        protocol tcp;
+        port 443,900-910;
+        application ssl;
+}
+
+"any; index: 2" {
+        from any;
+        source any;
+        to any;
+        destination any;
+        protocol udp;
+        port 5;
+        application "own app";
 }
 """
     )

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from dataplane.engine import Engine
 from dataplane.messages import SessionFilter
+from dataplane.slowpath.context import Tables
+from dataplane.slowpath.pipeline import Decision, decide
 from dataplane.snapshot import (
     AcceleratedAging,
     ApplicationTimeouts,
@@ -20,7 +22,7 @@ from dataplane.snapshot import (
     Timeouts,
 )
 from dataplane.traffic_log import Entry
-from native import COUNTERS, LinkType, Packet, Verdict, VerdictAction
+from native import COUNTERS, LinkType, Packet, Undecided, Verdict, VerdictAction
 from tests.support.packets import (
     ALLOW,
     CLIENT,
@@ -484,6 +486,23 @@ def test_routes_it_cannot_read_leave_the_old_ones() -> None:
 def test_timers_in_force() -> None:
     firewall = Firewall(snapshot(timeouts_s={"timeout-udp": 77}))
     assert firewall.engine.timeouts_s() == default_timeouts(timeout_udp=77)
+
+
+def test_an_answer_that_makes_no_sense_is_a_drop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(packet: Undecided, tables: Tables) -> Decision:
+        context, _ = decide(packet, tables)
+        assert context.spec is not None
+        context.spec = context.spec._replace(application=1 << 16)  # more than a session can hold
+        return Decision(context, None)
+
+    firewall = Firewall()
+    monkeypatch.setattr("dataplane.engine.decide", odd)
+    with caplog.at_level(logging.ERROR):
+        assert firewall.send(udp()).what == "flow_slowpath_error"
+    assert "makes no sense" in caplog.text
+    assert firewall.engine.stats().undecided == 0
 
 
 def test_a_fault_of_a_stage_is_a_drop(

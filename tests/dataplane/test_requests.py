@@ -122,7 +122,7 @@ def status(firewall: Firewall) -> Status:
     ids=str,
 )
 def test_status_tells_the_settings(configured: dict[str, object], told: dict[str, object]) -> None:
-    firewall = Firewall()
+    firewall = Firewall(platform="pa-5000")
     before = status(firewall)
     assert ask(firewall, Configure(replace(snapshot(ALLOW), **configured))) == Done()
     assert status(firewall) == replace(before, **told) != before

@@ -3,8 +3,8 @@
     python -m tests.support.captures FILE [--packets N] [--sessions N] [--payload BYTES]
 
 TCP conversations side by side, a packet of each in turn: handshake, questions and answers of so
-many bytes, and a FIN from either side. Clients are hosts of 10.0.0.0/8, server and ports those
-below. Sequence numbers and checksums are right.
+many bytes, and a FIN from either side. Clients are hosts of 10.0.0.0/8, the server is the one of
+tests/support/packets.py. Sequence numbers and checksums are right.
 """
 
 import argparse
@@ -16,14 +16,13 @@ from pathlib import Path
 from tests.support.packets import NS, SERVER
 
 RAW_IP = 101  # link type of libpcap
-CLIENTS = "10.0.0.0/8"
 DPORT = 443
 SPORT = 40_000
 
 _BLOCK_BYTES = 1 << 20
 _FIN, _SYN, _PSH, _ACK = 1, 2, 8, 16
 _WINDOW = 0xFFFF
-_FIRST_CLIENT = int(IPv4Address("10.0.0.1"))
+_FIRST_CLIENT = int(IPv4Address("10.1.0.1"))
 _HANDSHAKE, _GOODBYE = 3, 3  # packets
 _HEADERS = struct.Struct("!BBHHHBBHIIHHIIHHHH")  # of IPv4 and TCP
 _RECORD = struct.Struct("<IIII")
