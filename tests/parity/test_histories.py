@@ -39,7 +39,17 @@ CONFIGS = [
 WORDS = (
     *(">S <SA >A", ">A", "<A", ">PA", "<PA", ">PA <A", "<PA >A", ">udp", "<udp", ">udp <udp"),
     *(">gre", "<gre", ">FA", "<FA", ">RA", "<RA", ">RA+9", "<RA+9", ">RA+70000", ">S", "<S"),
-    *("<SA", ">PA+500", "<PA+500", ">PA-500", "<PA-500", ">PA+70000", "<PA-70000"),
+    *(
+        ">FA <FA >A",
+        ">RA >PA",
+        "<SA",
+        ">PA+500",
+        "<PA+500",
+        ">PA-500",
+        "<PA-500",
+        ">PA+70000",
+        "<PA-70000",
+    ),
 )
 
 
@@ -51,7 +61,7 @@ class Event(NamedTuple):
     commit: bool = False
 
 
-DELAYS = st.sampled_from([0, 0.001, 1, 7.9, 8, 8.1, 16, 31])
+DELAYS = st.sampled_from([0, 0.001, 1, 7.9, 8, 8.1, 16, 31, 100])
 TIMES = st.sampled_from([1, 1, 2, 7, 8, 9, 17, 65])
 EVENTS = st.one_of(
     st.tuples(DELAYS, st.sampled_from(WORDS), TIMES).map(lambda fields: Event(*fields)),
