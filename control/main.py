@@ -37,6 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
+    stdout.open_what_is_closed()
     try:
         try:
             return _main(arguments)
@@ -176,8 +177,7 @@ def _replay(arguments: list[str]) -> int:
     parser.add_argument(
         "--platform",
         choices=PROFILES,
-        default=DEFAULT_PLATFORM,
-        help="whose offload engine it has; %(default)s otherwise",
+        help=f"whose offload engine it has; {DEFAULT_PLATFORM} otherwise",
     )
     parser.add_argument(
         "--until",
@@ -219,6 +219,12 @@ def _replay(arguments: list[str]) -> int:
     compared = options.compare or (tuple(PROFILES) if options.plot else ())
     if compared and (options.explain or options.capture_dir):
         parser.error("--compare and --plot go without --explain and --capture-dir")
+    if compared and options.platform:
+        parser.error("--platform goes without --compare and --plot: --compare names platforms")
+    if options.plot and options.plot.suffix.lower() != ".png":
+        parser.error(f"argument --plot: {str(options.plot)!r} is not like plot.png")
+    if [*ports.values()].count(Path("-")) > 1:
+        parser.error("argument --port: the standard input is one capture, for one port")
     if options.explain and options.json:
         parser.error("--explain is for people: leave out --json")
 
@@ -228,7 +234,7 @@ def _replay(arguments: list[str]) -> int:
         command.Options(
             config=options.config,
             captures=options.capture or ports,
-            platform=options.platform,
+            platform=options.platform or DEFAULT_PLATFORM,
             json=options.json,
             capture_dir=options.capture_dir,
             until_ns=options.until,

@@ -43,6 +43,12 @@ class Capture:
         return _text(lib.capture_error(self._capture))
 
     @property
+    def untimed(self) -> int:
+        """Packets left out because their time is not between 1970 and 2200."""
+        count: int = lib.capture_untimed(self._capture)
+        return count
+
+    @property
     def offset(self) -> int | None:
         """Bytes of the file read so far, None where it is a pipe."""
         offset: int = lib.capture_offset(self._capture)

@@ -39,7 +39,9 @@ def render_info(status: Status) -> str:
 
 
 def _counts(status: Status) -> list[str]:
-    utilization = status.allocated * 100 // max(status.max_sessions, 1)
+    # what accelerated aging goes by
+    capacity = min(status.vsys_max_sessions or status.max_sessions, status.max_sessions)
+    utilization = status.allocated * 100 // max(capacity, 1)
     return [
         _fact("Number of sessions supported", status.max_sessions),
         _fact("Number of allocated sessions", status.allocated),

@@ -5,7 +5,8 @@ never age out once they are established. The second shows how long packets reall
 they would have had to be waited for; the first, which sessions did not get that long.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ _AGED_OUT = "aged-out"
 
 Run = Callable[[str, Snapshot, Observer], Engine]  # replays on a platform, up to the last end
 Identity = tuple[FlowKey, int]
+Ends = tuple[frozenset[tuple[bytes, int]], int]
 
 
 class Fate(NamedTuple):
@@ -33,6 +35,7 @@ class Fate(NamedTuple):
     end_reason: str
     after_ns: int  # of its life
     packets_still_came: bool
+    sessions: int  # that its packets opened, one after the other; 1 where it lived
     timeout_s: int  # the timer in force at its end
     # of one whose packets still came; None where nothing would have helped
     largest_interval_s: int | None  # between packets, the longest that would have kept it alive
@@ -57,7 +60,7 @@ class Compared(NamedTuple):
 
 
 class _Long:
-    """Sessions that ended, those longer than a minute, by who they were."""
+    """Sessions whose packets came for longer than a minute."""
 
     def __init__(self) -> None:
         self.sessions: dict[Identity, SessionView] = {}
@@ -66,38 +69,61 @@ class _Long:
         pass
 
     def ended(self, session: SessionView) -> None:
-        if session.action == "allow" and session.end_ns - session.start_ns > MINUTE_NS:
+        if session.action == "allow" and session.last_ns - session.start_ns > MINUTE_NS:
             self.sessions[identity(session)] = session
+
+
+class _Real:
+    """What became of these sessions, and how many their packets opened."""
+
+    def __init__(self, lasting: Iterable[SessionView]) -> None:
+        self.sessions: dict[Identity, SessionView] = {}
+        self.opened: Counter[Identity] = Counter()
+        self._lasting: dict[Ends, list[SessionView]] = {}
+        for session in lasting:
+            self._lasting.setdefault(_ends(session), []).append(session)
+
+    def decided(self, decision: Decision) -> None:
+        pass
+
+    def ended(self, session: SessionView) -> None:
+        if session.action != "allow":
+            return
+        for whole in self._lasting.get(_ends(session), ()):
+            if whole.start_ns <= session.start_ns <= whole.last_ns:
+                self.opened[identity(whole)] += 1
+                if session.start_ns == whole.start_ns:
+                    self.sessions[identity(whole)] = session
 
 
 def compare(run: Run, snapshot: Snapshot, platforms: Sequence[str]) -> list[Compared]:
     """In the order in which the sessions began."""
-    real = {platform: _sessions(run, platform, snapshot)[0] for platform in platforms}
-    unended = {platform: _sessions(run, platform, unending(snapshot)) for platform in platforms}
-    lasting = {platform: sessions for platform, (sessions, _) in unended.items()}
-    engine = unended[platforms[0]][1]  # the numbers of its sessions are its own
-    found = []
-    for who, session in lasting[platforms[0]].items():
-        if session.last_ns - session.start_ns <= MINUTE_NS:
-            continue
-        fates = {
-            platform: _fate(platform, real[platform][who], lasting[platform].get(who, session))
-            for platform in platforms
-            if who in real[platform]
-        }
-        found.append(Compared(engine.named(session), session, fates))
-    return sorted(found, key=lambda compared: compared.view.start_ns)
+    lasting: dict[str, dict[Identity, SessionView]] = {}
+    engines = []
+    for platform in platforms:
+        long = _Long()
+        engines.append(_run_to_the_end(run, platform, unending(snapshot), long))
+        lasting[platform] = long.sessions
+    whole = lasting[platforms[0]]
+    fates: dict[Identity, dict[str, Fate]] = {who: {} for who in whole}
+    for platform in platforms:
+        real = _Real(whole.values())
+        _run_to_the_end(run, platform, snapshot, real)
+        for who, session in real.sessions.items():
+            without_end = lasting[platform].get(who, whole[who])
+            fates[who][platform] = _fate(platform, session, without_end, real.opened[who])
+    return [  # the numbers of a session are those of its engine
+        Compared(engines[0].named(session), session, fates[who])
+        for who, session in sorted(whole.items(), key=lambda item: item[1].start_ns)
+    ]
 
 
-def _sessions(
-    run: Run, platform: str, snapshot: Snapshot
-) -> tuple[dict[Identity, SessionView], Engine]:
-    """Those longer than a minute, and who knows their names."""
-    long = _Long()
-    engine = run(platform, snapshot, long)
+def _run_to_the_end(run: Run, platform: str, snapshot: Snapshot, observer: _Long | _Real) -> Engine:
+    """The observer is told of the sessions that are still alive as well."""
+    engine = run(platform, snapshot, observer)
     for session in _alive(engine):
-        long.ended(session)
-    return long.sessions, engine
+        observer.ended(session)
+    return engine
 
 
 def _alive(engine: Engine) -> Iterator[SessionView]:
@@ -114,12 +140,20 @@ def identity(session: SessionView) -> Identity:
     return session.c2s, session.start_ns
 
 
-def _fate(platform: str, real: SessionView, lasting: SessionView) -> Fate:
-    came = not real.in_ager and real.end_reason == _AGED_OUT and lasting.last_ns > real.end_ns
+def _ends(session: SessionView) -> Ends:
+    """Whoever spoke first: a session may be opened again by an answer."""
+    key = session.c2s
+    return frozenset(((key.src, key.sport), (key.dst, key.dport))), key.proto
+
+
+def _fate(platform: str, real: SessionView, lasting: SessionView, opened: int) -> Fate:
+    # a packet at the very instant of the end comes too late
+    came = not real.in_ager and real.end_reason == _AGED_OUT and lasting.last_ns >= real.end_ns
     return Fate(
         end_reason="alive" if real.in_ager else real.end_reason,
         after_ns=(real.last_ns if real.in_ager else real.end_ns) - real.start_ns,
         packets_still_came=came,
+        sessions=opened,
         timeout_s=real.timeout_s,
         largest_interval_s=_largest_interval_s(platform, real, lasting) if came else None,
         smallest_timeout_s=_smallest_timeout_s(lasting) if came else None,

@@ -19,6 +19,7 @@ class PlatformRecord(Struct, frozen=True, kw_only=True):
     session_end_reason: str
     elapsed: int  # seconds of its life
     packets_still_came: bool
+    sessions: int  # that its packets opened, one after the other
     timeout: int  # seconds: the timer in force at its end
     largest_interval: int | None  # seconds between packets that would have kept it alive
     smallest_timeout: int | None
@@ -64,6 +65,7 @@ def _record(compared: Compared) -> Record:
                 session_end_reason=fate.end_reason,
                 elapsed=fate.after_ns // _NS_PER_S,
                 packets_still_came=fate.packets_still_came,
+                sessions=fate.sessions,
                 timeout=fate.timeout_s,
                 largest_interval=fate.largest_interval_s,
                 smallest_timeout=fate.smallest_timeout_s,
@@ -75,7 +77,7 @@ def _record(compared: Compared) -> Record:
 
 def lines(compared: Sequence[Compared], platforms: Sequence[str]) -> Iterator[str]:
     if not compared:
-        yield "No session lasted longer than a minute."
+        yield "No session had packets for longer than a minute."
         return
     rows = [_row(one, platforms) for one in compared[:MAX_ROWS]]
     header = ("Session", "Packets came for", *platforms)
@@ -111,7 +113,7 @@ def _name(compared: Compared) -> str:
 
 def _cell(fate: Fate | None) -> str:
     if fate is None:
-        return "-"
+        return "none"
     mark = "! " if fate.packets_still_came else ""
     return f"{mark}{fate.end_reason} after {duration(fate.after_ns)}"
 
@@ -121,6 +123,7 @@ def _reasons(compared: Compared, fate: Fate) -> Iterator[str]:
     facts = (
         ("ended", f"after {duration(fate.after_ns)}; packets came for another "
                   f"{duration(compared.duration_ns - fate.after_ns)}"),
+        *([("sessions its packets opened", f"{fate.sessions:,}")] if fate.sessions > 1 else []),
         ("timeout in force", f"{fate.timeout_s} s"),
         ("longest gap between packets", f"{compared.session.longest_gap_ms / 1000:g} s"),
         ("largest heartbeat interval that would have lived",

@@ -46,7 +46,8 @@ class Play:
             raise ReplayError(str(error)) from None
         first = self.edge.next()
         if first is None:
-            raise ReplayError(*self.edge.damage or ["there is no packet to replay"])
+            none = ["there is no packet to replay"]
+            raise ReplayError(*[*self.edge.damage, *_untimed(self.edge)] or none)
         self.first_ns = first.now_ns
         self.end_ns = FOREVER_NS if until_ns is None else first.now_ns + until_ns
 
@@ -70,7 +71,7 @@ class Play:
     def notes(self) -> list[str]:
         """What was odd about the captures, a line each."""
         stats = self.edge.stats()
-        notes = self.edge.damage
+        notes = [*self.edge.damage, *_untimed(self.edge)]
         if stats.late:
             notes.append(
                 f"{counted(stats.late, 'packet')} not in order: taken as late as those before"
@@ -102,3 +103,9 @@ class Play:
         self.end_reasons[session.end_reason] += 1
         if self._observer is not None:
             self._observer.ended(session)
+
+
+def _untimed(edge: PcapEdge) -> list[str]:
+    if not edge.untimed:
+        return []
+    return [f"{counted(edge.untimed, 'packet')} left out: no time between 1970 and 2200"]

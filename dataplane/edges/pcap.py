@@ -61,7 +61,8 @@ class PcapEdge:
         try:
             capture = Capture(str(path))
         except CaptureError as error:
-            self._refused.append(f"{path}: {error}")
+            hint = "; unpack it first" if _is_packed(path) else ""
+            self._refused.append(f"{path}: {error}{hint}")
             return None
         size = path.stat().st_size if path.is_file() else 0
         self._captures.append((path, capture, size))
@@ -115,6 +116,11 @@ class PcapEdge:
         ]
 
     @property
+    def untimed(self) -> int:
+        """Packets left out because their time is not between 1970 and 2200."""
+        return sum(capture.untimed for _, capture, _ in self._captures)
+
+    @property
     def bytes_read(self) -> int:
         """Of the files; pipes do not count."""
         return sum(capture.offset or 0 for _, capture, _ in self._captures)
@@ -138,6 +144,14 @@ def _damage(path: Path, capture: Capture, size: int) -> str:
     offset = capture.offset
     where = "" if offset is None else f"; read up to byte {offset:,} of {size:,}"
     return f"{path}: {capture.damage}{where}"
+
+
+def _is_packed(path: Path) -> bool:
+    """By gzip, zstd, bzip2 or xz."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX"))
 
 
 def output_name(port: str) -> str:

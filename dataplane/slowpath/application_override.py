@@ -13,5 +13,5 @@ def application_override(context: Context, tables: Tables) -> Context:
         if rule is not None:
             context.override, context.application = rule, rule.application
             return context
-    context.application = applications.at_setup(key.proto, packet.icmp_type)
+    context.application = applications.at_setup(key.proto, packet.icmp_type, packet.tcp_flags)
     return context

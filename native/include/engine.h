@@ -346,7 +346,7 @@ struct offload_profile {
 };
 
 struct accelerated_aging {
-    uint32_t threshold_percent; /* of the session table in use */
+    uint32_t threshold_percent; /* of the session table in use, or of vsys_max_sessions where that is less */
     uint32_t factor;            /* idle sessions age that much faster from there on; 1: no acceleration */
 };
 
@@ -428,7 +428,7 @@ bool engine_wants_attention(struct engine *engine);
 /* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
  * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
  * with session_alloc_fail or session_install_error, or, where it would only have denied and four fifths of the
- * table are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
+ * sessions there may be are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
  * -EINVAL where the spec makes no sense. refuse counts and drops: -ENOENT, -EINVAL (not a drop reason) or 0. */
 int64_t engine_install(struct engine *engine, uint32_t handle, const struct session_spec *spec);
 int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);
@@ -563,6 +563,8 @@ struct capture *capture_open(const char *path, char *error);
  * capture_error; packets before the damage have been given. Ports are not set. */
 int32_t capture_read(struct capture *capture, struct input *out, uint32_t max);
 /* Why the file could not be read to its end; empty as long as it could. */
+/* Packets left out because their time is not between 1970 and 2200. */
+uint64_t capture_untimed(const struct capture *capture);
 const char *capture_error(const struct capture *capture);
 /* Bytes of the file read so far, -1 where it is a pipe. */
 int64_t capture_offset(const struct capture *capture);

@@ -11,13 +11,14 @@ enum { LONGEST_LINK_HEADER = 20 /* cooked, version 2 */, FRAME_BYTES = LONGEST_L
 /* A burst of usual packets, one behind the other, so that they stay in the processor's cache; fewer large ones. */
 enum { BURST_BYTES = 512 << 10, FILE_BUFFER_BYTES = 256 << 10 };
 
-/* A time past this one (2200-01-01) is damage: nanoseconds since 1970 and the longest timer must add up. */
+/* A time past this one (2200-01-01) is nonsense: nanoseconds since 1970 and the longest timer must add up. */
 static const int64_t LATEST_S = 7258118400;
 
 struct capture {
     pcap_t *pcap;
     enum link_type link;
     bool damaged;
+    uint64_t untimed;
     char error[PCAP_ERRBUF_SIZE];
     uint8_t data[BURST_BYTES];
 };
@@ -51,6 +52,7 @@ struct capture *capture_open(const char *path, char *error)
         return NULL;
     }
     c->damaged = false;
+    c->untimed = 0;
     c->error[0] = '\0';
     FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
     if (!file) {
@@ -98,9 +100,8 @@ int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
         /* tv_usec has nanoseconds: asked for above */
         int64_t now_ns = is_sane ? header->ts.tv_sec * 1000000000ll + header->ts.tv_usec : -1;
         if (now_ns < 0) {
-            snprintf(c->error, sizeof c->error, "a packet's time is not between 1970 and 2200");
-            c->damaged = true;
-            break;
+            c->untimed++;
+            continue;
         }
         uint32_t len = header->caplen < FRAME_BYTES ? header->caplen : FRAME_BYTES;
         out[n++] = (struct input){
@@ -113,6 +114,11 @@ int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
         used += len;
     }
     return n || !c->damaged ? (int32_t)n : -1;
+}
+
+uint64_t capture_untimed(const struct capture *c)
+{
+    return c->untimed;
 }
 
 const char *capture_error(const struct capture *c)

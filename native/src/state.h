@@ -229,6 +229,13 @@ static inline void count(struct engine *e, enum counter counter)
     e->counters[counter]++;
 }
 
+/* Sessions there may be at once: all there are belong to the one virtual system. */
+static inline uint32_t session_capacity(const struct engine *e)
+{
+    uint32_t limit = e->config.vsys_max_sessions;
+    return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
+}
+
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
 
 uint64_t flow_table_buckets(const struct engine_params *params); /* a power of two */

@@ -99,7 +99,7 @@ def test_an_entry_could_be_configured(name: str) -> None:
 
 
 def test_what_shows_by_protocol_is_predefined() -> None:
-    found = {applications.at_setup(protocol, icmp) for protocol in range(256) for icmp in (0, 8)}
+    found = {applications.at_setup(protocol, icmp, 2) for protocol in range(256) for icmp in (0, 8)}
     assert found - {applications.UNDECIDED} <= set(PREDEFINED)
 
 

@@ -1,5 +1,6 @@
 """`sixtuple replay`: what it takes, what it says of what it cannot take, and what comes out."""
 
+import gzip
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -388,6 +389,8 @@ def wrong_files(folder: Path) -> dict[str, Path]:
     text.write_text("this is no capture at all, it is a text")
     empty.write_bytes(b"")
     capture(alien, [(0, b"x")], 105)
+    packed = folder / "good.pcap.gz"
+    packed.write_bytes(gzip.compress(b"whatever"))
     broken = folder / "broken.set"
     broken.write_text("set zone trust network layer3 ethernet1/1\n")
     return {
@@ -395,6 +398,7 @@ def wrong_files(folder: Path) -> dict[str, Path]:
         "config": config(folder),
         "none": capture(folder / "none.pcap", []),
         "text": text,
+        "packed": packed,
         "empty": empty,
         "alien": alien,
         "broken": broken,
@@ -450,6 +454,20 @@ WRONG = [
     ),
     ("{folder} --config {config}", "{folder}: error reading dump file: Is a directory"),
     ("{text} --config {config}", "{text}: unknown file format"),
+    ("{packed} --config {config}", "{packed}: unknown file format; unpack it first"),
+    (
+        "{good} --config {config} --compare software --platform software",
+        "sixtuple replay: --platform goes without --compare and --plot: --compare names "
+        f"platforms{USAGE}",
+    ),
+    (
+        "{good} --config {config} --plot {text}.pdf",
+        f"sixtuple replay: argument --plot: '{{text}}.pdf' is not like plot.png{USAGE}",
+    ),
+    (
+        "--port ethernet1/1=- --port ethernet1/2=- --config {config}",
+        f"sixtuple replay: argument --port: the standard input is one capture, for one port{USAGE}",
+    ),
     (
         "{empty} --config {config}",
         "{empty}: truncated dump file; tried to read 4 file header bytes, only got 0",

@@ -113,10 +113,38 @@ def test_the_rule_of_sixteen(
     assert (found.largest_interval_s, found.smallest_timeout_s) == (advice or (None, None))
 
 
+SHORT = [  # pattern, beat, timeout: everything within a minute, over and over again
+    pytest.param(one_way, 5, 50, 1, id="TCP"),
+    pytest.param(of_udp, 3.75, 30, 8, id="UDP"),
+    pytest.param(of_udp, 10, 60, 10, id="UDP, a minute"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "beat_s", "timeout_s", "sessions"), SHORT)
+def test_sessions_that_die_within_a_minute(
+    pattern: Callable[[float, int], Timed],
+    beat_s: float,
+    timeout_s: int,
+    sessions: int,
+    tmp_path: Path,
+) -> None:
+    died = fate(pattern(beat_s, 60), timeout_s, tmp_path, "pa-5000")
+    assert died.packets_still_came
+    assert died.after_ns // NS == timeout_s
+    assert died.sessions == sessions
+    assert not fate(pattern(beat_s, 60), timeout_s, tmp_path, "software").packets_still_came
+
+
+def test_a_packet_at_the_instant_of_the_end_has_still_come(tmp_path: Path) -> None:
+    packets = [(0, tcp("S")), (0, tcp("SA", back=True)), (0, ACK), (100, ACK)]
+    assert fate(packets, 100, tmp_path, "software").packets_still_came
+    assert not fate(packets, 101, tmp_path, "software").packets_still_came
+
+
 def test_only_sessions_longer_than_a_minute(tmp_path: Path) -> None:
     short = [*HANDSHAKE, (59.0, tcp("A"))]
     assert heard(short, 1200, tmp_path, list(PROFILES)) == []
-    assert [*lines([], list(PROFILES))] == ["No session lasted longer than a minute."]
+    assert [*lines([], list(PROFILES))] == ["No session had packets for longer than a minute."]
 
 
 def test_a_session_that_ends_by_itself_did_not_die(tmp_path: Path) -> None:
