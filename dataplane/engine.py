@@ -530,7 +530,10 @@ def _check(snapshot: Snapshot) -> None:
         if not all(0 <= seconds <= _MAX_TIMEOUT_S for seconds in astuple(own)):
             raise ValueError(f"a timer of {owner} is not within 0..{_MAX_TIMEOUT_S}")
     aging = snapshot.accelerated_aging
-    _bounded("accelerated aging threshold", aging.threshold_percent, 100)
+    if not 1 <= aging.threshold_percent <= 100:
+        raise ValueError(
+            f"accelerated aging threshold {aging.threshold_percent} is not within 1..100"
+        )
     if not 1 <= aging.factor <= _MAX_AGING_FACTOR:
         raise ValueError(
             f"accelerated aging factor {aging.factor} is not within 1..{_MAX_AGING_FACTOR}"

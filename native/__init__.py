@@ -460,7 +460,10 @@ class Engine:
         engine = lib.engine_new(params)
         if not engine:
             if ffi.errno == errno.EINVAL:
-                raise ValueError("engine sizes must be positive, max_events a power of two")
+                raise ValueError(
+                    "engine sizes must be positive, max_events a power of two, "
+                    "max_offloaded not above max_sessions"
+                )
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
@@ -473,7 +476,7 @@ class Engine:
         self._counters = lib.engine_counters(self._engine)
 
     def configure(self, config: EngineConfig) -> None:
-        """Raises ValueError where a count is over its limit; the old configuration stays."""
+        """Raises ValueError where a figure is out of range; the old configuration stays."""
         raw = ffi.new("struct engine_config *")
         for number, timer in enumerate(TIMERS):
             raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
@@ -501,7 +504,9 @@ class Engine:
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
         raw.local_count, raw.local = len(addresses), local
         if lib.engine_configure(self._engine, raw):
-            raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            if len(config.ports) > lib.MAX_PORTS:
+                raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            raise ValueError("accelerated aging or offload profile out of range")
 
     def set_fib(self, fib: Fib) -> None:
         """Where packets of live sessions go from now on."""

@@ -399,7 +399,7 @@ struct engine;
 struct engine *engine_new(const struct engine_params *params);
 void engine_free(struct engine *engine);
 
-/* -EINVAL where a count is over its limit; the old configuration stays then. */
+/* -EINVAL where a figure is out of range; the old configuration stays then. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
 
 /* Where packets of live sessions go from now on; borrowed until the next call or engine_free. Without one, sessions

@@ -274,6 +274,8 @@ uint32_t engine_events(struct engine *e, struct event *out, uint32_t max)
     engine_enter(e);
     while (n < max && e->event_tail != e->event_head)
         out[n++] = e->events[e->event_tail++ & (e->params.max_events - 1)];
+    if (e->event_tail == e->event_head) /* back to memory that was used before, however large the ring */
+        e->event_tail = e->event_head = 0;
     engine_leave(e);
     return n;
 }

@@ -186,7 +186,7 @@ struct engine {
     uint32_t verdict_count;
     uint32_t verdict_limit; /* of packets taken; as many again as can be held may follow from answers */
     struct event *events;
-    uint32_t event_head, event_tail; /* free running */
+    uint32_t event_head, event_tail; /* free running, from 0 whenever all were taken */
 
     uint64_t counters[COUNTER_LIMIT];
     struct engine_stats stats;

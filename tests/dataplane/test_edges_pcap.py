@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6
 
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.pcap import PcapEdge
-from native import Capture, CaptureError
+from native import FOREVER_NS, Capture, CaptureError
 from tests.native.test_capture import PCAP_HEADER, PCAPNG_HEADER, read_all, write_pcap
 from tests.support.captures import write
 from tests.support.packets import (
@@ -27,10 +27,8 @@ from tests.support.packets import (
     udp,
 )
 
-LAST_NS = 2**62
 
-
-def run(edge: PcapEdge, until_ns: int = LAST_NS) -> None:
+def run(edge: PcapEdge, until_ns: int = FOREVER_NS) -> None:
     while edge.run_once(until_ns):
         pass
 
@@ -110,7 +108,7 @@ def test_more_than_a_piece(tmp_path: Path) -> None:
     frames = ((number * 1000, udp_to(number % 300)) for number in range(count))
     firewall = Firewall()
     edge = PcapEdge({TRUST: write(tmp_path / "a.pcap", frames)}, firewall.engine)
-    fed = [edge.stats().packets for _ in iter(lambda: edge.run_once(LAST_NS), False)]
+    fed = [edge.stats().packets for _ in iter(lambda: edge.run_once(FOREVER_NS), False)]
     assert len(fed) > 2
     assert max(after - before for before, after in pairwise([0, *fed, count])) < count / 2
     assert edge.stats().packets == firewall.counters()["pkt_sent"] == count
@@ -185,21 +183,26 @@ RECORD = st.builds(
 @given(
     st.sampled_from([b"", PCAP_HEADER, PCAPNG_HEADER]),
     st.lists(st.one_of(RECORD, st.binary(max_size=60)), max_size=8),
+    st.booleans(),
 )
 def test_any_file_is_used_as_far_as_it_goes(
-    tmp_path: Path, header: bytes, parts: list[bytes]
+    tmp_path: Path, header: bytes, parts: list[bytes], alone: bool
 ) -> None:
     path = tmp_path / "any.pcap"
     path.write_bytes(header + b"".join(parts))
     firewall = Firewall(snapshot(interzone="allow"))
     try:
-        edge = PcapEdge({TRUST: path, UNTRUST: path}, firewall.engine)
+        edge = PcapEdge(path if alone else {TRUST: path, UNTRUST: path}, firewall.engine)
     except EdgeError as error:
         with pytest.raises(CaptureError):
             Capture(str(path))
         assert str(error).startswith(f"{path}: ")  # noqa: PT017
         return
     run(edge)
-    firewall.engine.tick(2**62)
+    while edge.tick(FOREVER_NS):
+        pass
     assert firewall.engine.stats().allocated == 0
+    stats = edge.stats()
+    assert stats.packets == stats.forwarded + stats.dropped + stats.host
+    assert stats.packets == firewall.counters().get("pkt_recv", 0)
     assert all(entry.elapsed >= 0 for entry in firewall.entries())

@@ -446,8 +446,13 @@ BAD_SNAPSHOTS = [
     ),
     pytest.param(
         {"accelerated_aging": AcceleratedAging(threshold_percent=101)},
-        "accelerated aging threshold 101 is not within 0..100",
+        "accelerated aging threshold 101 is not within 1..100",
         id="aging threshold",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(threshold_percent=0)},
+        "accelerated aging threshold 0 is not within 1..100",
+        id="no aging threshold",
     ),
     pytest.param(
         {"max_sessions": -1}, "session maximum -1 is not within 0..4294967295", id="sessions"

@@ -209,6 +209,14 @@ def test_what_one_end_is_denied_the_other_may_do(family: int) -> None:
     assert firewall.send(tcp("S", family, back=True), UNTRUST, 4).what == "forward"
 
 
+def test_what_made_way_ended_when_it_was_over() -> None:
+    allowed = SecurityRule(name="out", action="allow", from_zones=("trust",))
+    firewall = Firewall(snapshot(allowed, default_rule("no", "deny")))
+    firewall.send(udp(back=True), UNTRUST, 1)
+    assert firewall.send(udp(), TRUST, 61, after_ns=1).what == "forward"  # before the ager comes by
+    assert firewall.session(1).end_ns == 61 * NS
+
+
 def test_constant_retries_keep_a_discarded_session() -> None:
     timers = default_timeouts(timeout_discard_tcp=10)
     firewall = Firewall(snapshot(default_rule("no", "deny"), timeouts_s=timers))
