@@ -22,7 +22,8 @@ class Engine(msgspec.Struct, frozen=True, tag_field="what", tag="engine"):
     sessions: int
     lookup_ns: float  # in groups, as the fastpath does it
     lookup_alone_ns: float
-    packet_ns: float
+    packet_ns: float  # in software
+    offloaded_ns: float  # in the offload engine, where it has room
     packets_per_s: float
     setups_per_s: float
     ageings_per_s: float

@@ -83,7 +83,8 @@ class Section(NamedTuple):
 
 LOOKUP = Figure("lookup", "lookup", "lookup", "ns", "{:.0f}")
 LOOKUP_ALONE = Figure("lookup-alone", "lookup alone", "alone", "ns", "{:.0f}")
-PACKET = Figure("packet", "packet", "packet", "ns", "{:.0f}")
+PACKET = Figure("packet", "packet in software", "packet", "ns", "{:.0f}")
+OFFLOADED = Figure("offloaded", "packet offloaded", "offload", "ns", "{:.0f}")
 SETUPS = Figure("setups", "set-up", "set-up", "k/s", "{:,.0f}")
 AGEINGS = Figure("ageings", "ageing", "ageing", "k/s", "{:,.0f}")
 MEMORY = Figure("memory", "memory", "memory", "bytes each", "{:.0f}")
@@ -114,7 +115,7 @@ SECTIONS = (
     Section(
         "the engine from memory",
         tuple(Line(engine_row(count), f"{count:,} sessions") for count in engine.SESSIONS),
-        (LOOKUP, LOOKUP_ALONE, PACKET, SETUPS, AGEINGS, MEMORY),
+        (LOOKUP, LOOKUP_ALONE, PACKET, OFFLOADED, SETUPS, AGEINGS, MEMORY),
     ),
     Section(
         f"replay of {replay.SESSIONS:,} sessions",
@@ -143,6 +144,7 @@ def engine_measurements(
             (LOOKUP, one.lookup_ns),
             (LOOKUP_ALONE, one.lookup_alone_ns),
             (PACKET, one.packet_ns),
+            (OFFLOADED, one.offloaded_ns),
             (SETUPS, one.setups_per_s / 1e3),
             (AGEINGS, one.ageings_per_s / 1e3),
             (MEMORY, one.bytes_per_session),
