@@ -83,7 +83,10 @@ def _found_commands() -> dict[str, Callable[[], Command]]:
 def _run(arguments: list[str]) -> int:
     from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 
-    parser = _Parser("sixtuple run", description="Run the firewall until SIGTERM or SIGINT.")
+    parser = _Parser(
+        "sixtuple run",
+        description="Run the firewall until SIGTERM or SIGINT. SIGHUP: read the configuration again.",
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--port",

@@ -812,8 +812,8 @@ def _import() -> Container:
             "What vsys1 may use.",
             Leaf(
                 "max-sessions",
-                "Sessions it may have; 0 is no limit but the session table. Accelerated aging goes by "
-                "it where it is less.",
+                "Sessions it may have; 0 is no limit but the session table. Accelerated aging "
+                "goes by it where it is less.",
                 number(0, 10_000_000),
                 "0",
             ),
