@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
 
     parser = _Parser(
         "sixtuple run",
-        description="Run the firewall until SIGTERM or SIGINT. SIGHUP: read the configuration again.",
+        description="Run the firewall until SIGTERM or SIGINT. SIGHUP: read the file again.",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     parser.add_argument(
