@@ -57,7 +57,7 @@ class Session(Struct, frozen=True):
     unreported_s2c: int
     report_packets: int  # so many of one flow make it report; 0: it does not
     longest_gap_ms: int  # between two packets
-    longest_wait_ms: int  # that a packet found since the timer was last refreshed
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
 
 
 class SessionFilter(Struct, frozen=True, omit_defaults=True):

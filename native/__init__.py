@@ -1,4 +1,4 @@
-"""The typed face of the C engine; the only module that touches `ffi` and `lib`.
+"""The typed face of the C engine; nothing outside this package touches `ffi` and `lib`.
 
 Addresses are 16 bytes as in a flow key (IPv4 in the last four behind ::ffff:), times are integer
 nanoseconds of whatever clock the caller hands in, everything else is in host order. One thread at a
@@ -15,13 +15,18 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
+from native.captures import Capture, CaptureError, CaptureWriter
+from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
+from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
     "COUNTERS",
     "END_REASONS",
+    "FOREVER_NS",
     "MAX_BURST",
     "SESSION_STATES",
+    "TCP_STATES",
     "TIMERS",
     "Capture",
     "CaptureError",
@@ -41,15 +46,21 @@ __all__ = [
     "NfqueueStats",
     "OffloadProfile",
     "Packet",
+    "PacketInfo",
     "PortConfig",
+    "Replay",
+    "ReplayStats",
+    "ReplayStop",
     "SessionSpec",
-    "SessionView",
     "SessionTimeouts",
+    "SessionView",
     "Stats",
+    "TcpLimits",
     "TimerInfo",
     "Undecided",
     "Verdict",
     "VerdictAction",
+    "describe",
 ]
 
 
@@ -99,10 +110,10 @@ COUNTERS = tuple(_counters())
 TIMERS = tuple(_timers())
 _COUNTER_NUMBERS = {info.name: info.number for info in COUNTERS}
 SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
+TCP_STATES = _names(lib.tcp_state_name, lib.TCP_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
 ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
-MAX_BURST: int = lib.MAX_BURST
 
 
 class DropReason(IntEnum):
@@ -118,24 +129,9 @@ class DropReason(IntEnum):
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
 
 
-class VerdictAction(IntEnum):
-    FORWARD = lib.VERDICT_FORWARD
-    DROP = lib.VERDICT_DROP
-    HOST = lib.VERDICT_HOST
-    EMIT = lib.VERDICT_EMIT
-
-
 class EventType(IntEnum):
     SESSION_START = lib.EVENT_SESSION_START
     SESSION_END = lib.EVENT_SESSION_END
-
-
-class LinkType(IntEnum):
-    IP = lib.LINK_IP
-    ETHERNET = lib.LINK_ETHERNET
-    COOKED = lib.LINK_COOKED
-    COOKED2 = lib.LINK_COOKED2
-    NULL = lib.LINK_NULL
 
 
 class FlowKey(NamedTuple):
@@ -148,25 +144,20 @@ class FlowKey(NamedTuple):
     family: int  # 4 or 6
 
 
-class Packet(NamedTuple):
-    """A packet as an edge has it. `tag` comes back in the verdict."""
+class PacketInfo(NamedTuple):
+    """A packet as the parser reads it."""
 
-    data: bytes
-    port: int
-    now_ns: int
-    tag: int = 0
-    link: LinkType = LinkType.IP
-    checksum_trusted: bool = False
-
-
-class Verdict(NamedTuple):
-    action: VerdictAction
-    tag: int
-    reason: int  # counter number of a DROP, else 0
-    port: int  # egress port of FORWARD and EMIT, else 0
-    session: int  # 0 where none
-    mark: int  # of FORWARD and HOST, for the kernel to check
-    data: bytes | None  # what to send, where it differs from what came in
+    key: FlowKey  # zone 0
+    length: int  # bytes of the IP packet
+    payload: int  # of it behind layer 4's header
+    tcp_seq: int
+    tcp_ack: int
+    tcp_window: int
+    ttl: int
+    dscp: int
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
 
 
 class Undecided(NamedTuple):
@@ -211,6 +202,7 @@ class SessionSpec(NamedTuple):
 class SessionView(NamedTuple):
     id: int
     state: str
+    tcp_state: str  # NONE for what is not TCP
     end_reason: str
     tracker: str
     action: str
@@ -227,7 +219,7 @@ class SessionView(NamedTuple):
     rule: int
     application: int
     longest_gap_ms: int  # between two packets
-    longest_wait_ms: int  # that a packet found since the timer was last refreshed
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
     ingress_port: int
     egress_port: int
     unreported_c2s: int  # packets the offload engine has counted since its last report
@@ -239,6 +231,16 @@ class SessionView(NamedTuple):
     was_offloaded: bool  # it is or has been in the offload engine
     in_ager: bool
     offloaded: bool
+
+
+class TcpLimits(NamedTuple):
+    """What one direction may send; see struct tcp_limits."""
+
+    highest_end: int
+    lowest_end: int
+    highest_ack: int
+    lowest_ack: int
+    enforced: bool
 
 
 class Event(NamedTuple):
@@ -315,6 +317,7 @@ _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
 _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
 _SPEC = Struct(f"@{_KEY}IIHBB4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
@@ -325,6 +328,7 @@ def _check_layouts() -> None:
         (_VIEW_ALONE, "struct session_view"),
         (_EVENT, "struct event"),
         (_SPEC, "struct session_spec"),
+        (_INFO, "struct packet_info"),
     ):
         assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
@@ -334,12 +338,13 @@ _check_layouts()
 
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
-    session_id, state, _, end_reason, action = record[:5]
+    session_id, state, tcp_state, end_reason, action = record[:5]
     flags, in_ager, offloaded = record[-3:]
     return SessionView._make(
         (
             session_id,
             SESSION_STATES[state],
+            TCP_STATES[tcp_state],
             END_REASONS[end_reason],
             TRACKERS[end_reason],
             ACTIONS[action],
@@ -355,6 +360,19 @@ def _view(record: Sequence[Any]) -> SessionView:
             offloaded,
         )
     )
+
+
+def describe(packet: Packet) -> PacketInfo | CounterInfo:
+    """What the parser makes of a packet, or the counter of its reason to refuse it."""
+    raw, info = ffi.new("struct input *"), ffi.new("struct packet_info *")
+    data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
+    raw.data, raw.len, raw.link = data, len(packet.data), packet.link
+    raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+    reason = lib.packet_describe(raw, info)
+    if reason:
+        return next(counter for counter in COUNTERS if counter.number == reason)
+    record = _INFO.unpack(ffi.buffer(info))
+    return PacketInfo(FlowKey._make(record[:7]), *record[7:])
 
 
 _ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}
@@ -442,7 +460,10 @@ class Engine:
         engine = lib.engine_new(params)
         if not engine:
             if ffi.errno == errno.EINVAL:
-                raise ValueError("engine sizes must be positive, max_events a power of two")
+                raise ValueError(
+                    "engine sizes must be positive, max_events a power of two, "
+                    "max_offloaded not above max_sessions"
+                )
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
@@ -455,7 +476,7 @@ class Engine:
         self._counters = lib.engine_counters(self._engine)
 
     def configure(self, config: EngineConfig) -> None:
-        """Raises ValueError where a count is over its limit; the old configuration stays."""
+        """Raises ValueError where a figure is out of range; the old configuration stays."""
         raw = ffi.new("struct engine_config *")
         for number, timer in enumerate(TIMERS):
             raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
@@ -483,7 +504,9 @@ class Engine:
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
         raw.local_count, raw.local = len(addresses), local
         if lib.engine_configure(self._engine, raw):
-            raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            if len(config.ports) > lib.MAX_PORTS:
+                raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            raise ValueError("accelerated aging or offload profile out of range")
 
     def set_fib(self, fib: Fib) -> None:
         """Where packets of live sessions go from now on."""
@@ -606,6 +629,14 @@ class Engine:
             return None
         return _view(_VIEW_ALONE.unpack_from(ffi.buffer(self._views)))
 
+    def tcp_limits(self, session_id: int) -> tuple[TcpLimits, TcpLimits] | None:
+        """What each direction may send, c2s first; None where there is no such TCP session."""
+        raw = ffi.new("struct tcp_limits[2]")
+        if lib.engine_tcp_limits(self._engine, session_id, raw):
+            return None
+        c2s, s2c = (TcpLimits(*(getattr(one, f) for f in TcpLimits._fields)) for one in raw)
+        return c2s, s2c
+
     def clear(self, session_id: int) -> bool:
         """Ends a session; False where there is none of that id."""
         cleared: bool = lib.engine_clear(self._engine, session_id) == 0
@@ -717,58 +748,3 @@ class Nfqueue:
     def close(self) -> None:
         """Gives the queue back; what waits in it is dropped. run() must have returned."""
         ffi.release(self._queue)
-
-
-class CaptureError(Exception):
-    """A capture file that cannot be read (on); the message says why."""
-
-
-class Capture:
-    """A pcap or pcapng file, read in bursts (libpcap)."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        capture = lib.capture_open(os.fsencode(path), error)
-        if not capture:
-            raise CaptureError(_text(error))
-        self._capture = ffi.gc(capture, lib.capture_close)
-        self._inputs = ffi.new("struct input[]", MAX_BURST)
-
-    def read(self) -> list[Packet]:
-        """The next packets, port 0; an empty list at the end.
-
-        Raises CaptureError at the place where a damaged file stops being readable.
-        """
-        count = lib.capture_read(self._capture, self._inputs, MAX_BURST)
-        if count < 0:
-            raise CaptureError(_text(lib.capture_error(self._capture)))
-        return [
-            Packet(ffi.buffer(raw.data, raw.len)[:], 0, raw.now_ns, 0, LinkType(raw.link))
-            for raw in self._inputs[0:count]
-        ]
-
-
-class CaptureWriter:
-    """Writes IP packets to a pcap file with nanosecond times."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        self._writer = lib.capture_writer_open(os.fsencode(path), error)
-        if not self._writer:
-            raise CaptureError(_text(error))
-
-    def write(self, data: bytes, now_ns: int) -> None:
-        lib.capture_writer_write(self._writer, data, len(data), now_ns)
-
-    def close(self) -> None:
-        """Raises CaptureError where not everything could be written."""
-        if self._writer:
-            failed, self._writer = lib.capture_writer_close(self._writer), None
-            if failed:
-                raise CaptureError("the capture could not be written whole")
-
-    def __enter__(self) -> CaptureWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

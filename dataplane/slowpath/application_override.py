@@ -11,7 +11,7 @@ def application_override(context: Context, tables: Tables) -> Context:
             context.from_zone, context.to_zone, key.src, key.dst, key.proto, key.sport, key.dport
         )
         if rule is not None:
-            context.application = rule.application
+            context.override, context.application = rule, rule.application
             return context
-    context.application = applications.at_setup(key.proto, packet.icmp_type)
+    context.application = applications.at_setup(key.proto, packet.icmp_type, packet.tcp_flags)
     return context

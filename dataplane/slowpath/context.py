@@ -42,5 +42,6 @@ class Context:
     egress: Port | None = None
     to_zone: str = ""
     rule: SecurityRule | None = None  # security policy
-    application: str = ""  # application override
+    override: ApplicationOverride | None = None  # application override
+    application: str = ""
     spec: SessionSpec | None = None  # allocation

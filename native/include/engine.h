@@ -243,8 +243,8 @@ struct session_view {
     int64_t end_ns;                 /* when it expires, or ended */
     uint32_t timeout_s;             /* the timer in force */
     uint32_t rule, application;     /* the caller's numbers */
-    /* what decides whether it lives: the longest time between two packets, and the longest time a packet found
-     * since the timer was last refreshed (milliseconds, rounded down) */
+    /* what decides whether it lives: the longest time between two packets, and the longest the timer had run when
+     * it was started again, or when a packet came that did not (milliseconds, rounded down) */
     uint32_t longest_gap_ms, longest_wait_ms;
     uint16_t port[2];               /* ingress of c2s, ingress of s2c */
     uint16_t unreported[2];         /* packets the offload engine has counted since its last report */
@@ -259,6 +259,7 @@ enum link_type { LINK_IP, LINK_ETHERNET, LINK_COOKED, LINK_COOKED2, LINK_NULL };
 enum input_flag {
     INPUT_CHECKSUM_TRUSTED = 1,    /* whoever delivered it verified layer 4 */
     INPUT_CHECKSUM_UNFINISHED = 2, /* layer 4's checksum is still to be computed by the last hop of this machine */
+    INPUT_CUT = 4,                 /* a capture kept only its start; the parser refuses it by what is missing */
 };
 
 struct input {
@@ -312,6 +313,19 @@ struct session_spec {
     struct session_timeouts timeouts;
 };
 
+/* A packet as the parser reads it, for people. */
+struct packet_info {
+    struct flow_key key; /* zone 0 */
+    uint32_t len, payload; /* bytes of the IP packet, and of it behind layer 4's header */
+    uint32_t tcp_seq, tcp_ack;
+    uint16_t tcp_window;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+};
+/* 0, or the drop reason. */
+uint32_t packet_describe(const struct input *in, struct packet_info *out);
+
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
 enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
@@ -332,7 +346,7 @@ struct offload_profile {
 };
 
 struct accelerated_aging {
-    uint32_t threshold_percent; /* of the session table in use */
+    uint32_t threshold_percent; /* of the session table in use, or of vsys_max_sessions where that is less */
     uint32_t factor;            /* idle sessions age that much faster from there on; 1: no acceleration */
 };
 
@@ -385,7 +399,7 @@ struct engine;
 struct engine *engine_new(const struct engine_params *params);
 void engine_free(struct engine *engine);
 
-/* -EINVAL where a count is over its limit; the old configuration stays then. */
+/* -EINVAL where a figure is out of range; the old configuration stays then. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
 
 /* Where packets of live sessions go from now on; borrowed until the next call or engine_free. Without one, sessions
@@ -414,7 +428,7 @@ bool engine_wants_attention(struct engine *engine);
 /* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
  * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
  * with session_alloc_fail or session_install_error, or, where it would only have denied and four fifths of the
- * table are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
+ * sessions there may be are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
  * -EINVAL where the spec makes no sense. refuse counts and drops: -ENOENT, -EINVAL (not a drop reason) or 0. */
 int64_t engine_install(struct engine *engine, uint32_t handle, const struct session_spec *spec);
 int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);
@@ -459,6 +473,16 @@ uint32_t engine_sessions(struct engine *engine, uint32_t *cursor, uint32_t scan,
 
 /* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
 int engine_session(struct engine *engine, uint32_t id, struct session_view *out);
+
+/* What TCP tracking knows of one direction (tcp.c); nothing is enforced before both SYNs were seen. */
+struct tcp_limits {
+    uint32_t highest_end;  /* behind the last byte it may send */
+    uint32_t lowest_end;   /* before which everything it sends is too old */
+    uint32_t highest_ack, lowest_ack;
+    bool enforced;
+};
+/* 0, or -ENOENT where the session is not a live one of TCP. */
+int engine_tcp_limits(struct engine *engine, uint32_t id, struct tcp_limits out[2]);
 
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
@@ -533,12 +557,17 @@ void nfqueue_stats(const struct nfqueue *queue, struct nfqueue_stats *out);
 /* ---- capture files (libpcap) -------------------------------------------------------------------- */
 
 struct capture;
-/* Opens a pcap or pcapng file; NULL with a message in error (256 bytes). */
+/* Opens a pcap or pcapng file, the standard input where path is "-"; NULL with a message in error (256 bytes). */
 struct capture *capture_open(const char *path, char *error);
 /* Up to max packets, valid until the next call. 0 at the end; -1 on a damaged file, with the message in
  * capture_error; packets before the damage have been given. Ports are not set. */
 int32_t capture_read(struct capture *capture, struct input *out, uint32_t max);
+/* Why the file could not be read to its end; empty as long as it could. */
+/* Packets left out because their time is not between 1970 and 2200. */
+uint64_t capture_untimed(const struct capture *capture);
 const char *capture_error(const struct capture *capture);
+/* Bytes of the file read so far, -1 where it is a pipe. */
+int64_t capture_offset(const struct capture *capture);
 void capture_close(struct capture *capture);
 
 struct capture_writer;
@@ -547,5 +576,51 @@ struct capture_writer *capture_writer_open(const char *path, char *error);
 void capture_writer_write(struct capture_writer *writer, const uint8_t *data, uint32_t len, int64_t now_ns);
 /* 0, or -1 where something could not be written. */
 int capture_writer_close(struct capture_writer *writer);
+
+/* ---- replay -------------------------------------------------------------------------------------
+ * Captures go through an engine at their own times, merged by time; of packets at one time, those of the capture
+ * named first go first. No packet is looked at before the slowpath has decided the one before it. */
+
+struct replay_source {
+    struct capture *capture;
+    bool by_source; /* each packet comes in by the port by which the route to its source leaves */
+    uint16_t port;  /* else all of them by this one */
+};
+
+enum replay_stop {
+    REPLAY_END,       /* no packet is left up to that time */
+    REPLAY_UNDECIDED, /* a packet waits for the slowpath */
+    REPLAY_EVENTS,    /* events have piled up */
+    REPLAY_PAUSE,     /* so many packets were fed */
+};
+
+struct replay_stats {
+    uint64_t packets;  /* fed */
+    uint64_t forwarded, dropped, host, emitted;
+    uint64_t late;     /* earlier than a packet before them, and taken at its time */
+    uint64_t cut;      /* of which the capture has only the start */
+    uint64_t unrouted; /* whose source no route leads to: dropped with flow_no_interface */
+    uint8_t unrouted_source[16]; /* of the first of them */
+    int64_t first_ns, last_ns;   /* times of the first packet and the last; 0 without any */
+    int64_t now_ns;              /* of the engine's clock */
+};
+
+struct replay;
+/* The captures are borrowed. NULL where memory is short. */
+struct replay *replay_new(const struct replay_source *sources, uint32_t count);
+void replay_free(struct replay *replay);
+/* Has what leaves by a port written, the engine's own packets included; the writer is borrowed. */
+void replay_write(struct replay *replay, uint16_t port, struct capture_writer *writer);
+/* Feeds packets until one waits for the slowpath, events have piled up, or `pause_at` were fed in all; none that is
+ * later than until_ns. Always the same engine. */
+enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_t until_ns, uint64_t pause_at);
+/* Runs the timers, one after the other, until events have piled up or until_ns has come. With INT64_MAX that is when no
+ * session lives any more, and the clock stays there. */
+enum replay_stop replay_run_timers(struct replay *replay, struct engine *engine, int64_t until_ns);
+const struct replay_stats *replay_stats(const struct replay *replay);
+/* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
+ * verdict on one, its data not to be looked at. */
+const struct input *replay_next(struct replay *replay, struct engine *engine);
+struct verdict replay_last(const struct replay *replay);
 
 #endif

@@ -165,7 +165,7 @@ static uint32_t wanted_rate(const struct engine *e)
     /* that far ahead of time, the clock and a timeout still add up in the year 2200 */
     static const int64_t LONGEST_LEAD_NS = 60ll * 365 * 24 * 3600 * 1000000000;
     const struct accelerated_aging *aging = &e->config.accelerated_aging;
-    bool is_crowded = e->stats.allocated * 100ull >= e->params.max_sessions * (uint64_t)aging->threshold_percent;
+    bool is_crowded = e->stats.allocated * 100ull >= session_capacity(e) * (uint64_t)aging->threshold_percent;
     return is_crowded && e->age_ns - e->now_ns < LONGEST_LEAD_NS ? aging->factor : 1;
 }
 
@@ -274,6 +274,8 @@ uint32_t engine_events(struct engine *e, struct event *out, uint32_t max)
     engine_enter(e);
     while (n < max && e->event_tail != e->event_head)
         out[n++] = e->events[e->event_tail++ & (e->params.max_events - 1)];
+    if (e->event_tail == e->event_head) /* back to memory that was used before, however large the ring */
+        e->event_tail = e->event_head = 0;
     engine_leave(e);
     return n;
 }

@@ -120,7 +120,7 @@ static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet
 
 /* ---- packets that are not about a session of their own --------------------------------------------- */
 
-static bool is_local(const struct engine *e, const uint8_t address[16])
+bool is_local(const struct engine *e, const uint8_t address[16])
 {
     uint32_t low = 0, high = e->config.local_count;
     while (low < high) {

@@ -146,10 +146,12 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
         e->stats.discard++;
     } else {
         uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
+        if (other && other != slot && session_is_over(e, other))
+            other = NONE;
         if (other && e->sessions[other].state == SESSION_DISCARD) {
             /* the server was denied to speak first; it may answer */
             session_end(e, other, e->now_ns, END_REASON_policy_deny);
-        } else if (other && (other == slot || !session_is_over(e, other))) {
+        } else if (other) {
             /* packet flow sequence 3.9: the new instance is discarded */
             flow_table_remove(e, slot * 2 + C2S);
             s->state = SESSION_INIT;

@@ -190,7 +190,7 @@ struct engine {
     uint32_t verdict_count;
     uint32_t verdict_limit; /* of packets taken; as many again as can be held may follow from answers */
     struct event *events;
-    uint32_t event_head, event_tail; /* free running */
+    uint32_t event_head, event_tail; /* free running, from 0 whenever all were taken */
 
     uint64_t counters[COUNTER_LIMIT];
     struct engine_stats stats;
@@ -231,6 +231,13 @@ static inline int64_t time_at(const struct engine *e, int64_t age_ns)
 static inline void count(struct engine *e, enum counter counter)
 {
     e->counters[counter]++;
+}
+
+/* Sessions there may be at once: all there are belong to the one virtual system. */
+static inline uint32_t session_capacity(const struct engine *e)
+{
+    uint32_t limit = e->config.vsys_max_sessions;
+    return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
 }
 
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
@@ -338,6 +345,8 @@ void held_finish(struct engine *e, struct held *h);
 
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
+/* The address is the firewall's own. */
+bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of such a port, and hashes it. */

@@ -11,6 +11,8 @@
  * A RST counts if its sequence number is exactly the next one expected (RFC 5961 3.2). One that is in the window
  * besides that is passed, since its receiver asks back, and leaves the connection a short time to go on.
  */
+#include <errno.h>
+
 #include "state.h"
 
 enum segment { SEG_SYN, SEG_SYNACK, SEG_ACK, SEG_FIN, SEG_RST, SEG_COUNT };
@@ -56,10 +58,6 @@ static const uint8_t transition[TCP_STATE_COUNT][2][SEG_COUNT] = {
                                        { HR, HR, HR, HR, TW } },
     [TCP_STATE_TIME_WAIT] = {          { TW, TW, TW, TW, TW },   /* a new SYN never gets here: it is tcp-reuse */
                                        { TW, TW, TW, TW, TW } },
-    [TCP_STATE_UNVERIFIED_RST_C2S] = { { UC, UC, UC, UC, TW },   /* what else this side sends goes by the state before */
-                                       { UC, UC, UC, UC, TW } },
-    [TCP_STATE_UNVERIFIED_RST_S2C] = { { UR, UR, UR, UR, TW },
-                                       { UR, UR, UR, UR, TW } },
 };
 /* clang-format on */
 
@@ -156,13 +154,24 @@ static bool is_enforced(const struct engine *e, const struct session *s)
     return both_syns(s) && !e->config.tcp_asymmetric_bypass;
 }
 
-static bool fits(const struct session *s, enum direction d, const struct span *g)
+static struct tcp_limits limits_of(const struct engine *e, const struct session *s, enum direction d)
 {
     enum { OLDEST_ACK = 66000 }; /* an acknowledgement may be late by a window, and by this much in any case */
     const struct tcp_window *mine = &s->window[d], *other = &s->window[!d];
-    uint32_t slack = mine->max_window > OLDEST_ACK ? mine->max_window : OLDEST_ACK;
-    return !before(mine->max_end, g->seq) && !before(g->end, mine->end - other->max_window) &&
-           (!g->has_ack || (!before(other->end, g->ack) && !before(g->ack, other->end - slack)));
+    return (struct tcp_limits){
+        .highest_end = mine->max_end,
+        .lowest_end = mine->end - other->max_window,
+        .highest_ack = other->end,
+        .lowest_ack = other->end - (mine->max_window > OLDEST_ACK ? mine->max_window : OLDEST_ACK),
+        .enforced = is_enforced(e, s),
+    };
+}
+
+static bool fits(const struct engine *e, const struct session *s, enum direction d, const struct span *g)
+{
+    struct tcp_limits limits = limits_of(e, s, d);
+    return !before(limits.highest_end, g->seq) && !before(g->end, limits.lowest_end) &&
+           (!g->has_ack || (!before(limits.highest_ack, g->ack) && !before(g->ack, limits.lowest_ack)));
 }
 
 static void begin_window(struct session *s, enum direction d, const struct packet *p, const struct span *g)
@@ -215,7 +224,7 @@ static uint32_t refuse_opening(const struct engine *e, const struct session *s, 
     if (e->config.tcp_asymmetric_bypass || kind == SEG_SYN)
         return 0;
     if (d == C2S)
-        return kind == SEG_RST && (g->seq == s->window[C2S].end || g->seq == other->max_ack)
+        return kind == SEG_RST && (g->seq == s->window[C2S].end || (other->max_ack && g->seq == other->max_ack))
                    ? 0
                    : COUNTER_tcp_drop_out_of_wnd;
     return (kind == SEG_SYNACK || kind == SEG_RST) && answers ? 0 : COUNTER_tcp_drop_out_of_wnd;
@@ -227,7 +236,10 @@ static enum rst_verdict judge_rst(const struct engine *e, const struct session *
 {
     const struct tcp_window *mine = &s->window[d], *other = &s->window[!d];
     uint32_t expected = other->max_ack ? other->max_ack : mine->end;
+    bool sent_fin = s->tcp_state == (d == C2S ? HC : HR) || s->tcp_state == TW;
     if (e->config.tcp_asymmetric_bypass || s->tcp_state <= TCP_STATE_INIT || seq == expected || seq == mine->end)
+        return RST_VERIFIED;
+    if (sent_fin && seq == mine->end - 1) /* a closed socket answers what was sent before its FIN came */
         return RST_VERIFIED;
     if (!both_syns(s))
         return RST_UNVERIFIED;
@@ -237,13 +249,6 @@ static enum rst_verdict judge_rst(const struct engine *e, const struct session *
 static enum end_reason rst_reason(enum direction d)
 {
     return d == C2S ? END_REASON_tcp_rst_from_client : END_REASON_tcp_rst_from_server;
-}
-
-/* The side that seemed to have reset the connection goes on with it. */
-static void revive(struct session *s)
-{
-    s->tcp_state = s->before_rst;
-    s->end_reason = is_closing(s->tcp_state) ? END_REASON_tcp_fin : END_REASON_unknown;
 }
 
 static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d, const struct packet *p, bool *restart)
@@ -256,6 +261,10 @@ static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d
         s->tcp_state = TW;
     } else {
         count(e, COUNTER_tcp_rst_unverified);
+        if (is_closing(s->tcp_state) && has_tcpwait(&e->config)) {
+            *restart = false;
+            return 0;
+        }
         *restart = !is_unverified(s->tcp_state);
         if (*restart)
             s->before_rst = s->tcp_state;
@@ -263,6 +272,23 @@ static uint32_t follow_rst(struct engine *e, struct session *s, enum direction d
     }
     session_note_end(s, rst_reason(d));
     return 0;
+}
+
+/* Moves on by a segment that fits and is no RST; whether the timer starts again. After a RST that could not be
+ * verified the state before it moves on unseen: the side that sent the RST takes it back by going on. */
+static bool follow(const struct engine *e, struct session *s, enum direction d, enum segment kind)
+{
+    enum tcp_state old = s->tcp_state, state = transition[is_unverified(old) ? s->before_rst : old][d][kind];
+    if (old == (d == C2S ? UC : UR)) {
+        s->end_reason = END_REASON_unknown;
+    } else if (is_unverified(old) && state != TW) {
+        s->before_rst = (uint8_t)state;
+        return false;
+    }
+    s->tcp_state = state;
+    if (is_closing(state))
+        session_note_end(s, END_REASON_tcp_fin);
+    return old != TW && !(is_closing(old) && has_tcpwait(&e->config));
 }
 
 /* Out of the way of the many, so that those need few registers. */
@@ -281,9 +307,9 @@ static __attribute__((noinline)) uint32_t follow_any(struct engine *e, struct se
         *restart = false; /* the other end answers with an ACK, and that with a RST (RFC 5961 4): then it is over */
         return 0;
     }
-    if (is_enforced(e, s) && old > TCP_STATE_INIT && !fits(s, d, &g))
+    if (is_enforced(e, s) && old > TCP_STATE_INIT && !fits(e, s, d, &g))
         return COUNTER_tcp_drop_out_of_wnd;
-    if (e->config.tcp_asymmetric_bypass && both_syns(s) && !fits(s, d, &g))
+    if (e->config.tcp_asymmetric_bypass && both_syns(s) && !fits(e, s, d, &g))
         count(e, COUNTER_tcp_out_of_wnd_pass);
     if (old == TCP_STATE_INIT && d == S2C && kind == SEG_ACK) { /* a challenge: what it expects, the RST will have */
         s->window[S2C].max_ack = g.ack;
@@ -294,14 +320,7 @@ static __attribute__((noinline)) uint32_t follow_any(struct engine *e, struct se
     if (!(s->seen & (d == C2S ? TCP_SEEN_C2S : TCP_SEEN_S2C)) || is_first_answer)
         begin_window(s, d, p, &g);
     move_window(s, d, &g);
-    if (old == (d == C2S ? UC : UR)) {
-        revive(s);
-        old = s->tcp_state;
-    }
-    s->tcp_state = transition[old][d][kind];
-    if (kind == SEG_FIN && !is_unverified(s->tcp_state))
-        session_note_end(s, END_REASON_tcp_fin);
-    *restart = old != TW && !is_unverified(s->tcp_state) && !(is_closing(old) && has_tcpwait(&e->config));
+    *restart = follow(e, s, d, kind);
     return 0;
 }
 
@@ -311,9 +330,20 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
     if (s->tcp_state != ES || !is_plain || !is_enforced(e, s))
         return follow_any(e, s, d, p, restart);
     struct span g = span_of(s, d, p); /* data and acknowledgements of an established connection: nearly every segment */
-    if (!fits(s, d, &g))
+    if (!fits(e, s, d, &g))
         return COUNTER_tcp_drop_out_of_wnd;
     move_window(s, d, &g);
     *restart = true;
     return 0;
+}
+
+int engine_tcp_limits(struct engine *e, uint32_t id, struct tcp_limits out[2])
+{
+    engine_enter(e);
+    bool found = id && id <= e->fresh && e->sessions[id].state == SESSION_ACTIVE &&
+                 e->sessions[id].key[C2S].proto == PROTO_TCP;
+    for (enum direction d = C2S; found && d <= S2C; d++)
+        out[d] = limits_of(e, &e->sessions[id], d);
+    engine_leave(e);
+    return found ? 0 : -ENOENT;
 }

@@ -231,7 +231,7 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
 {
     const struct held *first = &e->held[at - 1];
     uint32_t slot = NONE, reason;
-    bool has_room = e->stats.allocated < e->params.max_sessions - e->params.max_sessions / 5;
+    bool has_room = e->stats.allocated < session_capacity(e) - session_capacity(e) / 5;
     if (!(spec->flags & SESSION_UNKEPT)) {
         if (has_room)
             slot = session_install(e, c2s, first->port, spec, &reason);

@@ -275,6 +275,27 @@ static void maximum_of_the_virtual_system(void)
     engine_free(e);
 }
 
+/* Whoever is denied cannot fill it, and it is what counts as crowded. */
+static void denied_and_crowded_in_the_virtual_system(void)
+{
+    struct engine *e = build_engine((struct engine_params){0});
+    struct engine_config config = build_config();
+    config.vsys_max_sessions = 10;
+    config.accelerated_aging = (struct accelerated_aging){.threshold_percent = 80, .factor = 2};
+    build_configure(e, &config);
+    for (uint32_t n = 1; n <= 12; n++) {
+        struct build b = udp_of(n);
+        CHECK((build_session(e, &b, 1, 2, ACTION_deny, 0) > 0) == (n <= 8));
+        forget_verdicts(e);
+    }
+    struct engine_stats stats;
+    engine_tick(e, 1);
+    engine_stats(e, &stats);
+    CHECK(stats.aging_accelerated && stats.allocated == 8);
+    CHECK(open_session(e, 20, 1) == 9 && open_session(e, 21, 1) == 10 && open_session(e, 22, 1) == 0);
+    engine_free(e);
+}
+
 static void end_reasons_by_priority(void)
 {
     struct session s = {.end_reason = END_REASON_unknown};
@@ -365,6 +386,7 @@ int main(void)
     timers_of_a_tcp_session();
     timers_that_make_no_sense();
     maximum_of_the_virtual_system();
+    denied_and_crowded_in_the_virtual_system();
     end_reasons_by_priority();
     a_full_ring_is_counted();
     pages_and_filters();

@@ -267,6 +267,17 @@ static void resets(void)
     }
 }
 
+/* Data that crosses the FIN is answered with a RST of the FIN's own number (RFC 9293 3.10.7.1). */
+static void reset_behind_a_fin(void)
+{
+    struct session s = handshake(-1, -1);
+    CHECK(send(&s, S2C, TCP_FIN | TCP_ACK, 5001, 1001, 0) == 0 && send(&s, C2S, TCP_ACK, 1001, 5002, 0) == 0);
+    struct session other = s;
+    CHECK(send(&s, S2C, TCP_RST, 5001, 0, 0) == 0 && s.tcp_state == TCP_STATE_TIME_WAIT);
+    CHECK(send(&other, S2C, TCP_RST, 5000, 0, 0) == COUNTER_tcp_drop_out_of_wnd);
+    CHECK(send(&other, C2S, TCP_RST, 1000, 0, 0) == COUNTER_tcp_drop_out_of_wnd); /* no FIN of its own */
+}
+
 /* A RST that was forged: the other side asks back, and the connection goes on. */
 static void life_after_a_reset(void)
 {
@@ -324,6 +335,7 @@ int main(void)
     opening();
     challenge();
     resets();
+    reset_behind_a_fin();
     life_after_a_reset();
     syn_of_an_established_connection();
     bypass();

@@ -111,7 +111,7 @@ def show(report: Report) -> None:
             f"{row.tcp_ns:.0f}",
             f"{row.udp_ns:.0f}",
             f"{row.missing_ns:.0f}",
-            f"{row.offloaded_packet_ns:.0f}",
+            f"{row.offloaded_ns:.0f}",
             f"{row.setups_per_s:,.0f}",
             f"{row.ageings_per_s:,.0f}",
             f"{row.bytes_per_session:.0f}",

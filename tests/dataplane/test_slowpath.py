@@ -33,6 +33,7 @@ from tests.support.packets import (
     Firewall,
     default_rule,
     echo,
+    other,
     routes,
     snapshot,
     tcp,
@@ -335,3 +336,93 @@ def test_timers_of_its_own(
     assert context.spec is not None
     assert context.spec.timeouts == timeouts
     assert context.spec.service_timeout == of_service
+
+
+def established(firewall: Firewall) -> int:
+    """The timer of a TCP session that is established."""
+    for segment, port in ((tcp("S"), TRUST), (tcp("SA", back=True), UNTRUST), (tcp("A"), TRUST)):
+        assert firewall.send(segment, port).what == "forward"
+    return firewall.session().timeout_s
+
+
+RULE = SecurityRule("r", "allow", services=(WEB,))
+TIMED_RULE = replace(RULE, services=(TIMED_WEB,))
+CONFIGURED = {"applications": {"my-app": MY_APP}, "application_overrides": (override(),)}
+
+
+def test_service_then_application_then_global() -> None:
+    timed = Firewall(snapshot(TIMED_RULE, **CONFIGURED))  # type: ignore[arg-type]
+    assert established(timed) == 700
+    assert timed.session().service_timeout
+    known = Firewall(snapshot(RULE, **CONFIGURED))  # type: ignore[arg-type]
+    assert established(known) == 900
+    assert not known.session().service_timeout
+    assert established(Firewall(snapshot(RULE))) == 3600
+    unknown = Firewall(snapshot(RULE, applications={"my-app": MY_APP}))
+    assert established(unknown) == 3600
+
+
+@pytest.mark.parametrize(
+    ("rule", "half_closed", "time_wait"),
+    [(TIMED_RULE, 7, 9), (RULE, 90, 9), (replace(RULE, name="first", services=()), 90, 9)],
+)
+def test_closing_timers(rule: SecurityRule, half_closed: int, time_wait: int) -> None:
+    firewall = Firewall(snapshot(rule, **CONFIGURED))  # type: ignore[arg-type]
+    established(firewall)
+    firewall.send(tcp("FA"))
+    assert firewall.session().timeout_s == half_closed
+    firewall.send(tcp("FA", back=True), UNTRUST)
+    assert firewall.session().timeout_s == time_wait
+
+
+@pytest.mark.parametrize(
+    ("packet", "application", "timeout_s"),
+    [
+        (udp(dport=80), "my-app", 800),
+        (udp(dport=81), "undecided", 30),
+        (other(GRE), "gre", 1200),
+        (other(GRE, 6), "gre", 1200),
+        (echo(), "ping", 6),
+        (tcp(), "my-app", 5),  # before the handshake
+    ],
+)
+def test_timers_by_protocol(packet: bytes, application: str, timeout_s: int) -> None:
+    firewall = Firewall(
+        snapshot(
+            ALLOW,
+            applications={
+                "my-app": MY_APP,
+                "gre": ApplicationTimeouts(other=Timeouts(1200), tcp=Timeouts(1)),
+            },
+            application_overrides=(override(), override(name="u", protocol=UDP)),
+        )
+    )
+    firewall.send(packet)
+    session = firewall.session()
+    assert (session.application, session.timeout_s) == (application, timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("packet", "timeout_s"), [(tcp(), 99), (udp(dport=80), 88), (udp(), 60), (other(GRE), 60)]
+)
+def test_discard_timers(packet: bytes, timeout_s: int) -> None:
+    overrides = (override(), override(name="u", protocol=UDP))
+    firewall = Firewall(
+        snapshot(
+            default_rule("no", "deny"),
+            applications={"my-app": MY_APP, "gre": ApplicationTimeouts()},
+            application_overrides=overrides,
+        )
+    )
+    firewall.send(packet)
+    session = firewall.session()
+    assert (session.state, session.timeout_s) == ("DISCARD", timeout_s)
+    assert not session.service_timeout
+
+
+def test_a_commit_changes_the_timers_of_new_sessions_alone() -> None:
+    firewall = Firewall(snapshot(RULE, **CONFIGURED), platform="software")  # type: ignore[arg-type]
+    assert established(firewall) == 900
+    firewall.engine.configure(snapshot(RULE))
+    assert firewall.send(tcp("A")).what == "forward"
+    assert firewall.session().timeout_s == 900

@@ -73,7 +73,7 @@ STATUS = Status(
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for option in ("--socket", "--log", "--io", "--queue"):
+    for option in ("--socket", "--log", "--io", "--queue", "--platform"):
         parser.add_argument(option, required=True)
     options = parser.parse_args()
     mode = os.environ.get("FAKE_DATAPLANE", "")
@@ -87,17 +87,17 @@ def main() -> int:
     while True:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(ConnectionError):  # who asked may have given up
-            if not serve(connection, mode):
+            if not serve(connection, mode, options.platform):
                 return 0
 
 
-def serve(connection: socket.socket, mode: str) -> bool:
+def serve(connection: socket.socket, mode: str, platform: str) -> bool:
     """Answers until the connection ends; whether to go on then."""
     with connection.makefile("rb") as stream:
         while header := stream.read(LENGTH.size):
             body = stream.read(LENGTH.unpack(header)[0])
             request: Request = msgspec.msgpack.decode(body, type=Request)
-            reply = answer(request, mode)
+            reply = answer(request, mode, platform)
             note({"request": type(request).__name__, "detail": detail(request)})
             if mode == "mute":
                 time.sleep(3600)
@@ -124,10 +124,10 @@ def detail(request: Request) -> list[str]:
             return []
 
 
-def answer(request: Request, mode: str) -> Reply:
+def answer(request: Request, mode: str, platform: str) -> Reply:
     match request:
         case GetStatus():
-            return replace(STATUS, pid=os.getpid())
+            return replace(STATUS, pid=os.getpid(), platform=platform)
         case Configure() if mode == "refuse":
             return Failed("this dataplane takes no configuration")
         case _:

@@ -29,7 +29,6 @@ from scapy.packet import Raw
 
 from dataplane.engine import Engine
 from dataplane.messages import Session
-from dataplane.offload import DEFAULT_PLATFORM
 from dataplane.snapshot import (
     AcceleratedAging,
     ApplicationOverride,
@@ -50,7 +49,7 @@ OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the firewall's address in trust
 ROUTER = {4: "198.51.100.77", 6: "2001:db8:2::77"}  # somebody on the way to the server
 FAMILIES = (4, 6)
 
-_CLIENT_ISN, _SERVER_ISN = 0x11223344, 0x55667788
+CLIENT_ISN, SERVER_ISN = 0x11223344, 0x55667788
 Options = Sequence[tuple[str, object]]  # as scapy has them
 
 HASH_KEY = bytes(range(16))
@@ -102,7 +101,7 @@ def tcp(
     ttl: int = 61,
 ) -> bytes:
     """A segment that fits a connection where each side has sent its SYN and nothing else."""
-    mine, other = (_SERVER_ISN, _CLIENT_ISN) if back else (_CLIENT_ISN, _SERVER_ISN)
+    mine, other = (SERVER_ISN, CLIENT_ISN) if back else (CLIENT_ISN, SERVER_ISN)
     header = TCP(
         **_ports(sport, dport, back),
         flags=flags,
@@ -285,14 +284,17 @@ def routes() -> list[Route]:
 
 
 class Firewall:
-    """An engine with ports, routes and rules; the rules' default allows everything and logs it."""
+    """An engine with ports, routes and rules, and no offload engine unless told.
+
+    The default rules allow everything and log it.
+    """
 
     def __init__(
         self,
         configuration: Snapshot | None = None,
         *,
         max_sessions: int = 4096,
-        platform: str = DEFAULT_PLATFORM,
+        platform: str = "software",
         start_s: float = 0,
         wall_offset_s: int = 0,
     ) -> None:
