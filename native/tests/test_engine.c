@@ -220,7 +220,7 @@ enum { THREAD_TURNS = 300, THREAD_PACKETS = 16 };
 
 struct shared {
     struct engine *engine;
-    atomic_uint turns; /* of the answering thread */
+    atomic_uint turns; /* of the answering thread, with something to answer */
     atomic_bool done;
     uint64_t packets, verdicts; /* the feeding thread's */
 };
@@ -250,9 +250,11 @@ static void *feeding(void *argument)
     return NULL;
 }
 
-/* As Python: answers, reads events, looks around, clears. */
+/* As Python: answers, reads events, looks around, clears, configures. */
 static void *answering(void *argument)
 {
+    static const struct route everywhere[] = {{.length = 0, .leaves = true, .port = 2}};
+    struct fib *fib = fib_new(everywhere, 1);
     struct shared *s = argument;
     struct undecided waiting[8];
     struct event events[8];
@@ -260,8 +262,8 @@ static void *answering(void *argument)
     struct session_filter all = {0};
     struct engine_stats stats;
     for (uint32_t cursor = 0; !atomic_load(&s->done);) {
-        unsigned turn = atomic_fetch_add(&s->turns, 1);
         uint32_t count = engine_undecided(s->engine, waiting, 8);
+        unsigned turn = atomic_fetch_add(&s->turns, count != 0);
         for (uint32_t i = 0; i < count; i++) {
             struct session_spec spec = build_spec(&waiting[i].key, 2, turn % 7 ? ACTION_allow : ACTION_deny);
             engine_install(s->engine, waiting[i].handle, &spec);
@@ -272,18 +274,24 @@ static void *answering(void *argument)
         if (found && turn % 5 == 0)
             engine_clear(s->engine, views[0].id);
         struct engine_config config = build_config();
+        config.offload = turn & 1;
+        config.offload_profile = (struct offload_profile){.udp_packets = 2, .packets = 2, .scan_ms = 500, .max_sessions = 20};
         if (turn % 11 == 0)
             build_configure(s->engine, &config);
+        if (turn % 13 == 0)
+            engine_set_fib(s->engine, turn & 1 ? fib : NULL);
         engine_stats(s->engine, &stats);
         engine_next_timer_ns(s->engine);
     }
+    engine_set_fib(s->engine, NULL);
+    fib_free(fib);
     return NULL;
 }
 
 static void threads_take_turns(void)
 {
     struct shared s = {.engine = build_engine((struct engine_params){
-                           .max_sessions = 30, .max_held = 64, .max_undecided = 16, .answer_timeout_ms = 10000})};
+                           .max_sessions = 30, .max_offloaded = 20, .max_held = 64, .max_undecided = 16, .answer_timeout_ms = 10000})};
     pthread_t feeder, answerer;
     CHECK(!pthread_create(&feeder, NULL, feeding, &s) && !pthread_create(&answerer, NULL, answering, &s));
     pthread_join(feeder, NULL);
