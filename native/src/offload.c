@@ -208,10 +208,11 @@ void offload_leave(struct engine *e, uint32_t slot)
     e->stats.offloaded--;
 }
 
-/* Everybody leaves at once, so no bucket has to be looked up. */
+/* Where many leave at once, all buckets are cleared and none has to be looked up. */
 static void pull_back_all(struct engine *e)
 {
     struct offload *o = &e->offload;
+    bool many = e->stats.offloaded > o->bucket_mask / 8;
     if (!e->stats.offloaded)
         return;
     for (uint32_t record = 1; record <= o->fresh; record++) {
@@ -222,10 +223,15 @@ static void pull_back_all(struct engine *e)
         offload_settle(e, r->slot);
         collect(s, r, C2S);
         collect(s, r, S2C);
+        if (!many) {
+            remove_flow(e, record * 2 + C2S);
+            remove_flow(e, record * 2 + S2C);
+        }
         s->offload = NONE;
         count(e, COUNTER_session_pulled_back);
     }
-    memset(o->buckets, 0, (o->bucket_mask + 1) * sizeof *o->buckets);
+    if (many)
+        memset(o->buckets, 0, (o->bucket_mask + 1) * sizeof *o->buckets);
     o->fresh = o->free = NONE;
     e->stats.offloaded = 0;
 }

@@ -220,7 +220,7 @@ enum { THREAD_TURNS = 300, THREAD_PACKETS = 16 };
 
 struct shared {
     struct engine *engine;
-    atomic_uint turns; /* of the answering thread, with something to answer */
+    atomic_uint turns; /* of the answering thread */
     atomic_bool done;
     uint64_t packets, verdicts; /* the feeding thread's */
 };
@@ -263,7 +263,7 @@ static void *answering(void *argument)
     struct engine_stats stats;
     for (uint32_t cursor = 0; !atomic_load(&s->done);) {
         uint32_t count = engine_undecided(s->engine, waiting, 8);
-        unsigned turn = atomic_fetch_add(&s->turns, count != 0);
+        unsigned turn = atomic_fetch_add(&s->turns, count > 0); /* the other thread may not have begun */
         for (uint32_t i = 0; i < count; i++) {
             struct session_spec spec = build_spec(&waiting[i].key, 2, turn % 7 ? ACTION_allow : ACTION_deny);
             engine_install(s->engine, waiting[i].handle, &spec);
