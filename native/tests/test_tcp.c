@@ -276,6 +276,8 @@ static void reset_behind_a_fin(void)
     CHECK(send(&s, S2C, TCP_RST, 5001, 0, 0) == 0 && s.tcp_state == TCP_STATE_TIME_WAIT);
     CHECK(send(&other, S2C, TCP_RST, 5000, 0, 0) == COUNTER_tcp_drop_out_of_wnd);
     CHECK(send(&other, C2S, TCP_RST, 1000, 0, 0) == COUNTER_tcp_drop_out_of_wnd); /* no FIN of its own */
+    CHECK(send(&other, C2S, TCP_RST, 1050, 0, 0) == 0 && other.tcp_state == TCP_STATE_UNVERIFIED_RST_C2S);
+    CHECK(send(&other, S2C, TCP_RST, 5001, 0, 0) == 0 && other.tcp_state == TCP_STATE_TIME_WAIT); /* its FIN is not forgotten */
 }
 
 /* A RST that was forged: the other side asks back, and the connection goes on. */

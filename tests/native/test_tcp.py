@@ -290,6 +290,8 @@ def test_rst_by_its_number(offset: int, after: str, state: str, side: str, famil
     connection.play(REACH[state])
     if state.startswith("half"):  # the other side has acknowledged the FIN
         connection.play("<A >A")
+    if offset == -1 and state == ("half-client" if side == ">" else "half-server"):
+        after = "wait"  # its FIN's own number: it answers data that crossed it
     before = connection.firewall.session()
     answer = connection.say(f"{side}R{offset:+}")
     session = connection.firewall.session()
