@@ -55,6 +55,7 @@ class Options(Struct, frozen=True, kw_only=True):
     directory: Path
     io: str  # one of the dataplane's edges
     queue: int
+    platform: str  # one of dataplane.offload.PROFILES
     dataplane: tuple[str, ...] = DATAPLANE  # the program to start, without its options
 
 
@@ -161,6 +162,7 @@ class Daemon:
             self._client,
             io=options.io,
             queue=options.queue,
+            platform=options.platform,
             program=options.dataplane,
         )
         self._kernel = Kernel(options.queue, options.directory)

@@ -1,4 +1,4 @@
-"""The command line: `sixtuple run | check | cli`, and what other packages add to it.
+"""The command line: `sixtuple run | check | replay | cli`, and what other packages add to it.
 
 Every subcommand imports what it needs when it runs, so that the small ones start at once. Commands
 of other packages (`lab`) come from the entry point group `sixtuple.commands`: functions that take
@@ -8,13 +8,14 @@ the arguments behind their name and return the exit status.
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
 
-from control import state_dir
+from control import state_dir, stdout
 from dataplane.edges import NAMES
 
 _GROUP = "sixtuple.commands"
@@ -22,6 +23,7 @@ _USAGE = 2  # exit status for what cannot be understood
 _INTERRUPTED = 130
 _QUEUES = 1 << 16
 _DEFAULT_QUEUE = 6
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 Command = Callable[[list[str]], int]
 
@@ -35,6 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
+    stdout.open_what_is_closed()
     try:
         try:
             return _main(arguments)
@@ -43,13 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; what is left of it goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.discard()  # whoever read the output has seen enough
         return _INTERRUPTED
 
 
 def _main(arguments: list[str]) -> int:
-    commands: dict[str, Command] = {"run": _run, "check": _check, "cli": _cli}
+    commands: dict[str, Command] = {
+        "run": _run,
+        "check": _check,
+        "replay": _replay,
+        "cli": _cli,
+    }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
     found = _found_commands()
@@ -74,7 +81,12 @@ def _found_commands() -> dict[str, Callable[[], Command]]:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = _Parser("sixtuple run", description="Run the firewall until SIGTERM or SIGINT.")
+    from dataplane.offload import DEFAULT_PLATFORM, PROFILES
+
+    parser = _Parser(
+        "sixtuple run",
+        description="Run the firewall until SIGTERM or SIGINT. SIGHUP: read the file again.",
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--port",
@@ -104,6 +116,12 @@ def _run(arguments: list[str]) -> int:
         metavar="N",
         help="NFQUEUE number, %(default)s otherwise",
     )
+    parser.add_argument(
+        "--platform",
+        choices=PROFILES,
+        default=DEFAULT_PLATFORM,
+        help="whose offload engine to emulate, %(default)s otherwise; software: none",
+    )
     options = parser.parse_args(arguments)
     ports = dict(options.port)
     if len(ports) < len(options.port):
@@ -118,6 +136,7 @@ def _run(arguments: list[str]) -> int:
             directory=options.state_dir,
             io=options.io,
             queue=options.queue,
+            platform=options.platform,
         )
     )
 
@@ -133,6 +152,110 @@ def _check(arguments: list[str]) -> int:
     for line in lines:
         print(line)
     return status
+
+
+def _replay(arguments: list[str]) -> int:
+    from dataplane.offload import DEFAULT_PLATFORM, PROFILES
+
+    parser = _Parser(
+        "sixtuple replay",
+        description="Run captures through the firewall in their own time: what becomes of them?",
+    )
+    parser.add_argument(
+        "capture",
+        nargs="?",
+        type=Path,
+        metavar="PCAP",
+        help="a capture from the client's side; - is the standard input",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--port",
+        type=_port_capture,
+        action="append",
+        default=[],
+        metavar="ethernet1/1=FILE",
+        help="instead of PCAP: what came in by a port; merged by time",
+    )
+    parser.add_argument(
+        "--platform",
+        choices=PROFILES,
+        help=f"whose offload engine it has; {DEFAULT_PLATFORM} otherwise",
+    )
+    parser.add_argument(
+        "--until",
+        type=_seconds_ns,
+        metavar="SECONDS",
+        help="after the first packet; otherwise until every session has ended",
+    )
+    parser.add_argument(
+        "--capture-dir",
+        type=Path,
+        metavar="DIR",
+        help="for what leaves the firewall, a capture for each port",
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines instead of a table")
+    parser.add_argument(
+        "--compare",
+        type=_platforms,
+        default=(),
+        metavar=",".join(PROFILES),
+        help="how every session longer than a minute ends on each of these platforms, and why",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="with --compare, or of all platforms: a PNG of the time to live of a session",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="what was decided of each packet, stage by stage",
+    )
+    options = parser.parse_args(arguments)
+    ports = dict(options.port)
+    if len(ports) < len(options.port):
+        parser.error("argument --port: a port is named twice")
+    if bool(options.capture) == bool(ports):
+        parser.error("either PCAP is needed, or --port for each port")
+    compared = options.compare or (tuple(PROFILES) if options.plot else ())
+    if compared and (options.explain or options.capture_dir):
+        parser.error("--compare and --plot go without --explain and --capture-dir")
+    if compared and options.platform:
+        parser.error("--platform goes without --compare and --plot: --compare names platforms")
+    if options.plot and options.plot.suffix.lower() != ".png":
+        parser.error(f"argument --plot: {str(options.plot)!r} is not like plot.png")
+    if [*ports.values()].count(Path("-")) > 1:
+        parser.error("argument --port: the standard input is one capture, for one port")
+    if options.explain and options.json:
+        parser.error("--explain is for people: leave out --json")
+
+    from control.replay import command
+
+    return command.run(
+        command.Options(
+            config=options.config,
+            captures=options.capture or ports,
+            platform=options.platform or DEFAULT_PLATFORM,
+            json=options.json,
+            capture_dir=options.capture_dir,
+            until_ns=options.until,
+            compare=compared,
+            plot=options.plot,
+            explain=options.explain,
+        )
+    )
+
+
+def _platforms(text: str) -> tuple[str, ...]:
+    from dataplane.offload import PROFILES
+
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in PROFILES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PROFILES)}")
+    return names
 
 
 def _cli(arguments: list[str]) -> int:
@@ -157,6 +280,19 @@ def _port(text: str) -> tuple[str, str]:
     if not (port and separator and interface):
         raise argparse.ArgumentTypeError(f"{text!r} is not like ethernet1/1=eth1")
     return port, interface
+
+
+def _port_capture(text: str) -> tuple[str, Path]:
+    port, separator, file = text.partition("=")
+    if not (port and separator and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like ethernet1/1=capture.pcap")
+    return port, Path(file)
+
+
+def _seconds_ns(text: str) -> int:
+    if not _SECONDS.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds such as 14400")
+    return int(Decimal(text) * 1_000_000_000)
 
 
 def _queue(text: str) -> int:

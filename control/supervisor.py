@@ -2,7 +2,8 @@
 
 The dataplane is a process of its own that outlives the management process. A successor finds it
 through its socket and takes it over as it runs, if it was started in the same way; otherwise it is
-replaced. It is watched through a pidfd, because after a takeover it is nobody's child here.
+replaced. A platform it does not emulate is no reason to lose its sessions: that is for its next
+start. It is watched through a pidfd, because after a takeover it is nobody's child here.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from pathlib import Path
 from control import state_dir
 from control.dataplane_client import DataplaneClient
 from control.management import DataplaneUnavailable
-from dataplane.messages import GetStatus, Stop
+from dataplane.messages import GetStatus, Status, Stop
 
 DATAPLANE = (sys.executable, "-m", "dataplane.process")
 
@@ -81,6 +82,7 @@ class Supervisor:
         *,
         io: str,
         queue: int,
+        platform: str,
         program: Sequence[str] = DATAPLANE,
     ) -> None:
         self._directory = directory
@@ -88,7 +90,8 @@ class Supervisor:
         self._socket = directory / state_dir.DATAPLANE_SOCKET
         log = directory / state_dir.TRAFFIC_LOG
         options = ("--socket", self._socket, "--log", log, "--io", io, "--queue", queue)
-        self._command = [*program, *map(str, options)]
+        self._command = [*program, *map(str, options)]  # and the platform
+        self._platform = platform
         self._process: _Process | None = None
 
     @property
@@ -145,11 +148,22 @@ class Supervisor:
         self._process = process
         if self._started_with() == self._command:
             with contextlib.suppress(DataplaneUnavailable):
-                await self._client.ask(GetStatus())
-                return True
+                status = await self._client.ask(GetStatus())
+                if isinstance(status, Status):
+                    self._report_platform(status)
+                    return True
         LOG.warning("dataplane %d was started differently or hangs: replacing it", process.pid)
         await self.stop()
         return False
+
+    def _report_platform(self, status: Status) -> None:
+        if status.platform != self._platform:
+            LOG.warning(
+                "dataplane %d emulates platform %s and goes on so; %s is for its next start",
+                status.pid,
+                status.platform,
+                self._platform,
+            )
 
     async def _launch(self) -> None:
         command_file = self._directory / state_dir.DATAPLANE_COMMAND
@@ -160,7 +174,7 @@ class Supervisor:
                 json.dump(self._command, command)
             with open(stderr_file, "wb", opener=state_dir.no_follow) as stderr:
                 child = subprocess.Popen(
-                    self._command,
+                    [*self._command, "--platform", self._platform],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,

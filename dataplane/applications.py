@@ -3,6 +3,7 @@
 from native import SessionView
 
 UNDECIDED = "undecided"  # a live session nobody has identified yet
+NON_SYN_TCP = "non-syn-tcp"  # the session began without a SYN: its beginning was not seen
 NOT_APPLICABLE = "not-applicable"  # dropped before anyone could
 
 # identified by IP protocol alone
@@ -21,11 +22,13 @@ _BY_PROTOCOL = {
     115: "l2tp",
     132: "sctp",
 }
-_ICMP, _ICMP_ECHO, _TCP = 1, 8, 6
+_ICMP, _ICMP_ECHO, _TCP, _SYN = 1, 8, 6, 2
 
 
-def at_setup(protocol: int, icmp_type: int) -> str:
+def at_setup(protocol: int, icmp_type: int, tcp_flags: int) -> str:
     """The application of a session when its first packet is seen."""
+    if protocol == _TCP and not tcp_flags & _SYN:
+        return NON_SYN_TCP
     if protocol == _ICMP and icmp_type == _ICMP_ECHO:
         return "ping"
     return _BY_PROTOCOL.get(protocol, UNDECIDED)

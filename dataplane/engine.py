@@ -6,18 +6,22 @@ of day.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec.structs import astuple
 
 from dataplane import applications, marks
 from dataplane.addresses import packed, text
 from dataplane.fib import Fib
 from dataplane.messages import Flow, Session, SessionFilter
 from dataplane.names import Names
+from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.policy import RULE_TYPES, Policy
 from dataplane.rates import RateMeter, Rates
 from dataplane.slowpath.context import Context, Tables
-from dataplane.slowpath.pipeline import decide
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.slowpath.pipeline import Decision, decide
+from dataplane.snapshot import Port, Route, SecurityRule, Snapshot, Timeouts
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
     ACTIONS,
@@ -43,12 +47,25 @@ _DENY_ALL = SecurityRule(name="interzone-default", action="deny", log_end=False)
 _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
+_MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
+_MAX_AGING_FACTOR = 16
 _EVENT_PAGES = 2  # logged at once, about 10 ms
+_UDP = 17
 _STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
 
 
 class UnknownName(Exception):
     """A filter names a zone, rule or application nobody has heard of: nothing matches."""
+
+
+class Observer(Protocol):
+    """Somebody who is told what happens and when; the engine does not need to know why."""
+
+    def decided(self, decision: Decision) -> None:
+        """The slowpath has come to this decision."""
+
+    def ended(self, session: SessionView) -> None:
+        """A session is over; told in the order of the log, whether its rule logs it or not."""
 
 
 class Engine:
@@ -59,12 +76,22 @@ class Engine:
         now_ns: int,
         wall_offset_ns: int = 0,
         max_sessions: int = 262_144,
+        platform: str = DEFAULT_PLATFORM,
+        observer: Observer | None = None,
     ) -> None:
-        """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped."""
+        """`hash_key` is 16 secret random bytes. Before configure() every packet is dropped.
+
+        The platform is one of offload.PROFILES.
+        """
+        self.platform = platform
+        self._observer = observer
+        self._profile = PROFILES[platform]
+        self._offload_ordered: bool | None = None  # by an administrator, until a commit says else
         self.native = NativeEngine(
             hash_key=hash_key,
             now_ns=now_ns,
             max_sessions=max_sessions,
+            max_offloaded=min(max_sessions, self._profile.max_sessions),
             # room for all of them to end at once
             max_events=max(1 << (max_sessions - 1).bit_length(), 1024),
         )
@@ -79,21 +106,39 @@ class Engine:
         self._meter = RateMeter(self.native.stats(), now_ns)
         self.snapshot = _NOTHING
         self._fib = Fib()
-        self._swap(_NOTHING, self._fib)
+        self._swap(_NOTHING, self._fib, None)
 
     # ---- configuration
 
     def configure(self, snapshot: Snapshot) -> None:
         """Swaps the configuration between two packets. ValueError leaves the old one running."""
-        self._swap(snapshot, self._fib)
+        ordered = self._offload_ordered if snapshot.offload == self.snapshot.offload else None
+        self._swap(snapshot, self._fib, ordered)
 
     def set_routes(self, routes: Iterable[Route]) -> None:
         """Swaps the mirrored FIB. ValueError leaves the old one."""
-        self._swap(self.snapshot, Fib(routes))
+        self._swap(self.snapshot, Fib(routes), self._offload_ordered)
 
-    def _swap(self, snapshot: Snapshot, fib: Fib) -> None:
+    @property
+    def offload(self) -> bool:
+        """Whether sessions may be in the offload engine now."""
+        is_on = self.snapshot.offload if self._offload_ordered is None else self._offload_ordered
+        return is_on and self._profile.packets > 0
+
+    def set_offload(self, enabled: bool) -> None:
+        """Switches the offload engine; live sessions leave it at once, or enter it again.
+
+        Raises ValueError where there is none to switch on.
+        """
+        if enabled and not self._profile.packets:
+            others = ", ".join(name for name, profile in PROFILES.items() if profile.packets)
+            raise ValueError(f"platform {self.platform} has no offload engine; {others} have one")
+        self._swap(self.snapshot, self._fib, enabled)
+
+    def _swap(self, snapshot: Snapshot, fib: Fib, offload_ordered: bool | None) -> None:
         _check(snapshot)
         policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
+        overrides = snapshot.application_overrides
         ports, zones = self._ports.copy(), self._zones.copy()
         numbers = {port.name: ports.number(port.name) for port in snapshot.ports}
         configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
@@ -101,6 +146,8 @@ class Engine:
             zone = zones.number(port.zone) if port.zone else 0
             mark = marks.of_zone(port.zone) if port.zone else 0
             configs[numbers[port.name]] = PortConfig(zone, port.ipv6, mark)
+        is_offload_on = snapshot.offload if offload_ordered is None else offload_ordered
+        aging = snapshot.accelerated_aging
         self.native.configure(
             EngineConfig(
                 timeouts_s=snapshot.timeouts_s,
@@ -109,8 +156,17 @@ class Engine:
                 ports=configs,
                 local=fib.local,
                 host_mark=marks.HOST,
+                tcp_asymmetric_bypass=snapshot.tcp_asymmetric_bypass,
+                tcp_allow_challenge_ack=snapshot.tcp_allow_challenge_ack,
+                no_refresh_on_discard=snapshot.no_refresh_on_discard,
+                offload=self._profile if is_offload_on else None,
+                aging_threshold_percent=aging.threshold_percent,
+                aging_factor=aging.factor if aging.enabled else 1,
+                vsys_max_sessions=snapshot.max_sessions,
             )
         )
+        self.native.set_fib(fib.native(numbers))
+        self._offload_ordered = offload_ordered
         self._ports, self._zones = ports, zones
         self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
         self.snapshot, self._fib = snapshot, fib
@@ -122,12 +178,21 @@ class Engine:
             applications=self._applications,
             fib=fib,
             policy=policy,
+            timed_rules=frozenset(
+                rule.name for rule in snapshot.rules if any(s.override for s in rule.services)
+            ),
+            application_overrides=Policy(overrides, None, None) if overrides else None,
+            application_timeouts=snapshot.applications,
             discard_denied=snapshot.discard_denied,
         )
 
     def port_number(self, name: str) -> int:
         """What edges call a port in Packet.port; 0, which is dropped, for an unknown name."""
         return self._tables.port_numbers.get(name, 0)
+
+    @property
+    def now_ns(self) -> int:
+        return self._now_ns
 
     def port_name(self, number: int) -> str:
         return self._ports.name(number)
@@ -182,10 +247,13 @@ class Engine:
         waiting = self.native.undecided()
         for packet in waiting:
             try:
-                context, refusal = decide(packet, self._tables)
+                decision = decide(packet, self._tables)
             except Exception:  # a fault of ours must not take the firewall down: fail closed
                 log.exception("slowpath failed on a packet")
-                context, refusal = Context(packet), DropReason.flow_slowpath_error
+                decision = Decision(Context(packet), DropReason.flow_slowpath_error)
+            if self._observer is not None:
+                self._observer.decided(decision)
+            context, refusal = decision
             try:
                 if refusal is not None:
                     self.native.refuse(packet.handle, refusal)
@@ -195,6 +263,9 @@ class Engine:
                         self._log_refused(context)
             except KeyError:  # the other end's answer was its own too, or we were too slow
                 continue
+            except ValueError:  # likewise a fault of ours
+                log.exception("the slowpath's answer makes no sense")
+                self.native.refuse(packet.handle, DropReason.flow_slowpath_error)
         return bool(waiting)
 
     # ---- logs
@@ -215,7 +286,10 @@ class Engine:
             if kind is EventType.SESSION_START:
                 is_denied = session.action != "allow"
                 self._log_session(session, "drop" if is_denied else "start", session.start_ns)
-            elif session.log_end and session.action == "allow":
+                continue
+            if self._observer is not None:
+                self._observer.ended(session)
+            if session.log_end and session.action == "allow":
                 self._log_session(session, "end", session.end_ns)
         return bool(events)
 
@@ -244,6 +318,7 @@ class Engine:
                 ),
                 end_reason="n/a" if is_start else session.end_reason,
                 tracker="" if is_start else session.tracker,
+                offloaded=session.was_offloaded,
             )
         )
 
@@ -255,6 +330,7 @@ class Engine:
         if rule.action == "allow" or not (rule.log_start or rule.log_end):
             return
         packet = context.packet
+        self._read_events()  # what was before it comes before it in the log
         self._entries.append(
             self._entry(
                 subtype="drop",
@@ -289,6 +365,7 @@ class Engine:
         traffic: tuple[int, int, int, int],
         end_reason: str,
         tracker: str,
+        offloaded: bool = False,
     ) -> Entry:
         sent, received, pkts_sent, pkts_received = traffic
         none = "0.0.0.0" if key.family == 4 else "::"
@@ -322,6 +399,7 @@ class Engine:
             pkts_received=pkts_received,
             session_end_reason=end_reason,
             tracker_stage=tracker,
+            offloaded=int(offloaded),
         )
 
     # ---- looking and clearing
@@ -336,11 +414,11 @@ class Engine:
         except UnknownName:
             return [], 0
         views, cursor = self.native.sessions(cursor, matching=matching)
-        return [self._session(view) for view in views], cursor
+        return [self.named(view) for view in views], cursor
 
     def session(self, session_id: int) -> Session | None:
         view = self.native.session(session_id) if 0 < session_id < 1 << 32 else None
-        return None if view is None else self._session(view)
+        return None if view is None else self.named(view)
 
     def clear(self, session_id: int) -> bool:
         cleared = 0 < session_id < 1 << 32 and self.native.clear(session_id)
@@ -374,7 +452,8 @@ class Engine:
             application=_known(self._applications, wanted.application),
         )
 
-    def _session(self, view: SessionView) -> Session:
+    def named(self, view: SessionView) -> Session:
+        """A session of this engine with names instead of numbers."""
         offset = self._wall_offset_ns
         return Session(
             id=view.id,
@@ -403,7 +482,20 @@ class Engine:
             log_end=view.log_end,
             tracker=view.tracker,
             end_reason=view.end_reason,
+            service_timeout=view.service_timeout,
+            offloaded=view.offloaded,
+            unreported_c2s=view.unreported_c2s,
+            unreported_s2c=view.unreported_s2c,
+            report_packets=self.report_packets(view),
+            longest_gap_ms=view.longest_gap_ms,
+            longest_wait_ms=view.longest_wait_ms,
         )
+
+    def report_packets(self, view: SessionView) -> int:
+        """So many packets of one of its flows make the offload engine report; 0: it does not."""
+        if not view.offloaded:
+            return 0
+        return self._profile.udp_packets if view.c2s.proto == _UDP else self._profile.packets
 
     def _flow(self, key: FlowKey) -> Flow:
         zone = self._zones.name(key.zone)
@@ -427,18 +519,41 @@ def _check(snapshot: Snapshot) -> None:
     """Raises ValueError for what the engine could not run on."""
     for timer in TIMERS:
         seconds = snapshot.timeouts_s.get(timer.knob, timer.default_s)
-        if not timer.min_s <= seconds <= timer.max_s:
+        if not timer.min_s <= seconds <= timer.max_s and seconds != timer.default_s:
             raise ValueError(f"{timer.knob} {seconds} is not within {timer.min_s}..{timer.max_s}")
     for rule in (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default):
         if rule.action not in ACTIONS:
             raise ValueError(f"rule {rule.name}: {rule.action} is no action")
         if rule.rule_type not in RULE_TYPES:
             raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
+    for owner, own in _own_timeouts(snapshot):
+        if not all(0 <= seconds <= _MAX_TIMEOUT_S for seconds in astuple(own)):
+            raise ValueError(f"a timer of {owner} is not within 0..{_MAX_TIMEOUT_S}")
+    aging = snapshot.accelerated_aging
+    if not 1 <= aging.threshold_percent <= 100:
+        raise ValueError(
+            f"accelerated aging threshold {aging.threshold_percent} is not within 1..100"
+        )
+    if not 1 <= aging.factor <= _MAX_AGING_FACTOR:
+        raise ValueError(
+            f"accelerated aging factor {aging.factor} is not within 1..{_MAX_AGING_FACTOR}"
+        )
+    _bounded("session maximum", snapshot.max_sessions, (1 << 32) - 1)
     zones: dict[int, str] = {}
     for name in {port.zone for port in snapshot.ports if port.zone}:
         other = zones.setdefault(marks.of_zone(name), name)
         if other != name:
             raise ValueError(f"zones {other} and {name} have the same mark; rename one of them")
+
+
+def _own_timeouts(snapshot: Snapshot) -> Iterator[tuple[str, Timeouts]]:
+    for rule in snapshot.rules:
+        for service in rule.services:
+            if service.override:
+                yield f"a service of rule {rule.name}", service.override
+    for name, application in snapshot.applications.items():
+        for own in (application.tcp, application.udp, application.other):
+            yield f"application {name}", own
 
 
 def _known(names: Names, name: str | None) -> int | None:

@@ -1,49 +1,53 @@
-"""The kernel's forwarding table as the slowpath asks it: longest prefix match.
+"""The kernel's forwarding table as the firewall asks it: longest prefix match.
 
-One dictionary per family and prefix length, asked from the longest down: as many lookups as there
-are different lengths, whatever the number of routes.
+The slowpath asks it for the route of a new session, the engine for where packets of live sessions
+go; both ask the same table (native/src/fib.c).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 
-from dataplane.addresses import V4_PREFIX
+import native
+from dataplane.addresses import widened
 from dataplane.snapshot import Route
 
 # of two routes to the same prefix the kernel asks the local table first, then the lower metric
 _KIND_ORDER = {"local": 0, "broadcast": 0, "multicast": 0, "discard": 1, "unicast": 1}
+_ADDRESS_BITS = 128
 
 
 class Fib:
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         """Raises ValueError where a prefix is none."""
-        self._levels: dict[int, list[tuple[int, dict[int, Route]]]] = {}
-        self.local: set[bytes] = set()  # the firewall's own addresses, 16 bytes
-        tables: dict[tuple[int, int], dict[int, Route]] = {}
-        for route in routes:
-            network = ip_network(route.prefix)
-            table = tables.setdefault((network.version, network.prefixlen), {})
-            shift = network.max_prefixlen - network.prefixlen
-            key = int(network.network_address) >> shift
-            best = table.get(key)
-            if best is None or _order(route) < _order(best):
-                table[key] = route
-            if route.kind == "local" and shift == 0:
-                raw = network.network_address.packed
-                self.local.add(V4_PREFIX + raw if len(raw) == 4 else raw)
-        for version, bits in ((4, 32), (6, 128)):
-            lengths = sorted((length for v, length in tables if v == version), reverse=True)
-            self._levels[version] = [(bits - n, tables[version, n]) for n in lengths]
+        self._routes = sorted(routes, key=_order)
+        self._prefixes = [_prefix(route) for route in self._routes]
+        # the firewall's own addresses, 16 bytes
+        self.local = {
+            address
+            for (address, length), route in zip(self._prefixes, self._routes, strict=True)
+            if route.kind == "local" and length == _ADDRESS_BITS
+        }
+        self._table = self.native({})
+
+    def native(self, ports: Mapping[str, int]) -> native.Fib:
+        """The table for an engine that knows ports by number."""
+        return native.Fib(
+            [
+                (address, length, ports.get(route.port, 0) if route.kind == "unicast" else None)
+                for (address, length), route in zip(self._prefixes, self._routes, strict=True)
+            ]
+        )
 
     def lookup(self, address: bytes) -> Route | None:
         """The most specific route to an address of 16 bytes."""
-        is_v4 = address.startswith(V4_PREFIX)
-        value = int.from_bytes(address[12:] if is_v4 else address, "big")
-        for shift, table in self._levels[4 if is_v4 else 6]:
-            route = table.get(value >> shift)
-            if route is not None:
-                return route
-        return None
+        index = self._table.lookup(address)
+        return None if index is None else self._routes[index]
+
+
+def _prefix(route: Route) -> tuple[bytes, int]:
+    network = ip_network(route.prefix)
+    raw = network.network_address.packed
+    return widened(raw), network.prefixlen + _ADDRESS_BITS - len(raw) * 8
 
 
 def _order(route: Route) -> tuple[int, int]:

@@ -7,7 +7,7 @@ listings come in pages.
 
 from msgspec import Struct
 
-from dataplane.snapshot import Route, Snapshot
+from dataplane.snapshot import AcceleratedAging, Route, Snapshot
 
 MAX_MESSAGE_BYTES = 64 << 20
 
@@ -51,6 +51,13 @@ class Session(Struct, frozen=True):
     log_end: bool
     tracker: str  # "" while none was recorded
     end_reason: str
+    service_timeout: bool  # its timers come from a service
+    offloaded: bool  # it is in the offload engine now
+    unreported_c2s: int  # packets the offload engine has counted since its last report
+    unreported_s2c: int
+    report_packets: int  # so many of one flow make it report; 0: it does not
+    longest_gap_ms: int  # between two packets
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
 
 
 class SessionFilter(Struct, frozen=True, omit_defaults=True):
@@ -123,6 +130,12 @@ class GetCounters(Struct, frozen=True, tag=True):
     pass
 
 
+class SetOffload(Struct, frozen=True, tag=True):
+    """Switch the offload engine at once, until a commit changes the setting or the process ends."""
+
+    enabled: bool
+
+
 class Stop(Struct, frozen=True, tag=True):
     """End the dataplane after the answer."""
 
@@ -136,6 +149,7 @@ Request = (
     | ClearSession
     | ClearSessions
     | GetCounters
+    | SetOffload
     | Stop
 )
 
@@ -175,6 +189,18 @@ class Status(Struct, frozen=True, tag=True):
     timeouts_s: dict[str, int]
     tcp_reject_non_syn: bool
     ipv6_firewalling: bool
+    platform: str  # the offload profile's name
+    offload: bool  # whether sessions may be in the offload engine now
+    offloaded: int  # sessions that are
+    strict_tcp_sequence: bool  # windows and sequence numbers are enforced
+    no_refresh_on_discard: bool
+    accelerated_aging: AcceleratedAging
+    aging_accelerated: bool  # now
+    scan_threshold_percent: int
+    scan_factor: int
+    fail_open: bool
+    vsys_max_sessions: int  # 0: no limit
+    vsys_throttled: int  # sessions that were not made because of it
 
 
 class SessionPage(Struct, frozen=True, tag=True):

@@ -1,4 +1,4 @@
-"""The security policy, compiled: ten thousand rules cost a packet what ten do.
+"""A policy, compiled: ten thousand rules cost a packet what ten do.
 
 Every rule is a bit, the first rule the lowest. For each field of a packet there is a table that
 gives the rules this field's value satisfies, as one integer; the rules that match are the
@@ -9,9 +9,10 @@ Stiliadis, 1998).
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from dataplane.addresses import V4_PREFIX, widened
-from dataplane.snapshot import AddressRange, SecurityRule
+from dataplane.snapshot import AddressRange, ServiceMatch
 
 Interval = tuple[int, int]  # first and last, both included
 
@@ -20,6 +21,31 @@ _HIGHEST_PORT = 65535
 _LOWEST_V4 = int.from_bytes(V4_PREFIX + bytes(4), "big")
 _HIGHEST_V4 = _LOWEST_V4 + 0xFFFFFFFF
 RULE_TYPES = ("universal", "intrazone", "interzone")
+
+
+class Rule(Protocol):
+    """What a rule of any policy matches by; an empty tuple matches everything."""
+
+    @property
+    def from_zones(self) -> tuple[str, ...]: ...
+    @property
+    def to_zones(self) -> tuple[str, ...]: ...
+    @property
+    def rule_type(self) -> str: ...  # one of RULE_TYPES
+    @property
+    def source(self) -> tuple[AddressRange, ...]: ...
+    @property
+    def destination(self) -> tuple[AddressRange, ...]: ...
+    @property
+    def negate_source(self) -> bool: ...
+    @property
+    def negate_destination(self) -> bool: ...
+    @property
+    def services(self) -> tuple[ServiceMatch, ...]: ...
+
+
+R = TypeVar("R", bound=Rule)
+D = TypeVar("D")  # what holds where no rule matches
 
 
 class _Segments:
@@ -43,10 +69,9 @@ class _Segments:
         return self._rules[bisect_right(self._starts, value) - 1]
 
 
-class Policy:
-    def __init__(
-        self, rules: tuple[SecurityRule, ...], intrazone: SecurityRule, interzone: SecurityRule
-    ) -> None:
+class Policy(Generic[R, D]):
+    def __init__(self, rules: Sequence[R], intrazone: D, interzone: D) -> None:
+        """With what holds within a zone, and between zones, where no rule matches."""
         self._rules = rules
         self._intrazone = intrazone
         self._interzone = interzone
@@ -73,7 +98,7 @@ class Policy:
         proto: int,
         sport: int,
         dport: int,
-    ) -> SecurityRule:
+    ) -> R | D:
         """The first rule that matches; addresses are 16 bytes, ports as in the flow key."""
         is_within = from_zone == to_zone
         matching = (
@@ -91,7 +116,7 @@ class Policy:
         while matching:
             lowest = matching & -matching
             rule = self._rules[lowest.bit_length() - 1]
-            if not lowest & self._look_closer or _serves(rule, proto, sport, dport):
+            if not lowest & self._look_closer or service_of(rule, proto, sport, dport):
                 return rule
             matching ^= lowest
         return self._intrazone if is_within else self._interzone
@@ -116,19 +141,19 @@ def _by_zone(zones_of: Sequence[tuple[str, ...]]) -> tuple[dict[str, int], int]:
     return table, every_zone
 
 
-def _source_of(rule: SecurityRule) -> tuple[tuple[AddressRange, ...], bool]:
+def _source_of(rule: Rule) -> tuple[tuple[AddressRange, ...], bool]:
     return rule.source, rule.negate_source
 
 
-def _destination_of(rule: SecurityRule) -> tuple[tuple[AddressRange, ...], bool]:
+def _destination_of(rule: Rule) -> tuple[tuple[AddressRange, ...], bool]:
     return rule.destination, rule.negate_destination
 
 
 def _by_address(
-    rules: tuple[SecurityRule, ...],
-    field: Callable[[SecurityRule], tuple[tuple[AddressRange, ...], bool]],
+    rules: Sequence[Rule],
+    field: Callable[[Rule], tuple[tuple[AddressRange, ...], bool]],
 ) -> _Segments:
-    def intervals(rule: SecurityRule) -> list[Interval]:
+    def intervals(rule: Rule) -> list[Interval]:
         ranges, is_negated = field(rule)
         if not ranges:  # any; there is no "not any"
             return [(0, _HIGHEST_ADDRESS)]
@@ -138,10 +163,10 @@ def _by_address(
     return _Segments([intervals(rule) for rule in rules], _HIGHEST_ADDRESS)
 
 
-def _by_service(rules: tuple[SecurityRule, ...], protocol: int) -> _Segments:
+def _by_service(rules: Sequence[Rule], protocol: int) -> _Segments:
     every_port = [(0, _HIGHEST_PORT)]
 
-    def intervals(rule: SecurityRule) -> list[Interval]:
+    def intervals(rule: Rule) -> list[Interval]:
         if not rule.services:
             return every_port
         of_protocol = [s for s in rule.services if s.protocol == protocol]
@@ -185,13 +210,16 @@ def _complement(intervals: list[Interval], highest: int) -> list[Interval]:
     return result
 
 
-def _serves(rule: SecurityRule, proto: int, sport: int, dport: int) -> bool:
-    return any(
-        service.protocol == proto
-        and _in(service.source_ports, sport)
-        and _in(service.destination_ports, dport)
-        for service in rule.services
-    )
+def service_of(rule: Rule, proto: int, sport: int, dport: int) -> ServiceMatch | None:
+    """The first of the rule's services that matches."""
+    for service in rule.services:
+        if (
+            service.protocol == proto
+            and _in(service.source_ports, sport)
+            and _in(service.destination_ports, dport)
+        ):
+            return service
+    return None
 
 
 def _in(ports: tuple[tuple[int, int], ...], port: int) -> bool:

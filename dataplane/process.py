@@ -2,7 +2,7 @@
 
 Runs on when the management plane dies; the next one finds it by its socket. Started as
 
-    python -m dataplane.process --socket PATH --log PATH --io netfilterqueue --queue N
+    python -m dataplane.process --socket PATH --log PATH --io NAME --queue N --platform NAME
 """
 
 import argparse
@@ -26,6 +26,7 @@ from dataplane.edges.edge import EdgeError, QueueEdge
 from dataplane.edges.netfilterqueue import NetfilterQueueEdge
 from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
+from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.requests import Process, answer
 from dataplane.traffic_log import Entry, LogFile
 
@@ -214,6 +215,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--log", type=Path, required=True, help="the traffic log")
     parser.add_argument("--io", choices=NAMES, default=NAMES[0])
     parser.add_argument("--queue", type=int, required=True, help="NFQUEUE number")
+    parser.add_argument("--platform", choices=PROFILES, default=DEFAULT_PLATFORM)
     return parser.parse_args(argv)
 
 
@@ -227,7 +229,12 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"dataplane: traffic log {arguments.log}: {error.strerror}", file=sys.stderr)
         return 2
-    engine = Engine(hash_key=os.urandom(16), now_ns=now_ns, wall_offset_ns=time.time_ns() - now_ns)
+    engine = Engine(
+        hash_key=os.urandom(16),
+        now_ns=now_ns,
+        wall_offset_ns=time.time_ns() - now_ns,
+        platform=arguments.platform,
+    )
     try:
         listener = _listen(arguments.socket)
         edge = _edge(arguments.io, arguments.queue, engine)

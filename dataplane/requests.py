@@ -55,6 +55,9 @@ def _answer(
                 for c in COUNTERS
             )
             return messages.Counters(counters, now_ns)
+        case messages.SetOffload(enabled):
+            engine.set_offload(enabled)
+            return messages.Done()
         case messages.Stop():
             return messages.Done()
         case _:
@@ -89,4 +92,16 @@ def _status(engine: Engine, process: Process, now_ns: int) -> messages.Status:
         timeouts_s=engine.timeouts_s(),
         tcp_reject_non_syn=snapshot.tcp_reject_non_syn,
         ipv6_firewalling=snapshot.ipv6_firewalling,
+        platform=engine.platform,
+        offload=engine.offload,
+        offloaded=stats.offloaded,
+        strict_tcp_sequence=not snapshot.tcp_asymmetric_bypass,
+        no_refresh_on_discard=snapshot.no_refresh_on_discard,
+        accelerated_aging=snapshot.accelerated_aging,
+        aging_accelerated=stats.aging_accelerated,
+        scan_threshold_percent=snapshot.scan_threshold_percent,
+        scan_factor=snapshot.scan_factor,
+        fail_open=snapshot.fail_open,
+        vsys_max_sessions=snapshot.max_sessions,
+        vsys_throttled=engine.counters()["session_vsys_limit"],
     )

@@ -6,6 +6,8 @@ in. Zones, rules and ports are named; the engine gives names their numbers, so t
 changes its meaning while sessions live.
 """
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 Action = str  # one of native.ACTIONS
@@ -30,12 +32,62 @@ class AddressRange(Struct, frozen=True):
     last: bytes
 
 
+class Timeouts(Struct, frozen=True):
+    """Session timers in seconds; 0 leaves the one that would hold without these."""
+
+    established: int = 0  # TCP once established; every other protocol throughout
+    half_closed: int = 0
+    time_wait: int = 0
+    discard: int = 0
+
+
 class ServiceMatch(Struct, frozen=True):
     """A TCP or UDP service; port ranges are inclusive, an empty tuple matches every port."""
 
     protocol: int
     source_ports: tuple[tuple[int, int], ...] = ()
     destination_ports: tuple[tuple[int, int], ...] = ()
+    override: Timeouts | None = None  # the service's own timers, before the application's
+
+
+class ApplicationTimeouts(Struct, frozen=True):
+    """The timers of an application that has some; the one for its protocol goes first."""
+
+    tcp: Timeouts = Timeouts()
+    udp: Timeouts = Timeouts()
+    other: Timeouts = Timeouts()
+
+
+class ApplicationOverride(Struct, frozen=True):
+    """An application override rule: names the application of the sessions it matches.
+
+    An empty tuple matches everything.
+    """
+
+    name: str
+    application: str
+    protocol: int  # TCP or UDP
+    ports: tuple[tuple[int, int], ...]  # destination ports, inclusive ranges
+    from_zones: tuple[str, ...] = ()
+    to_zones: tuple[str, ...] = ()
+    source: tuple[AddressRange, ...] = ()
+    destination: tuple[AddressRange, ...] = ()
+    negate_source: bool = False
+    negate_destination: bool = False
+
+    rule_type: ClassVar[str] = "universal"
+
+    @property
+    def services(self) -> tuple[ServiceMatch, ...]:
+        return (ServiceMatch(self.protocol, (), self.ports),)
+
+
+class AcceleratedAging(Struct, frozen=True):
+    """Sessions age faster by the factor while so much of the session table is in use."""
+
+    enabled: bool = True
+    threshold_percent: int = 80
+    factor: int = 2
 
 
 class SecurityRule(Struct, frozen=True):
@@ -77,3 +129,13 @@ class Snapshot(Struct, frozen=True):
     ipv6_firewalling: bool = True
     fail_open: bool = False  # what a full queue cannot take passes unseen instead of being dropped
     discard_denied: bool = True  # a denied first packet makes a DISCARD session
+    no_refresh_on_discard: bool = False  # a packet of a DISCARD session leaves its timer alone
+    tcp_asymmetric_bypass: bool = False  # windows and sequence numbers are not enforced
+    tcp_allow_challenge_ack: bool = False
+    offload: bool = True
+    accelerated_aging: AcceleratedAging = AcceleratedAging()
+    max_sessions: int = 0  # of the virtual system; 0: no limit but the session table
+    application_overrides: tuple[ApplicationOverride, ...] = ()
+    applications: dict[str, ApplicationTimeouts] = {}  # those with timers of their own
+    scan_threshold_percent: int = 80  # shown only, as is the factor: nothing here trickles
+    scan_factor: int = 8

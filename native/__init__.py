@@ -1,4 +1,4 @@
-"""The typed face of the C engine; the only module that touches `ffi` and `lib`.
+"""The typed face of the C engine; nothing outside this package touches `ffi` and `lib`.
 
 Addresses are 16 bytes as in a flow key (IPv4 in the last four behind ::ffff:), times are integer
 nanoseconds of whatever clock the caller hands in, everything else is in host order. One thread at a
@@ -15,13 +15,18 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
+from native.captures import Capture, CaptureError, CaptureWriter
+from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
+from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
     "COUNTERS",
     "END_REASONS",
+    "FOREVER_NS",
     "MAX_BURST",
     "SESSION_STATES",
+    "TCP_STATES",
     "TIMERS",
     "Capture",
     "CaptureError",
@@ -32,21 +37,30 @@ __all__ = [
     "EngineConfig",
     "Event",
     "EventType",
+    "Fib",
     "Filter",
     "FlowKey",
     "LinkType",
     "Nfqueue",
     "NfqueueError",
     "NfqueueStats",
+    "OffloadProfile",
     "Packet",
+    "PacketInfo",
     "PortConfig",
+    "Replay",
+    "ReplayStats",
+    "ReplayStop",
     "SessionSpec",
+    "SessionTimeouts",
     "SessionView",
     "Stats",
+    "TcpLimits",
     "TimerInfo",
     "Undecided",
     "Verdict",
     "VerdictAction",
+    "describe",
 ]
 
 
@@ -96,10 +110,10 @@ COUNTERS = tuple(_counters())
 TIMERS = tuple(_timers())
 _COUNTER_NUMBERS = {info.name: info.number for info in COUNTERS}
 SESSION_STATES = _names(lib.session_state_name, lib.SESSION_STATE_COUNT)
+TCP_STATES = _names(lib.tcp_state_name, lib.TCP_STATE_COUNT)
 END_REASONS = _names(lib.end_reason_name, lib.END_REASON_COUNT)
 TRACKERS = _names(lib.end_reason_tracker, lib.END_REASON_COUNT)
 ACTIONS = _names(lib.action_name, lib.ACTION_COUNT)
-MAX_BURST: int = lib.MAX_BURST
 
 
 class DropReason(IntEnum):
@@ -115,24 +129,9 @@ class DropReason(IntEnum):
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
 
 
-class VerdictAction(IntEnum):
-    FORWARD = lib.VERDICT_FORWARD
-    DROP = lib.VERDICT_DROP
-    HOST = lib.VERDICT_HOST
-    EMIT = lib.VERDICT_EMIT
-
-
 class EventType(IntEnum):
     SESSION_START = lib.EVENT_SESSION_START
     SESSION_END = lib.EVENT_SESSION_END
-
-
-class LinkType(IntEnum):
-    IP = lib.LINK_IP
-    ETHERNET = lib.LINK_ETHERNET
-    COOKED = lib.LINK_COOKED
-    COOKED2 = lib.LINK_COOKED2
-    NULL = lib.LINK_NULL
 
 
 class FlowKey(NamedTuple):
@@ -145,25 +144,20 @@ class FlowKey(NamedTuple):
     family: int  # 4 or 6
 
 
-class Packet(NamedTuple):
-    """A packet as an edge has it. `tag` comes back in the verdict."""
+class PacketInfo(NamedTuple):
+    """A packet as the parser reads it."""
 
-    data: bytes
-    port: int
-    now_ns: int
-    tag: int = 0
-    link: LinkType = LinkType.IP
-    checksum_trusted: bool = False
-
-
-class Verdict(NamedTuple):
-    action: VerdictAction
-    tag: int
-    reason: int  # counter number of a DROP, else 0
-    port: int  # egress port of FORWARD and EMIT, else 0
-    session: int  # 0 where none
-    mark: int  # of FORWARD and HOST, for the kernel to check
-    data: bytes | None  # what to send, where it differs from what came in
+    key: FlowKey  # zone 0
+    length: int  # bytes of the IP packet
+    payload: int  # of it behind layer 4's header
+    tcp_seq: int
+    tcp_ack: int
+    tcp_window: int
+    ttl: int
+    dscp: int
+    tcp_flags: int
+    icmp_type: int
+    icmp_code: int
 
 
 class Undecided(NamedTuple):
@@ -181,6 +175,15 @@ class Undecided(NamedTuple):
     icmp_code: int
 
 
+class SessionTimeouts(NamedTuple):
+    """Timers of a session's own in seconds; 0 is the configured one."""
+
+    established: int = 0  # TCP once established; every other protocol throughout
+    half_closed: int = 0
+    time_wait: int = 0
+    discard: int = 0
+
+
 class SessionSpec(NamedTuple):
     """A session to install; any action but allow makes a DISCARD session."""
 
@@ -192,11 +195,14 @@ class SessionSpec(NamedTuple):
     log_start: bool
     log_end: bool
     keep_denied: bool = True  # whether a denied packet leaves a DISCARD session
+    timeouts: SessionTimeouts = SessionTimeouts()
+    service_timeout: bool = False  # they come from a service
 
 
 class SessionView(NamedTuple):
     id: int
     state: str
+    tcp_state: str  # NONE for what is not TCP
     end_reason: str
     tracker: str
     action: str
@@ -212,12 +218,29 @@ class SessionView(NamedTuple):
     timeout_s: int
     rule: int
     application: int
+    longest_gap_ms: int  # between two packets
+    longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
     ingress_port: int
     egress_port: int
+    unreported_c2s: int  # packets the offload engine has counted since its last report
+    unreported_s2c: int
     log_start: bool
     log_end: bool
     seen_data: bool  # a packet had a payload
+    service_timeout: bool
+    was_offloaded: bool  # it is or has been in the offload engine
     in_ager: bool
+    offloaded: bool
+
+
+class TcpLimits(NamedTuple):
+    """What one direction may send; see struct tcp_limits."""
+
+    highest_end: int
+    lowest_end: int
+    highest_ack: int
+    lowest_ack: int
+    enforced: bool
 
 
 class Event(NamedTuple):
@@ -246,6 +269,15 @@ class PortConfig(NamedTuple):
     mark: int = 0  # of packets that may leave by it
 
 
+class OffloadProfile(NamedTuple):
+    """What the emulated hardware does; see struct offload_profile."""
+
+    packets: int  # of a flow that make it report; 0: there is no offload engine
+    udp_packets: int
+    scan_ms: int  # a packet is reported after so long at the latest; 0: never by time
+    max_sessions: int
+
+
 class EngineConfig(NamedTuple):
     timeouts_s: dict[str, int]  # by knob
     tcp_reject_non_syn: bool
@@ -253,6 +285,13 @@ class EngineConfig(NamedTuple):
     ports: Sequence[PortConfig]  # index is the port number; port 0 is nobody's
     local: Iterable[bytes]  # the firewall's own addresses, 16 bytes each
     host_mark: int = 0  # of packets for the machine itself
+    tcp_asymmetric_bypass: bool = False
+    tcp_allow_challenge_ack: bool = False
+    no_refresh_on_discard: bool = False
+    offload: OffloadProfile | None = None  # None: switched off
+    aging_threshold_percent: int = 100
+    aging_factor: int = 1  # 1: no accelerated aging
+    vsys_max_sessions: int = 0  # 0: no limit but the table's
 
 
 class Stats(NamedTuple):
@@ -263,9 +302,11 @@ class Stats(NamedTuple):
     icmp: int
     other: int
     discard: int
+    offloaded: int  # sessions in the offload engine
     undecided: int
     held: int
     installed: int
+    aging_accelerated: bool
     packets: int
     bytes: int
 
@@ -274,9 +315,10 @@ class Stats(NamedTuple):
 # a whole record this way. The layouts are those of engine.h, checked below.
 _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
-_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIHHB?0q"
+_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
-_SPEC = Struct(f"@{_KEY}IIHBB0I")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
+_SPEC = Struct(f"@{_KEY}IIHBB4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
 
@@ -286,6 +328,7 @@ def _check_layouts() -> None:
         (_VIEW_ALONE, "struct session_view"),
         (_EVENT, "struct event"),
         (_SPEC, "struct session_spec"),
+        (_INFO, "struct packet_info"),
     ):
         assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
@@ -295,24 +338,41 @@ _check_layouts()
 
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
-    session_id, state, _, end_reason, action = record[:5]
-    flags, in_ager = record[-2:]
+    session_id, state, tcp_state, end_reason, action = record[:5]
+    flags, in_ager, offloaded = record[-3:]
     return SessionView._make(
         (
             session_id,
             SESSION_STATES[state],
+            TCP_STATES[tcp_state],
             END_REASONS[end_reason],
             TRACKERS[end_reason],
             ACTIONS[action],
             FlowKey._make(record[5:12]),
             FlowKey._make(record[12:19]),
-            *record[19:31],  # packets_c2s to egress_port
+            *record[19:35],  # packets_c2s to unreported_s2c
             bool(flags & _LOG_START),
             bool(flags & _LOG_END),
             bool(flags & _SEEN_DATA),
+            bool(flags & _SERVICE_TIMEOUT),
+            bool(flags & _OFFLOADED),
             in_ager,
+            offloaded,
         )
     )
+
+
+def describe(packet: Packet) -> PacketInfo | CounterInfo:
+    """What the parser makes of a packet, or the counter of its reason to refuse it."""
+    raw, info = ffi.new("struct input *"), ffi.new("struct packet_info *")
+    data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
+    raw.data, raw.len, raw.link = data, len(packet.data), packet.link
+    raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+    reason = lib.packet_describe(raw, info)
+    if reason:
+        return next(counter for counter in COUNTERS if counter.number == reason)
+    record = _INFO.unpack(ffi.buffer(info))
+    return PacketInfo(FlowKey._make(record[:7]), *record[7:])
 
 
 _ACTION_NUMBERS = {name: number for number, name in enumerate(ACTIONS)}
@@ -320,6 +380,8 @@ _LOG_START: int = lib.SESSION_LOG_START
 _LOG_END: int = lib.SESSION_LOG_END
 _SEEN_DATA: int = lib.SESSION_SEEN_DATA
 _UNKEPT: int = lib.SESSION_UNKEPT
+_SERVICE_TIMEOUT: int = lib.SESSION_SERVICE_TIMEOUT
+_OFFLOADED: int = lib.SESSION_OFFLOADED
 
 # name in Filter -> bit
 _FILTER_BITS = {
@@ -341,6 +403,33 @@ _EVENT_TYPES = {int(kind): kind for kind in EventType}
 _PAGE = 512  # events, undecided packets or sessions taken from C at once
 
 
+class Fib:
+    """A forwarding table: longest prefix match over (prefix, length, port) routes.
+
+    A prefix has 16 bytes and its length counts all of them (an IPv4 prefix of n bits: 96 + n); port
+    None forwards nothing. Of several routes with one prefix the first wins.
+    """
+
+    def __init__(self, routes: Sequence[tuple[bytes, int, int | None]]) -> None:
+        """Raises ValueError where a length is not within 0..128."""
+        raw = ffi.new("struct route[]", max(len(routes), 1))
+        for item, (prefix, length, port) in zip(raw, routes, strict=False):
+            ffi.memmove(item.prefix, prefix, 16)
+            item.length = length if 0 <= length <= 128 else 255
+            item.leaves, item.port = port is not None, port or 0
+        fib = lib.fib_new(raw, len(routes))
+        if not fib:
+            if ffi.errno == errno.EINVAL:
+                raise ValueError("a prefix length is not within 0..128")
+            raise MemoryError
+        self._fib = ffi.gc(fib, lib.fib_free)
+
+    def lookup(self, address: bytes) -> int | None:
+        """The index of the route to an address of 16 bytes, None where there is none."""
+        index: int = lib.fib_lookup(self._fib, address)
+        return None if index < 0 else index
+
+
 class Engine:
     """One engine: sessions, timers and verdicts. See engine.h for what each call promises."""
 
@@ -350,23 +439,31 @@ class Engine:
         hash_key: bytes,
         now_ns: int,
         max_sessions: int = 262_144,
+        max_offloaded: int | None = None,
         max_undecided: int = 1024,
         max_held: int = 2048,
         max_events: int = 65_536,
         answer_timeout_ms: int = 1000,
     ) -> None:
-        """Raises ValueError for sizes that make no sense and OSError where memory is short."""
+        """As many sessions can be offloaded as there can be unless told.
+
+        Raises ValueError for sizes that make no sense and OSError where memory is short.
+        """
         if len(hash_key) != 16:
             raise ValueError(f"hash_key has {len(hash_key)} bytes, not 16")
         params = ffi.new("struct engine_params *")
         params.max_sessions, params.max_undecided = max_sessions, max_undecided
+        params.max_offloaded = max_sessions if max_offloaded is None else max_offloaded
         params.max_held, params.max_events = max_held, max_events
         params.answer_timeout_ms, params.now_ns = answer_timeout_ms, now_ns
         ffi.memmove(params.hash_key, hash_key, 16)
         engine = lib.engine_new(params)
         if not engine:
             if ffi.errno == errno.EINVAL:
-                raise ValueError("engine sizes must be positive, max_events a power of two")
+                raise ValueError(
+                    "engine sizes must be positive, max_events a power of two, "
+                    "max_offloaded not above max_sessions"
+                )
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
@@ -379,13 +476,25 @@ class Engine:
         self._counters = lib.engine_counters(self._engine)
 
     def configure(self, config: EngineConfig) -> None:
-        """Raises ValueError where a count is over its limit; the old configuration stays."""
+        """Raises ValueError where a figure is out of range; the old configuration stays."""
         raw = ffi.new("struct engine_config *")
         for number, timer in enumerate(TIMERS):
             raw.timeout_s[number] = config.timeouts_s.get(timer.knob, timer.default_s)
-        raw.tcp_reject_non_syn = config.tcp_reject_non_syn
-        raw.ipv6_firewalling = config.ipv6_firewalling
-        raw.host_mark = config.host_mark
+        for name in (
+            "tcp_reject_non_syn",
+            "tcp_asymmetric_bypass",
+            "tcp_allow_challenge_ack",
+            "no_refresh_on_discard",
+            "ipv6_firewalling",
+            "vsys_max_sessions",
+            "host_mark",
+        ):
+            setattr(raw, name, getattr(config, name))
+        raw.offload = config.offload is not None
+        for name, value in config.offload._asdict().items() if config.offload else ():
+            setattr(raw.offload_profile, name, value)
+        raw.accelerated_aging.threshold_percent = config.aging_threshold_percent
+        raw.accelerated_aging.factor = config.aging_factor
         ports = ffi.new("struct port_config[]", max(len(config.ports), 1))
         for number, port in enumerate(config.ports):
             ports[number].zone, ports[number].ipv6 = port.zone, port.ipv6
@@ -395,7 +504,14 @@ class Engine:
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
         raw.local_count, raw.local = len(addresses), local
         if lib.engine_configure(self._engine, raw):
-            raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            if len(config.ports) > lib.MAX_PORTS:
+                raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
+            raise ValueError("accelerated aging or offload profile out of range")
+
+    def set_fib(self, fib: Fib) -> None:
+        """Where packets of live sessions go from now on."""
+        lib.engine_set_fib(self._engine, fib._fib)
+        self._fib = fib  # alive as long as the engine asks it
 
     def input(self, burst: Sequence[Packet], *, stop_when_undecided: bool = False) -> int:
         """Feeds at most MAX_BURST packets; returns how many were taken."""
@@ -446,6 +562,7 @@ class Engine:
             (_LOG_START if spec.log_start else 0)
             | (_LOG_END if spec.log_end else 0)
             | (0 if spec.keep_denied else _UNKEPT)
+            | (_SERVICE_TIMEOUT if spec.service_timeout else 0)
         )
         action = _ACTION_NUMBERS[spec.action]
         _SPEC.pack_into(
@@ -457,6 +574,7 @@ class Engine:
             spec.egress_port,
             action,
             flags,
+            *spec.timeouts,
         )
         result: int = lib.engine_install(self._engine, handle, self._spec)
         self._check(result, handle)
@@ -510,6 +628,14 @@ class Engine:
         if lib.engine_session(self._engine, session_id, self._views):
             return None
         return _view(_VIEW_ALONE.unpack_from(ffi.buffer(self._views)))
+
+    def tcp_limits(self, session_id: int) -> tuple[TcpLimits, TcpLimits] | None:
+        """What each direction may send, c2s first; None where there is no such TCP session."""
+        raw = ffi.new("struct tcp_limits[2]")
+        if lib.engine_tcp_limits(self._engine, session_id, raw):
+            return None
+        c2s, s2c = (TcpLimits(*(getattr(one, f) for f in TcpLimits._fields)) for one in raw)
+        return c2s, s2c
 
     def clear(self, session_id: int) -> bool:
         """Ends a session; False where there is none of that id."""
@@ -622,58 +748,3 @@ class Nfqueue:
     def close(self) -> None:
         """Gives the queue back; what waits in it is dropped. run() must have returned."""
         ffi.release(self._queue)
-
-
-class CaptureError(Exception):
-    """A capture file that cannot be read (on); the message says why."""
-
-
-class Capture:
-    """A pcap or pcapng file, read in bursts (libpcap)."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        capture = lib.capture_open(os.fsencode(path), error)
-        if not capture:
-            raise CaptureError(_text(error))
-        self._capture = ffi.gc(capture, lib.capture_close)
-        self._inputs = ffi.new("struct input[]", MAX_BURST)
-
-    def read(self) -> list[Packet]:
-        """The next packets, port 0; an empty list at the end.
-
-        Raises CaptureError at the place where a damaged file stops being readable.
-        """
-        count = lib.capture_read(self._capture, self._inputs, MAX_BURST)
-        if count < 0:
-            raise CaptureError(_text(lib.capture_error(self._capture)))
-        return [
-            Packet(ffi.buffer(raw.data, raw.len)[:], 0, raw.now_ns, 0, LinkType(raw.link))
-            for raw in self._inputs[0:count]
-        ]
-
-
-class CaptureWriter:
-    """Writes IP packets to a pcap file with nanosecond times."""
-
-    def __init__(self, path: str) -> None:
-        error = ffi.new("char[256]")
-        self._writer = lib.capture_writer_open(os.fsencode(path), error)
-        if not self._writer:
-            raise CaptureError(_text(error))
-
-    def write(self, data: bytes, now_ns: int) -> None:
-        lib.capture_writer_write(self._writer, data, len(data), now_ns)
-
-    def close(self) -> None:
-        """Raises CaptureError where not everything could be written."""
-        if self._writer:
-            failed, self._writer = lib.capture_writer_close(self._writer), None
-            if failed:
-                raise CaptureError("the capture could not be written whole")
-
-    def __enter__(self) -> CaptureWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -243,11 +243,20 @@ COMMANDS = _word(
     _word("quit", "Leave the command line"),
     _word(
         "set",
-        "Change the behaviour of this command line",
+        "Change settings of the running firewall and of this command line",
         _word(
             "cli",
             "Command line settings",
             _word("pager", "Show long output a page at a time", Token("pager", "Pager", ON_OFF)),
+        ),
+        _word(
+            "session",
+            "Session settings, at once and not lasting",
+            _word(
+                "offload",
+                "Whether sessions may be in the offload engine",
+                Token("offload", "Offload", YES_NO),
+            ),
         ),
     ),
     _word(
@@ -291,6 +300,7 @@ COMMANDS = _word(
         _word(
             "running",
             "What the dataplane runs on",
+            _word("application-override-policy", "Application override rules in force"),
             _word("security-policy", "Security rules in force, the default rules last"),
         ),
         _word(
@@ -303,7 +313,8 @@ COMMANDS = _word(
                 may_end=True,
             ),
             _word("id", "Everything about one session", _SESSION_ID),
-            _word("info", "Session counts, rates and timeouts"),
+            _word("info", "Session counts, rates, timeouts and settings"),
+            _word("meter", "Sessions of each virtual system, and its maximum"),
         ),
         _word("system", "System", _word("info", "Name, version and uptime")),
     ),

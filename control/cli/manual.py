@@ -25,6 +25,12 @@ printed; `filter delta yes` has a time of its own. `show log traffic` prints the
 {DEFAULT_ENTRIES} entries, the oldest of them first. `set cli pager on` is forgotten when the
 prompt is left.
 
+`set session offload no` takes every session back from the offload engine at once, and `yes` lets
+them return. It holds until a commit changes the setting or the dataplane restarts; `set
+deviceconfig setting session offload no` in the configuration is the lasting form. While a session
+is offloaded, `show session id` counts its bytes and packets up to the engine's last report, from
+which its time to live runs as well; `packets since last report` says how far the next one is.
+
 There is no configuration mode in this version: `sixtuple run --config FILE` decides the
 configuration.
 

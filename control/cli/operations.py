@@ -12,6 +12,7 @@ from control.cli import (
     neighbors,
     policy,
     routing,
+    session_info,
     sessions,
     system,
     traffic_log,
@@ -123,6 +124,8 @@ class Operations:
                 pass  # the client's own business
             case "help":
                 yield manual.summary()
+            case "set session offload":
+                yield await session_info.set_offload(management, arguments["offload"] == "yes")
             case "show arp all":
                 yield neighbors.render_arp(management.neighbors())
             case "show clock":
@@ -141,8 +144,10 @@ class Operations:
             case "show routing route":
                 routes, ages_s = management.routes(), management.route_ages_s()
                 yield routing.render(routes, ages_s, management.interfaces())
+            case "show running application-override-policy":
+                yield policy.application_override(management.snapshot())
             case "show running security-policy":
-                yield policy.render(management.snapshot())
+                yield policy.security(management.snapshot())
             case "show session all" if arguments.get("count") == "yes":
                 yield await sessions.count(management, sessions.session_filter(arguments))
             case "show session all":
@@ -152,9 +157,11 @@ class Operations:
             case "show session id":
                 yield await sessions.detail(management, int(arguments["id"]))
             case "show session info":
-                yield await sessions.info(management)
+                yield await session_info.info(management)
+            case "show session meter":
+                yield await session_info.meter(management)
             case "show system info":
-                yield system.info(management)
+                yield await system.info(management)
             case _:
                 raise AssertionError(f"{name} is in the grammar and has no answer")
 

@@ -1,23 +1,53 @@
-"""`show running security-policy`: the rules of the running snapshot, the two default rules last."""
+"""`show running security-policy` and `application-override-policy`: the rules that run.
+
+Of the security rules the two default rules come last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, summarize_address_range
 from itertools import product
 
-from dataplane.snapshot import AddressRange, SecurityRule, Snapshot
+from dataplane.snapshot import AddressRange, ApplicationOverride, SecurityRule, Snapshot
 
 _PROTOCOLS = {6: "tcp", 17: "udp"}
 
 
-def render(snapshot: Snapshot) -> str:
+def security(snapshot: Snapshot) -> str:
     rules = (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
-    return "\n".join(_rule(rule, index) for index, rule in enumerate(rules, start=1))
+    return _rules((rule.name, _security_lines(rule)) for rule in rules)
 
 
-def _rule(rule: SecurityRule, index: int) -> str:
-    lines = [
+def application_override(snapshot: Snapshot) -> str:
+    rules = snapshot.application_overrides
+    return _rules((rule.name, _override_lines(rule)) for rule in rules) or "No rules\n"
+
+
+def _rules(rules: Iterable[tuple[str, list[str]]]) -> str:
+    return "\n".join(
+        f'"{name}; index: {index}" {{\n' + "".join(f"        {line}\n" for line in lines) + "}\n"
+        for index, (name, lines) in enumerate(rules, start=1)
+    )
+
+
+def _override_lines(rule: ApplicationOverride) -> list[str]:
+    ports = ",".join(_ports(rule.ports))
+    return [
+        f"from {_list(rule.from_zones)};",
+        f"source {_list([_range(one) for one in rule.source])};",
+        *(["negate-source yes;"] if rule.negate_source else []),
+        f"to {_list(rule.to_zones)};",
+        f"destination {_list([_range(one) for one in rule.destination])};",
+        *(["negate-destination yes;"] if rule.negate_destination else []),
+        f"protocol {_PROTOCOLS[rule.protocol]};",
+        f"port {ports};",
+        f"application {_list([rule.application])};",
+    ]
+
+
+def _security_lines(rule: SecurityRule) -> list[str]:
+    return [
         f"from {_list(rule.from_zones)};",
         f"source {_list([_range(one) for one in rule.source])};",
         *(["negate-source yes;"] if rule.negate_source else []),
@@ -36,8 +66,6 @@ def _rule(rule: SecurityRule, index: int) -> str:
         "terminal yes;",
         *([f"type {rule.rule_type};"] if rule.rule_type != "universal" else []),
     ]
-    body = "".join(f"        {line}\n" for line in lines)
-    return f'"{rule.name}; index: {index}" {{\n{body}}}\n'
 
 
 def _list(values: Sequence[str]) -> str:

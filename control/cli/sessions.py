@@ -1,8 +1,7 @@
-"""`show session` and `clear session`.
+"""`show session all`, `show session id` and `clear session`.
 
-What this firewall does not have prints as on a device that does not use it. In `show session
-info` the switches tell the truth (no hardware offload, no accelerated aging), while the
-parameters of what is not there show the vendor's defaults.
+What this firewall does not have prints as on a device that does not use it. What the device does
+not print stands between its lines, in their layout.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from dataplane.messages import (
 
 MAX_LISTED = 100_000  # sessions `show session all` prints; about 20 MB of text
 
-RULE = "-" * 80
+_RULE = "-" * 80
 
 _HEADER = f"""\
-{RULE}
+{_RULE}
 ID          Application    State   Type Flag  Src[Sport]/Zone/Proto (translated IP[Port])
 Vsys                                          Dst[Dport]/Zone (translated IP[Port])
-{RULE}
+{_RULE}
 """
 
 _NUMBERS = frozenset({"source_port", "destination_port", "protocol"})
@@ -161,18 +160,21 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     facts += [
         ("total byte count(c2s)", f"{session.bytes_c2s}"),
         ("total byte count(s2c)", f"{session.bytes_s2c}"),
-        # no packet of a session bypasses the software path, where layer 7 would look
+        # a report of the offload engine brings the packets since the last one, all at once
         ("layer7 packet count(c2s)", f"{session.packets_c2s}"),
         ("layer7 packet count(s2c)", f"{session.packets_s2c}"),
         ("vsys", session.vsys),
         ("application", session.application),
         ("rule", session.rule),
-        ("service timeout override(index)", "False"),
+        ("service timeout override(index)", f"{session.service_timeout}"),
         ("session to be logged at end", f"{session.log_end}"),
         ("session in session ager", f"{session.in_ager}"),
         ("session updated by HA peer", "False"),
         # "enabled" would say that an application is still being looked for
         ("layer7 processing", "completed"),
+        *_offload_facts(session),
+        ("longest gap between packets", _seconds(session.longest_gap_ms)),
+        ("longest time without refresh", _seconds(session.longest_wait_ms)),
         ("URL filtering enabled", "False"),
         ("session via syn-cookies", "False"),
         ("session terminated on host", "False"),
@@ -191,102 +193,20 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     return facts
 
 
-# ---- show session info ---------------------------------------------------------------------------
+def _offload_facts(session: Session) -> list[tuple[str, str]]:
+    """Why an offloaded session ages although packets flow."""
+    if not session.offloaded:
+        return []
+    facts = [("offload", "Yes")]
+    for flow, packets in (("c2s", session.unreported_c2s), ("s2c", session.unreported_s2c)):
+        facts.append(
+            (f"packets since last report({flow})", f"{packets} of {session.report_packets}")
+        )
+    return facts
 
 
-async def info(management: Management) -> str:
-    return render_info(await ask(management, GetStatus(), Status))
-
-
-# label, knob, value where the dataplane has no such timer (the vendor's default), unit
-_TIMEOUTS = (
-    ("TCP default timeout", "timeout-tcp", 3600, "secs"),
-    ("TCP session timeout before SYN-ACK received", "timeout-tcpinit", 5, "secs"),
-    ("TCP session timeout before 3-way handshaking", "timeout-tcphandshake", 10, "secs"),
-    ("TCP half-closed session timeout", "timeout-tcp-half-closed", 120, "secs"),
-    ("TCP session timeout in TIME_WAIT", "timeout-tcp-time-wait", 15, "secs"),
-    ("TCP session delayed ack timeout", "", 250, "millisecs"),
-    ("TCP session timeout for unverified RST", "timeout-tcp-unverified-rst", 30, "secs"),
-    ("UDP default timeout", "timeout-udp", 30, "secs"),
-    ("ICMP default timeout", "timeout-icmp", 6, "secs"),
-    ("SCTP default timeout", "timeout-sctp", 3600, "secs"),
-    ("SCTP timeout before INIT-ACK received", "timeout-sctp-init", 5, "secs"),
-    ("SCTP timeout before COOKIE received", "timeout-sctp-cookie", 60, "secs"),
-    ("SCTP timeout before SHUTDOWN received", "timeout-sctp-shutdown", 30, "secs"),
-    ("other IP default timeout", "timeout-default", 30, "secs"),
-    ("Captive Portal session timeout", "timeout-captive-portal", 30, "secs"),
-)
-
-
-def render_info(status: Status) -> str:
-    timeouts = status.timeouts_s
-    discard = (
-        f"TCP: {timeouts.get('timeout-discard-tcp', 90)} secs,"
-        f" UDP: {timeouts.get('timeout-discard-udp', 60)} secs, SCTP: 60 secs,"
-        f" other IP protocols: {timeouts.get('timeout-discard-default', 60)} secs"
-    )
-    utilization = status.allocated * 100 // max(status.max_sessions, 1)
-    lines = [
-        "target-dp: *.dp0",
-        RULE,
-        _fact("Number of sessions supported", status.max_sessions),
-        _fact("Number of allocated sessions", status.allocated),
-        _fact("Number of active TCP sessions", status.tcp),
-        _fact("Number of active UDP sessions", status.udp),
-        _fact("Number of active ICMP sessions", status.icmp),
-        _fact("Number of active GTPc sessions", 0),
-        _fact("Number of active GTPu sessions", 0),
-        _fact("Number of pending GTPu sessions", 0),
-        _fact("Number of active BCAST sessions", 0),
-        _fact("Number of active MCAST sessions", 0),
-        _fact("Number of active predict sessions", 0),
-        _fact("Number of active SCTP sessions", 0),
-        _fact("Number of active SCTP associations", 0),
-        _fact("Session table utilization", f"{utilization}%"),
-        _fact("Number of sessions created since bootup", status.installed),
-        _fact("Packet rate", f"{status.packets_per_s}/s"),
-        _fact("Throughput", f"{status.kbps} kbps"),
-        _fact("New connection establish rate", f"{status.sessions_per_s} cps"),
-        RULE,
-        "Session timeout",
-        *(
-            _fact(f"  {label}", f"{timeouts.get(knob, default):>4d} {unit}")
-            for label, knob, default, unit in _TIMEOUTS
-        ),
-        "  Session timeout in discard state:",
-        f"    {discard}",
-        RULE,
-        _fact("Session accelerated aging", "False"),
-        _fact("  Accelerated aging threshold", "80% of utilization"),
-        _fact("  Scaling factor", "2 X"),
-        RULE,
-        "Session setup",
-        _fact("  TCP - reject non-SYN first packet", f"{status.tcp_reject_non_syn}"),
-        _fact("  Hardware session offloading", "False"),
-        _fact("  Hardware UDP session offloading", "False"),
-        _fact("  IPv6 firewalling", f"{status.ipv6_firewalling}"),
-        _fact("  Strict TCP/IP checksum", "True"),
-        _fact("  Strict TCP RST sequence", "False"),
-        _fact("  Reject TCP small initial window", "False"),
-        _fact("  ICMP Unreachable Packet Rate", "200 pps"),
-        RULE,
-        "Application trickling scan parameters:",
-        _fact("  Timeout to determine application trickling", "10 secs"),
-        _fact("  Resource utilization threshold to start scan", "80%"),
-        _fact("  Scan scaling factor over regular aging", 8),
-        RULE,
-        _fact("Session behavior when resource limit is reached", "drop"),
-        RULE,
-        "Pcap token bucket rate                         : 10485760",
-        RULE,
-        "Max pending queued mcast packets per session   : 0",
-        RULE,
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _fact(label: str, value: int | str) -> str:
-    return f"{label + ':':<48s} {value}"
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds // 1000}.{milliseconds % 1000:03d} sec"
 
 
 # ---- clear session -------------------------------------------------------------------------------

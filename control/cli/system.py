@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from control.management import Management
+from control.cli.answers import RefusedError, ask
+from control.management import DataplaneUnavailable, Management
+from dataplane.messages import GetStatus, Status
 
 
 def clock(management: Management) -> str:
@@ -12,7 +14,7 @@ def clock(management: Management) -> str:
     return time.strftime("%a %b %d %H:%M:%S %Z %Y", now) + "\n"
 
 
-def info(management: Management) -> str:
+async def info(management: Management) -> str:
     """What this firewall knows of itself, under the device's labels."""
     now_s = management.now_ns() // 10**9
     minutes, seconds = divmod(max(now_s - management.started_ns // 10**9, 0), 60)
@@ -26,10 +28,18 @@ def info(management: Management) -> str:
         ("model", "Sixtuple"),
         ("serial", "unknown"),
         ("sw-version", management.version),
+        ("platform-family", await _platform(management)),
         ("multi-vsys", "off"),
         ("operational-mode", "normal"),
     ]
     return "".join(f"{label}: {value}\n" for label, value in facts)
+
+
+async def _platform(management: Management) -> str:
+    try:
+        return (await ask(management, GetStatus(), Status)).platform
+    except (DataplaneUnavailable, RefusedError):
+        return "unknown"
 
 
 def config(management: Management) -> str:

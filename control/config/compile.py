@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Mapping
 
 from control.config import schema
+from control.config.applications import application_timeouts
 from control.config.errors import ConfigError, Problem, shown
 from control.config.network import Layer3, layer3_interfaces, zone_interfaces
 from control.config.objects import Objects
 from control.config.set_syntax import path_text
 from control.config.tree import Tree
 from control.config.validate import validate
-from dataplane.snapshot import Port, SecurityRule, Snapshot
+from control.config.value_types import ports
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationOverride,
+    Port,
+    SecurityRule,
+    Snapshot,
+)
 from native import TIMERS
 
 # What the kernel takes as an interface's name (dev_valid_name).
@@ -35,6 +44,13 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         for router, node in tree.entries(*schema.VIRTUAL_ROUTERS).items()
     )
     objects = Objects(tree)
+
+    def setting(*path: str) -> str:
+        return tree.value(*path) or schema.default(*path)
+
+    def session(knob: str) -> str:
+        return setting(*schema.SESSION_SETTINGS, knob)
+
     return Snapshot(
         ports=tuple(
             _port(interface, linux_names[name], zones.get(name, ""), routers.get(name, ""))
@@ -47,17 +63,30 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         ),
         intrazone_default=_default_rule(tree, schema.INTRAZONE_DEFAULT, "allow", "intrazone"),
         interzone_default=_default_rule(tree, schema.INTERZONE_DEFAULT, "deny", "interzone"),
-        timeouts_s={timer.knob: int(_setting(tree, timer.knob)) for timer in TIMERS},
-        tcp_reject_non_syn=_setting(tree, "tcp-reject-non-syn") == "yes",
-        ipv6_firewalling=_setting(tree, "ipv6-firewalling") == "yes",
-        fail_open=_setting(tree, "resource-limit-behavior") == "bypass",
-        discard_denied=_setting(tree, "discard-denied") == "yes",
+        timeouts_s={timer.knob: int(session(timer.knob) or 0) for timer in TIMERS},
+        tcp_reject_non_syn=session("tcp-reject-non-syn") == "yes",
+        ipv6_firewalling=session("ipv6-firewalling") == "yes",
+        fail_open=session("resource-limit-behavior") == "bypass",
+        discard_denied=session("discard-denied") == "yes",
+        no_refresh_on_discard=session("no-refresh-on-discard") == "yes",
+        tcp_asymmetric_bypass=setting(*schema.TCP_SETTINGS, "asymmetric-path") == "bypass",
+        tcp_allow_challenge_ack=setting(*schema.TCP_SETTINGS, "allow-challenge-ack") == "yes",
+        offload=session("offload") == "yes",
+        accelerated_aging=AcceleratedAging(
+            enabled=session("accelerated-aging-enable") == "yes",
+            threshold_percent=int(session("accelerated-aging-threshold")),
+            factor=int(session("accelerated-aging-scaling-factor")),
+        ),
+        max_sessions=int(setting(*schema.MAX_SESSIONS)),
+        application_overrides=tuple(
+            _override(name, rule, objects)
+            for name, rule in tree.entries(*schema.OVERRIDE_RULES).items()
+            if not _yes(rule, schema.OVERRIDE_RULES, name, "disabled")
+        ),
+        applications=application_timeouts(tree),
+        scan_threshold_percent=int(session("scan-threshold")),
+        scan_factor=int(session("scan-scaling-factor")),
     )
-
-
-def _setting(tree: Tree, knob: str) -> str:
-    path = (*schema.SESSION_SETTINGS, knob)
-    return tree.value(*path) or schema.default(*path)
 
 
 def _yes(node: Tree, list_path: tuple[str, ...], name: str, leaf: str) -> bool:
@@ -142,6 +171,24 @@ def _rule(name: str, rule: Tree, objects: Objects) -> SecurityRule:
         services=objects.services(rule.members("service") or [leaf("service")]),
         log_start=leaf("log-start") == "yes",
         log_end=leaf("log-end") == "yes",
+    )
+
+
+def _override(name: str, rule: Tree, objects: Objects) -> ApplicationOverride:
+    def leaf(element: str) -> str:
+        return rule.value(element) or schema.default(*schema.OVERRIDE_RULES, name, element)
+
+    return ApplicationOverride(
+        name=name,
+        application=leaf("application"),
+        protocol=socket.IPPROTO_TCP if leaf("protocol") == "tcp" else socket.IPPROTO_UDP,
+        ports=ports(leaf("port")),
+        from_zones=_zones(rule, "from"),
+        to_zones=_zones(rule, "to"),
+        source=objects.addresses(rule.members("source")),
+        destination=objects.addresses(rule.members("destination")),
+        negate_source=leaf("negate-source") == "yes",
+        negate_destination=leaf("negate-destination") == "yes",
     )
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from control.config import schema
+from control.config.applications import PREDEFINED, Application
 from control.config.elements import Container, Element, Kept, Leaf, NamedList, Refused, is_enforced
 
 _INTRODUCTION = """\
@@ -31,7 +32,18 @@ something else if it were ignored is an error. An element that is not on this pa
 
 There without being configured: the services {services},
 and the two default rules `{intrazone}` (allow) and `{interzone}` (deny), which
-decide where no security rule matches.
+decide where no security rule matches; and the [predefined applications](#predefined-applications).
+"""
+
+_APPLICATIONS = """
+## Predefined applications
+
+What application override rules may name without configuring it, with the timers of their own in
+seconds, the default ones where there is none. `shared override application` changes the timers of
+an established session. A discard timer is for sessions that are denied.
+
+| application | timeout | TCP | UDP | discard | default ports |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -45,7 +57,7 @@ def document() -> str:
         intrazone=schema.INTRAZONE_DEFAULT,
         interzone=schema.INTERZONE_DEFAULT,
     )
-    return introduction + "".join(_lines(schema.ROOT))
+    return introduction + "".join(_lines(schema.ROOT)) + "".join(_applications())
 
 
 def _lines(root: Container) -> Iterator[str]:
@@ -122,6 +134,27 @@ def _choices(container: Container, prefix: str) -> Iterator[str]:
     for name, child in container.children.items():
         if isinstance(child, Container):
             yield from _choices(child, f"{prefix}{name} ")
+
+
+def _applications() -> Iterator[str]:
+    yield _APPLICATIONS
+    for name, application in sorted(PREDEFINED.items()):
+        timers = (application.timeout, application.tcp_timeout, application.udp_timeout)
+        cells = [*(_seconds(timer) for timer in timers), _discard_timers(application)]
+        yield f"| `{name}` | {' | '.join(cells)} | {' '.join(application.ports)} |\n"
+
+
+def _seconds(timer: int | None) -> str:
+    return "" if timer is None else str(timer)
+
+
+def _discard_timers(application: Application) -> str:
+    timers = {
+        "": application.discard_timeout,
+        "TCP ": application.tcp_discard_timeout,
+        "UDP ": application.udp_discard_timeout,
+    }
+    return ", ".join(f"{kind}{timer}" for kind, timer in timers.items() if timer is not None)
 
 
 def _kept(elements: Iterable[tuple[str, Element]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from control.config import schema
 from control.config.tree import Tree
 from control.config.value_types import address_range, literal_addresses, ports, prefix
-from dataplane.snapshot import AddressRange, ServiceMatch
+from dataplane.snapshot import AddressRange, ServiceMatch, Timeouts
 
 
 class Groups:
@@ -112,8 +112,25 @@ class Objects:
         assert kind
         source = kind.value("source-port")
         return ServiceMatch(
-            protocol, ports(source) if source else (), ports(kind.value("port") or "")
+            protocol,
+            ports(source) if source else (),
+            ports(kind.value("port") or ""),
+            _own_timers(protocol, kind),
         )
+
+
+def _own_timers(protocol: int, kind: Tree) -> Timeouts | None:
+    timers = kind.get("override", "yes")
+    if timers is None:
+        return None
+    is_udp = protocol == socket.IPPROTO_UDP
+    default = schema.default(*schema.UDP_SERVICE_TIMEOUT) if is_udp else "0"
+    own = Timeouts(
+        established=int(timers.value("timeout") or default),
+        half_closed=int(timers.value("halfclose-timeout") or 0),
+        time_wait=int(timers.value("timewait-timeout") or 0),
+    )
+    return own if own != Timeouts() else None
 
 
 def merged(ranges: Iterable[AddressRange]) -> tuple[AddressRange, ...]:

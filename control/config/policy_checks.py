@@ -1,11 +1,12 @@
-"""What only the whole policy shows: names used twice, groups in circles, idle rules."""
+"""What only the whole policy shows: names used twice, groups in circles, idle rules and timers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from control.config import schema
-from control.config.errors import Problem, shown
+from control.config.applications import APPLICATIONS, OVERRIDES, PREDEFINED
+from control.config.errors import Problem, shown, suggestion
 from control.config.objects import Groups, Objects
 from control.config.set_syntax import path_text
 from control.config.tree import Tree
@@ -20,12 +21,38 @@ def policy_problems(tree: Tree) -> Iterator[Problem]:
     objects = Objects(tree)
     yield from _cycles(tree, "address-group", objects.address_groups)
     yield from _cycles(tree, "service-group", objects.service_groups)
+    yield from _applications(tree)
     families = _Families(tree, objects.address_groups)
-    for name, rule in tree.entries(*schema.SECURITY_RULES).items():
-        path = (*schema.SECURITY_RULES, name)
-        yield from _intrazone(path, rule)
-        yield from _negated_any(path, rule)
-        yield from _one_family(path, rule, families)
+    for rules in (schema.SECURITY_RULES, schema.OVERRIDE_RULES):
+        for name, rule in tree.entries(*rules).items():
+            path = (*rules, name)
+            yield from _intrazone(path, rule)
+            yield from _negated_any(path, rule)
+            yield from _one_family(path, rule, families)
+
+
+def _applications(tree: Tree) -> Iterator[Problem]:
+    """Predefined applications are changed in one place, configured ones in another."""
+    configured = tree.entries(*APPLICATIONS)
+    for name, node in configured.items():
+        if name in PREDEFINED:
+            message = (
+                f"{shown(name)} is a predefined application; set its timers in "
+                f"{path_text((*OVERRIDES, name))}, or choose another name"
+            )
+            yield Problem(node.line, path_text((*APPLICATIONS, name)), message)
+    for name, node in tree.entries(*OVERRIDES).items():
+        where = path_text((*OVERRIDES, name))
+        if name in PREDEFINED:
+            continue
+        if name in configured:
+            own = path_text((*APPLICATIONS, name))
+            message = f"{shown(name)} is no predefined application; set its timers in {own}"
+            yield Problem(node.line, where, message)
+        else:  # real devices know more
+            message = f"not enforced: no predefined application is called {shown(name)}"
+            message += suggestion(name, PREDEFINED)
+            yield Problem(node.line, where, message, "warning")
 
 
 def _shared_names(tree: Tree, objects: str, groups: str) -> Iterator[Problem]:

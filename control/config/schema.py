@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from control.config import applications
 from control.config.elements import (
     Choice,
     Container,
@@ -23,6 +24,7 @@ from control.config.elements import (
 )
 from control.config.errors import shown, suggestion
 from control.config.value_types import (
+    APPLICATION_PORT,
     ETHERNET,
     IPV4_ADDRESS,
     IPV4_INTERFACE,
@@ -45,13 +47,17 @@ from control.config.value_types import (
     reference,
     text,
 )
-from native import ACTIONS, TIMERS
+from native import ACTIONS, TIMERS, TimerInfo
 
 INTERFACES = ("network", "interface", "ethernet")
 VIRTUAL_ROUTERS = ("network", "virtual-router")
 SECURITY_RULES = ("rulebase", "security", "rules")
+OVERRIDE_RULES = ("rulebase", "application-override", "rules")
 DEFAULT_RULES = ("rulebase", "default-security-rules", "rules")
 SESSION_SETTINGS = ("deviceconfig", "setting", "session")
+UDP_SERVICE_TIMEOUT = ("service", "", "protocol", "udp", "override", "yes", "timeout")
+TCP_SETTINGS = ("deviceconfig", "setting", "tcp")
+MAX_SESSIONS = ("import", "resource", "max-sessions")
 HOSTNAME = ("deviceconfig", "system", "hostname")
 
 INTRAZONE_DEFAULT, INTERZONE_DEFAULT = "intrazone-default", "interzone-default"
@@ -96,6 +102,12 @@ _SERVICE = reference(
     "application-default",
 )
 _SERVICE_MEMBER = reference("a service or a service group", _SERVICES)
+_APPLICATION = reference(
+    "a predefined application such as ssl, or one that application configures",
+    Reference(
+        "application", (applications.APPLICATIONS,), predefined=tuple(applications.PREDEFINED)
+    ),
+)
 
 # ---- network -------------------------------------------------------------------------------------
 
@@ -279,15 +291,37 @@ _DESCRIPTION = Leaf("description", "Anything worth knowing about it.", text(1023
 
 def _objects() -> tuple[Element, ...]:
     fixed = "use ip-netmask or ip-range"
+    own_timers = {
+        "tcp": (
+            Leaf("timeout", "Seconds: established TCP.", number(1, 604_800)),
+            Leaf("halfclose-timeout", "Seconds: TCP after the first FIN.", number(1, 604_800)),
+            Leaf(
+                "timewait-timeout",
+                "Seconds: TCP after the second FIN or a RST.",
+                number(1, 600),
+            ),
+        ),
+        "udp": (Leaf("timeout", "Seconds: UDP.", number(1, 604_800), "30"),),
+    }
     protocols = (
         container(
             protocol,
             f"A {protocol.upper()} service.",
             Leaf("port", "Destination ports.", PORTS, required=True),
             Leaf("source-port", "Source ports; without it every one.", PORTS),
-            container("override", "Timers of its own.", container("no", "None."), kept("yes")),
+            container(
+                "override",
+                "Timers of its own.",
+                container("no", "None: the timers of the session's application hold."),
+                container(
+                    "yes",
+                    "These go before the timers of the session's application, one by one.",
+                    timers,
+                ),
+                choices=(Choice(("no", "yes")),),
+            ),
         )
-        for protocol in ("tcp", "udp")
+        for protocol, timers in own_timers.items()
     )
     return (
         named_list(
@@ -338,6 +372,73 @@ def _objects() -> tuple[Element, ...]:
             Leaf("members", "Members of the group.", _SERVICE_MEMBER, many=True, required=True),
             _TAGS,
         ),
+        _applications(),
+    )
+
+
+_APPLICATION_TIMERS = [
+    Leaf(element, f"Seconds: {help}", number(*applications.TIMERS[element]))
+    for element, help in {
+        "timeout": "every protocol without a timer of its own below; 0 is the global timer.",
+        "tcp-timeout": "established TCP; 0 is the global timer.",
+        "udp-timeout": "UDP; 0 is the global timer.",
+        "tcp-half-closed-timeout": "TCP after the first FIN.",
+        "tcp-time-wait-timeout": "TCP after the second FIN or a RST.",
+    }.items()
+]
+# what the log and session tables call a session whose application is not known
+_PSEUDO_APPLICATIONS = (
+    "ftp-data",
+    "incomplete",
+    "insufficient-data",
+    "non-syn-tcp",
+    "not-applicable",
+    "undecided",
+)
+
+
+def _applications() -> NamedList:
+    no_effect = "; without effect, as applications are not identified."
+    icmp_type = (
+        Leaf("type", f"Type of its messages{no_effect}", number(0, 255), required=True),
+        Leaf("code", f"Code of its messages{no_effect}", number(0, 255)),
+    )
+    ways = ("port", "ident-by-ip-protocol", "ident-by-icmp-type", "ident-by-icmp6-type")
+    return named_list(
+        "application",
+        "Applications beside the predefined ones, for application override rules to name.",
+        "application",
+        name(reserved=("any", *_PSEUDO_APPLICATIONS)),
+        _APPLICATION_TIMERS,
+        container(
+            "default",
+            "Where it is found by default.",
+            Leaf("port", f"Its ports{no_effect}", APPLICATION_PORT, many=True),
+            Leaf("ident-by-ip-protocol", f"Its IP protocol{no_effect}", number(0, 255)),
+            container("ident-by-icmp-type", "ICMP message.", icmp_type),
+            container("ident-by-icmp6-type", "ICMPv6 message.", icmp_type),
+            choices=(Choice(ways),),
+        ),
+        _DESCRIPTION,
+        _TAGS,
+        kept_leaves("category", "subcategory", "technology", "risk", "parent-app"),
+        kept_leaves("alg-disable-capability", "no-appid-caching"),
+        kept_leaves(
+            "able-to-transfer-file",
+            "consume-big-bandwidth",
+            "data-ident",
+            "evasive-behavior",
+            "file-type-ident",
+            "has-known-vulnerability",
+            "pervasive-use",
+            "prone-to-misuse",
+            "spyware-ident",
+            "tunnel-applications",
+            "tunnel-other-application",
+            "used-by-malware",
+            "virus-ident",
+        ),
+        kept("signature"),
     )
 
 
@@ -428,6 +529,28 @@ def _security_rules() -> NamedList:
     )
 
 
+def _override_rules() -> NamedList:
+    return named_list(
+        "rules",
+        "Application override rules; the first that matches names the application of a session.",
+        "rule",
+        name(63),
+        Leaf("from", "Zones packets come from.", _ZONE, many=True, required=True),
+        Leaf("to", "Zones packets go to.", _ZONE, many=True, required=True),
+        Leaf("source", "Addresses packets come from.", _ADDRESS, many=True, required=True),
+        Leaf("destination", "Addresses packets go to.", _ADDRESS, many=True, required=True),
+        Leaf("protocol", "Protocol of the session.", one_of("tcp", "udp"), "tcp"),
+        Leaf("port", "Destination ports.", PORTS, required=True),
+        Leaf("application", "What the session is.", _APPLICATION, required=True),
+        Leaf("negate-source", "Match every source but those listed.", YES_NO, "no"),
+        Leaf("negate-destination", "Match every destination but those listed.", YES_NO, "no"),
+        Leaf("disabled", "The rule is skipped.", YES_NO, "no"),
+        _DESCRIPTION,
+        _TAGS,
+        kept_leaves("group-tag", "uuid"),
+    )
+
+
 def _rulebase() -> Container:
     return container(
         "rulebase",
@@ -453,24 +576,20 @@ def _rulebase() -> Container:
                 kept_leaves("group-tag", "icmp-unreachable", "log-setting"),
             ),
         ),
-        kept("application-override", "authentication", "captive-portal", "decryption", "dos"),
-        kept("nat", "network-packet-broker", "pbf", "qos", "sdwan", "tunnel-inspect"),
+        container("application-override", "Application override policy.", _override_rules()),
+        kept("authentication", "captive-portal", "decryption", "dos", "nat"),
+        kept("network-packet-broker", "pbf", "qos", "sdwan", "tunnel-inspect"),
     )
 
 
 # ---- device --------------------------------------------------------------------------------------
 
 _OTHER_SESSION_SETTINGS = (
-    "accelerated-aging-enable",
-    "accelerated-aging-scaling-factor",
-    "accelerated-aging-threshold",
     "dhcp-bcast-session-on",
     "erspan",
     "icmp-unreachable-rate",
     "max-pending-mcast-pkts-per-session",
     "multicast-route-setup-buffering",
-    "no-refresh-on-discard",
-    "offload",
     "packet-buffer-protection-activate",
     "packet-buffer-protection-alert",
     "packet-buffer-protection-block-countdown",
@@ -483,30 +602,26 @@ _OTHER_SESSION_SETTINGS = (
     "packet-buffer-protection-latency-max-tolerate",
     "packet-buffer-protection-monitor-only",
     "packet-buffer-protection-use-latency",
-    "scan-scaling-factor",
-    "scan-threshold",
-    "timeout-captive-portal",
-    "timeout-scan",
-    "timeout-tcp-unverified-rst",
-    "timeout-tcpwait",
 )
+_SHOWN_ONLY = "Shown by show session info, without other effect."
+_SHOWN_TIMERS = ("timeout-scan", "timeout-captive-portal")
 
 
-def _deviceconfig() -> Container:
-    timers = [
-        Leaf(
-            timer.knob,
-            f"Seconds: {timer.text}.",
-            number(timer.min_s, timer.max_s),
-            str(timer.default_s),
-        )
-        for timer in TIMERS
-    ]
-    knobs = {timer.knob for timer in TIMERS}
-    session = container(
+def _timer(timer: TimerInfo) -> Leaf:
+    help = f"Seconds: {timer.text}."
+    if timer.knob in _SHOWN_TIMERS:
+        help += f" {_SHOWN_ONLY}"
+    elif not timer.default_s:
+        help += " Not in force unless set."
+    default = str(timer.default_s) if timer.default_s else ""
+    return Leaf(timer.knob, help, number(timer.min_s, timer.max_s), default)
+
+
+def _session_settings() -> Container:
+    return container(
         "session",
         "Session timers and session setup.",
-        timers,
+        (_timer(timer) for timer in TIMERS),
         Leaf(
             "tcp-reject-non-syn",
             "Drop a TCP packet that belongs to no session and is no SYN.",
@@ -528,16 +643,94 @@ def _deviceconfig() -> Container:
             YES_NO,
             "yes",
         ),
-        kept_leaves(*(knob for knob in _OTHER_SESSION_SETTINGS if knob not in knobs)),
+        Leaf(
+            "no-refresh-on-discard",
+            "A packet of a session in discard state leaves its timer alone, so that the session "
+            "ends however often is tried.",
+            YES_NO,
+            "no",
+        ),
+        Leaf(
+            "offload",
+            "Whether the offload engine takes sessions over; it refreshes their timers only when "
+            "it reports.",
+            YES_NO,
+            "yes",
+        ),
+        Leaf(
+            "accelerated-aging-enable",
+            "Let idle sessions end sooner while much of the session table is in use.",
+            YES_NO,
+            "yes",
+        ),
+        Leaf(
+            "accelerated-aging-threshold",
+            "Percentage of the session table in use from which on they do.",
+            number(50, 99),
+            "80",
+        ),
+        Leaf(
+            "accelerated-aging-scaling-factor",
+            "What their timers are divided by.",
+            number(2, 16),
+            "2",
+        ),
+        Leaf(
+            "scan-threshold",
+            "Percentage of the session table in use from which on trickling applications are "
+            f"looked for. {_SHOWN_ONLY}",
+            number(50, 99),
+            "80",
+        ),
+        Leaf(
+            "scan-scaling-factor",
+            f"How much faster than regular aging that is. {_SHOWN_ONLY}",
+            number(2, 16),
+            "8",
+        ),
+        kept_leaves(*_OTHER_SESSION_SETTINGS),
         kept("icmpv6-rate-limit", "jumbo-frame"),
     )
+
+
+def _tcp_settings() -> Container:
+    return container(
+        "tcp",
+        "What is demanded of TCP.",
+        Leaf(
+            "asymmetric-path",
+            "What becomes of segments out of window: bypass lets them pass, and takes every RST "
+            "for verified.",
+            one_of("drop", "bypass"),
+            "drop",
+        ),
+        Leaf(
+            "allow-challenge-ack",
+            "Let a server answer a SYN with an ACK that fits an older connection.",
+            YES_NO,
+            "no",
+        ),
+        kept_leaves(
+            "bypass-exceed-oo-queue",
+            "check-timestamp-option",
+            "drop-zero-flag",
+            "siptcp-cleartext-proxy",
+            "strip-mptcp-option",
+            "tcp-retransmit-scan",
+            "urgent-data",
+        ),
+    )
+
+
+def _deviceconfig() -> Container:
     return container(
         "deviceconfig",
         "The device itself.",
         container(
             "setting",
             "Settings of the dataplane.",
-            session,
+            _session_settings(),
+            _tcp_settings(),
             kept("advance-routing", "application", "auto-mac-detect", "cloudapp", "config", "ctd"),
             kept(
                 "custom-logo", "dhcp", "dlp", "fail-open", "global-protect", "hawkeye", "iot", "l7"
@@ -545,7 +738,7 @@ def _deviceconfig() -> Container:
             kept(
                 "lockout", "logging", "management", "nat", "nat64", "packet", "pow", "proxy", "qos"
             ),
-            kept("ssl-decrypt", "tcp", "tunnel-acceleration", "tunnel-monitor", "url", "vpn"),
+            kept("ssl-decrypt", "tunnel-acceleration", "tunnel-monitor", "url", "vpn"),
             kept("wildfire", "zip"),
         ),
         container(
@@ -614,7 +807,102 @@ def _import() -> Container:
             Leaf("virtual-router", "Virtual routers.", _VIRTUAL_ROUTER, many=True),
             kept_leaves("logical-router", "virtual-wire", "vlan", many=True),
         ),
-        kept("resource", "visible-vsys"),
+        container(
+            "resource",
+            "What vsys1 may use.",
+            Leaf(
+                "max-sessions",
+                "Sessions it may have; 0 is no limit but the session table. Accelerated aging "
+                "goes by it where it is less.",
+                number(0, 10_000_000),
+                "0",
+            ),
+            kept_leaves(
+                "max-application-override-rules",
+                "max-auth-rules",
+                "max-concurrent-ssl-vpn-tunnels",
+                "max-cp-rules",
+                "max-dos-rules",
+                "max-nat-rules",
+                "max-pbf-rules",
+                "max-qos-rules",
+                "max-security-rules",
+                "max-site-to-site-vpn-tunnels",
+                "max-ssl-decryption-rules",
+            ),
+        ),
+        kept("visible-vsys"),
+    )
+
+
+# subtrees of the configuration that may stand in shared as well
+_OTHER_SUBTREES = (
+    "application-filter",
+    "application-group",
+    "application-status",
+    "application-tag",
+    "authentication-object",
+    "authentication-profile",
+    "authentication-sequence",
+    "botnet",
+    "captive-portal",
+    "certificate",
+    "certificate-profile",
+    "device-object",
+    "dns-proxy",
+    "dynamic-user-group",
+    "email-scheduler",
+    "external-list",
+    "global-protect",
+    "group-mapping",
+    "local-user-database",
+    "log-settings",
+    "ocsp-responder",
+    "pdf-summary-report",
+    "profile-group",
+    "profiles",
+    "redistribution-agent",
+    "redistribution-collector",
+    "region",
+    "report-group",
+    "reports",
+    "response-page",
+    "scep",
+    "schedule",
+    "sdwan-interface-profile",
+    "server-profile",
+    "setting",
+    "ssl-decrypt",
+    "ssl-tls-service-profile",
+    "tag",
+    "threats",
+    "ts-agent",
+    "user-id-agent",
+    "user-id-collector",
+    "user-id-ssl-auth",
+    "vm-info-source",
+)
+
+
+def _shared() -> Container:
+    return container(
+        "shared",
+        "What all virtual systems share.",
+        container(
+            "override",
+            "Changes of what is predefined.",
+            named_list(
+                "application",
+                "Timers of predefined applications.",
+                "application",
+                name(),
+                _APPLICATION_TIMERS,
+                kept_leaves("risk"),
+            ),
+        ),
+        kept("address", "address-group", "application", "service", "service-group"),
+        kept("admin-role", "alg-override", "content-preview", "post-rulebase", "pre-rulebase"),
+        kept("ssl-exclude-cert", *_OTHER_SUBTREES),
     )
 
 
@@ -627,17 +915,8 @@ ROOT = container(
     _rulebase(),
     _deviceconfig(),
     _import(),
-    kept("application", "application-filter", "application-group", "application-status"),
-    kept("application-tag", "authentication-object", "authentication-profile"),
-    kept("authentication-sequence", "botnet", "captive-portal", "certificate"),
-    kept("certificate-profile", "device-object", "dns-proxy", "dynamic-user-group"),
-    kept("email-scheduler", "external-list", "global-protect", "group-mapping"),
-    kept("local-user-database", "log-settings", "mgt-config", "ocsp-responder"),
-    kept("pdf-summary-report", "profile-group", "profiles", "redistribution-agent"),
-    kept("redistribution-collector", "region", "report-group", "reports", "response-page"),
-    kept("scep", "schedule", "sdwan-interface-profile", "server-profile", "setting", "shared"),
-    kept("ssl-decrypt", "ssl-tls-service-profile", "tag", "threats", "ts-agent"),
-    kept("user-id-agent", "user-id-collector", "user-id-ssl-auth", "vm-info-source"),
+    _shared(),
+    kept("mgt-config", *_OTHER_SUBTREES),
     kept_leaves("display-name"),
 )
 

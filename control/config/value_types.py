@@ -149,6 +149,15 @@ def ports(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
+def application_port(text: str) -> None:
+    """Where an application is found: "tcp/80,8080-8090" or "udp/dynamic"."""
+    protocol, slash, numbers = text.partition("/")
+    if protocol not in ("tcp", "udp") or not slash:
+        raise ValueError(f"{shown(text)} is not a protocol and ports such as tcp/80 or udp/dynamic")
+    if numbers != "dynamic":
+        ports(numbers)
+
+
 # ---- types ---------------------------------------------------------------------------------------
 
 
@@ -240,6 +249,9 @@ ETHERNET = matching(
 PREFIX = _read("an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", prefix)
 RANGE = _read("a range such as 192.0.2.10-192.0.2.20", address_range)
 PORTS = _read("ports and ranges from 0 to 65535 such as 80,8080-8090", ports)
+APPLICATION_PORT = _read(
+    "tcp or udp with ports such as tcp/80,8080-8090 or udp/dynamic", application_port
+)
 IPV4_INTERFACE = _read(
     "an IPv4 address with prefix length such as 192.0.2.1/24",
     lambda text: interface_address(text, 4),

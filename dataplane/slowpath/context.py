@@ -6,7 +6,13 @@ from typing import NamedTuple
 from dataplane.fib import Fib
 from dataplane.names import Names
 from dataplane.policy import Policy
-from dataplane.snapshot import Port, Route, SecurityRule
+from dataplane.snapshot import (
+    ApplicationOverride,
+    ApplicationTimeouts,
+    Port,
+    Route,
+    SecurityRule,
+)
 from native import SessionSpec, Undecided
 
 
@@ -19,7 +25,10 @@ class Tables(NamedTuple):
     rules: Names
     applications: Names
     fib: Fib
-    policy: Policy
+    policy: Policy[SecurityRule, SecurityRule]
+    timed_rules: frozenset[str]  # rules with a service that has timers of its own
+    application_overrides: Policy[ApplicationOverride, None] | None  # None where there is no rule
+    application_timeouts: dict[str, ApplicationTimeouts]
     discard_denied: bool
 
 
@@ -33,4 +42,6 @@ class Context:
     egress: Port | None = None
     to_zone: str = ""
     rule: SecurityRule | None = None  # security policy
+    override: ApplicationOverride | None = None  # application override
+    application: str = ""
     spec: SessionSpec | None = None  # allocation

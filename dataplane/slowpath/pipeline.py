@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dataplane.slowpath.allocation import allocation
+from dataplane.slowpath.application_override import application_override
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.forwarding import forwarding
 from dataplane.slowpath.security import security
@@ -16,6 +17,7 @@ STAGES: tuple[Stage, ...] = (
     zone,
     forwarding,
     security,
+    application_override,
     allocation,
 )
 

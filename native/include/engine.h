@@ -14,7 +14,7 @@
  *
  * Nothing here reads a clock, opens a socket, draws randomness or keeps global state: the time is an
  * argument, the hash key is a parameter, and any number of engines live side by side. Any thread may call
- * any engine; calls on one engine take turns.
+ * any engine; calls on one engine take turns. Times are nanoseconds from any beginning, 230 years of them at most.
  *
  * Words: a *flow* is one direction with one key; a *session* is the two flows of a conversation,
  * c2s (as the first packet went) and s2c. A *port* is a logical ingress interface, numbered by the
@@ -56,6 +56,14 @@
     X(19, nfq_emit_fail, warn, packet, forward, "Generated packets the kernel did not route")              \
     X(20, session_discard_full, warn, session, resource, "Denied packets without a session: table nearly full") \
     X(21, log_traffic_lost, warn, log, resource, "Traffic log entries lost: they could not be written")    \
+    X(22, session_offloaded, info, session, offload, "Sessions moved to the offload engine")               \
+    X(23, session_pulled_back, info, session, offload, "Sessions taken back from the offload engine")      \
+    X(24, session_offload_full, warn, session, offload, "Sessions kept in software: offload table full")   \
+    X(25, pkt_offloaded, info, packet, offload, "Packets forwarded by the offload engine")                 \
+    X(26, offload_report, info, session, offload, "Offload reports, each refreshing its session")          \
+    X(27, tcp_rst_unverified, info, tcp, pktproc, "RST segments in window with unexpected sequence number") \
+    X(28, tcp_out_of_wnd_pass, info, tcp, pktproc, "Segments out of window passed: asymmetric-path bypass") \
+    X(29, session_aging_accelerated, info, session, resource, "Times accelerated aging began")             \
     X(32, flow_no_interface, drop, flow, parse, "Packets dropped: invalid interface")                      \
     X(33, flow_rcv_dot1q_tag_err, drop, flow, parse, "Packets dropped: 802.1q tag not configured")         \
     X(34, flow_parse_l2_hdr, drop, flow, parse, "Packets dropped: link-layer header truncated")            \
@@ -97,7 +105,11 @@
     X(70, flow_slowpath_error, drop, flow, resource, "Packets dropped: the slowpath failed on them")      \
     X(71, nfq_queue_full, drop, packet, resource, "Packets dropped by the kernel: queue full")             \
     X(72, nfq_socket_full, drop, packet, resource, "Packets dropped by the kernel: queue socket full")    \
-    X(73, flow_own_source, drop, flow, session, "Packets dropped: source is an address of the firewall")
+    X(73, flow_own_source, drop, flow, session, "Packets dropped: source is an address of the firewall") \
+    X(74, tcp_drop_out_of_wnd, drop, tcp, pktproc, "Packets dropped: TCP segment out of window")           \
+    X(75, tcp_drop_challenge_ack, drop, tcp, pktproc, "Packets dropped: challenge ACK to a SYN")           \
+    X(76, flow_fwd_zonechange, drop, flow, forward, "Packets dropped: forwarded to different zone")        \
+    X(77, session_vsys_limit, drop, session, resource, "Packets dropped: session maximum of the virtual system")
 
 #define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
 enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
@@ -111,7 +123,8 @@ const struct counter_info *counter_info(uint32_t number);
 
 /* ---- timers --------------------------------------------------------------------------------------
  * X(name, knob, default s, min s, max s, text): the session timers an administrator sets with
- * `set deviceconfig setting session <knob> <seconds>` (fact sheet 2.1). */
+ * `set deviceconfig setting session <knob> <seconds>` (fact sheet 2.1). Default 0: not in force unless set.
+ * scan and captive_portal are shown only: nothing here trickles or has a portal. */
 #define TIMER_LIST(X)                                                                                      \
     X(default, "timeout-default", 30, 1, 15999999, "other IP protocols")                                   \
     X(icmp, "timeout-icmp", 6, 1, 15999999, "ICMP")                                                        \
@@ -123,7 +136,11 @@ const struct counter_info *counter_info(uint32_t number);
     X(tcp_time_wait, "timeout-tcp-time-wait", 15, 1, 600, "TCP after the second FIN or a RST")             \
     X(discard_default, "timeout-discard-default", 60, 1, 15999999, "other IP protocols in discard state")  \
     X(discard_tcp, "timeout-discard-tcp", 90, 1, 15999999, "TCP in discard state")                         \
-    X(discard_udp, "timeout-discard-udp", 60, 1, 15999999, "UDP in discard state")
+    X(discard_udp, "timeout-discard-udp", 60, 1, 15999999, "UDP in discard state")                         \
+    X(tcp_unverified_rst, "timeout-tcp-unverified-rst", 30, 1, 600, "TCP after a RST that cannot be verified") \
+    X(tcpwait, "timeout-tcpwait", 0, 1, 600, "TCP after any FIN or RST, instead of the two timers above")  \
+    X(scan, "timeout-scan", 10, 5, 30, "idle limit of an application that trickles")                       \
+    X(captive_portal, "timeout-captive-portal", 30, 1, 15999999, "authentication portal")
 
 #define TIMER_ENUM(name, knob, default_s, min_s, max_s, text) TIMER_##name,
 enum timer { TIMER_LIST(TIMER_ENUM) TIMER_COUNT };
@@ -156,19 +173,26 @@ enum direction { C2S, S2C };
 enum session_state { SESSION_STATE_LIST(SESSION_STATE_ENUM) SESSION_STATE_COUNT };
 
 /* TCP connection tracking within an ACTIVE session; NONE for every other protocol. */
-#define TCP_STATE_LIST(X) X(NONE) X(INIT) X(HANDSHAKE) X(ESTABLISHED) X(HALF_CLOSED_C2S) X(HALF_CLOSED_S2C) X(TIME_WAIT)
+#define TCP_STATE_LIST(X)                                                                             \
+    X(NONE) X(INIT) X(HANDSHAKE) X(ESTABLISHED) X(HALF_CLOSED_C2S) X(HALF_CLOSED_S2C) X(TIME_WAIT)    \
+    X(UNVERIFIED_RST_C2S) X(UNVERIFIED_RST_S2C)
 #define TCP_STATE_ENUM(name) TCP_STATE_##name,
 enum tcp_state { TCP_STATE_LIST(TCP_STATE_ENUM) TCP_STATE_COUNT };
 
 /* X(name, log text, tracker stage text), highest priority first (fact sheet 6). `unknown` is also
  * what a live session has. */
 #define END_REASON_LIST(X)                                       \
+    X(threat, "threat", "mitigation tdb")                        \
     X(policy_deny, "policy-deny", "appid policy lookup deny")    \
+    X(decrypt_cert_validation, "decrypt-cert-validation", "")    \
+    X(decrypt_unsupport_param, "decrypt-unsupport-param", "")    \
+    X(decrypt_error, "decrypt-error", "")                        \
     X(tcp_rst_from_client, "tcp-rst-from-client", "TCP RST - client") \
     X(tcp_rst_from_server, "tcp-rst-from-server", "TCP RST - server") \
     X(resources_unavailable, "resources-unavailable", "resource limit") \
     X(tcp_fin, "tcp-fin", "TCP FIN")                             \
     X(tcp_reuse, "tcp-reuse", "tcp reuse")                       \
+    X(decoder, "decoder", "")                                    \
     X(aged_out, "aged-out", "Aged out")                          \
     X(unknown, "unknown", "")
 #define END_REASON_ENUM(name, text, tracker) END_REASON_##name,
@@ -197,6 +221,15 @@ enum session_flag {
     SESSION_LOG_END = 2,   /* the end is to be logged (the event comes in any case) */
     SESSION_SEEN_DATA = 4, /* set by the engine: a packet had a payload */
     SESSION_UNKEPT = 8,    /* if it denies: drop the packet, leave no session */
+    SESSION_SERVICE_TIMEOUT = 16, /* its timeouts come from a service (for display) */
+    SESSION_OFFLOADED = 32, /* set by the engine: it has been in the offload engine */
+};
+
+/* Timers of a session's own, of its application or service; 0: the configured one of its protocol. */
+struct session_timeouts {
+    uint32_t established_s; /* TCP once established; every other protocol throughout */
+    uint32_t half_closed_s, time_wait_s;
+    uint32_t discard_s;
 };
 
 /* A session as the outside sees it: in events, in listings, in the answer to "show session id". */
@@ -210,9 +243,13 @@ struct session_view {
     int64_t end_ns;                 /* when it expires, or ended */
     uint32_t timeout_s;             /* the timer in force */
     uint32_t rule, application;     /* the caller's numbers */
+    /* what decides whether it lives: the longest time between two packets, and the longest the timer had run when
+     * it was started again, or when a packet came that did not (milliseconds, rounded down) */
+    uint32_t longest_gap_ms, longest_wait_ms;
     uint16_t port[2];               /* ingress of c2s, ingress of s2c */
-    uint8_t flags;
-    bool in_ager;
+    uint16_t unreported[2];         /* packets the offload engine has counted since its last report */
+    uint16_t flags;
+    bool in_ager, offloaded;
 };
 
 /* ---- packets in, verdicts out ------------------------------------------------------------------ */
@@ -222,6 +259,7 @@ enum link_type { LINK_IP, LINK_ETHERNET, LINK_COOKED, LINK_COOKED2, LINK_NULL };
 enum input_flag {
     INPUT_CHECKSUM_TRUSTED = 1,    /* whoever delivered it verified layer 4 */
     INPUT_CHECKSUM_UNFINISHED = 2, /* layer 4's checksum is still to be computed by the last hop of this machine */
+    INPUT_CUT = 4,                 /* a capture kept only its start; the parser refuses it by what is missing */
 };
 
 struct input {
@@ -272,7 +310,21 @@ struct session_spec {
     uint16_t egress_port;
     uint8_t action;             /* enum action; anything but allow makes a DISCARD session, of c2s alone */
     uint8_t flags;              /* enum session_flag */
+    struct session_timeouts timeouts;
 };
+
+/* A packet as the parser reads it, for people. */
+struct packet_info {
+    struct flow_key key; /* zone 0 */
+    uint32_t len, payload; /* bytes of the IP packet, and of it behind layer 4's header */
+    uint32_t tcp_seq, tcp_ack;
+    uint16_t tcp_window;
+    uint8_t ttl, dscp;
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+};
+/* 0, or the drop reason. */
+uint32_t packet_describe(const struct input *in, struct packet_info *out);
 
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
@@ -284,10 +336,31 @@ struct port_config {
     uint32_t mark; /* of packets that may leave by it */
 };
 
+/* What the emulated hardware does (fact sheet 3.1). It reports a flow, which refreshes the session's timer and
+ * statistics, when so many packets of that flow were forwarded since the last report, or, with scan_ms, that
+ * long after the first of them. */
+struct offload_profile {
+    uint32_t udp_packets, packets; /* of a UDP flow, of any other; 0: this device has no offload engine */
+    uint32_t scan_ms;              /* 0: never */
+    uint32_t max_sessions;         /* no more than engine_params.max_offloaded are used */
+};
+
+struct accelerated_aging {
+    uint32_t threshold_percent; /* of the session table in use, or of vsys_max_sessions where that is less */
+    uint32_t factor;            /* idle sessions age that much faster from there on; 1: no acceleration */
+};
+
 struct engine_config {
     uint32_t timeout_s[TIMER_COUNT];
     bool tcp_reject_non_syn;
+    bool tcp_asymmetric_bypass;   /* windows and sequence numbers are not enforced */
+    bool tcp_allow_challenge_ack;
+    bool no_refresh_on_discard;
     bool ipv6_firewalling;
+    bool offload;                 /* switched on; what it does is up to the profile */
+    struct offload_profile offload_profile;
+    struct accelerated_aging accelerated_aging;
+    uint32_t vsys_max_sessions;   /* 0: no limit but the table's */
     uint32_t host_mark;           /* of packets for the machine itself */
     uint32_t port_count;          /* at most MAX_PORTS; port 0 is nobody's */
     const struct port_config *ports;
@@ -297,6 +370,7 @@ struct engine_config {
 
 struct engine_params {
     uint32_t max_sessions;        /* slots 1..max_sessions */
+    uint32_t max_offloaded;       /* sessions the offload engine has memory for */
     uint32_t max_undecided;       /* handles outstanding at once */
     uint32_t max_held;            /* packets held for undecided handles, parked ones included */
     uint32_t max_events;          /* a power of two */
@@ -305,14 +379,33 @@ struct engine_params {
     int64_t now_ns;
 };
 
+/* A forwarding table: longest prefix match. Immutable once made, so several engines may use one. */
+struct route {
+    uint8_t prefix[16]; /* as in a flow key: an IPv4 prefix of n bits has length 96 + n */
+    uint8_t length;
+    bool leaves;        /* by `port`; else nothing is forwarded there: local, broadcast, discard, ... */
+    uint16_t port;      /* 0: by none of the engine's */
+};
+struct fib;
+/* Of several routes with one prefix the first wins. NULL with errno set (EINVAL, ENOMEM). */
+struct fib *fib_new(const struct route *routes, uint32_t count);
+void fib_free(struct fib *fib);
+/* The index of the route to a 16-byte address, as given to fib_new; -1 where there is none. */
+int64_t fib_lookup(const struct fib *fib, const uint8_t *address);
+
 struct engine;
 
 /* NULL with errno set (EINVAL, ENOMEM). All memory is taken here. */
 struct engine *engine_new(const struct engine_params *params);
 void engine_free(struct engine *engine);
 
-/* -EINVAL where a count is over its limit; the old configuration stays then. */
+/* -EINVAL where a figure is out of range; the old configuration stays then. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
+
+/* Where packets of live sessions go from now on; borrowed until the next call or engine_free. Without one, sessions
+ * keep the port they were installed with. A session whose way now leaves by another zone has its packets
+ * dropped with flow_fwd_zonechange. */
+void engine_set_fib(struct engine *engine, const struct fib *fib);
 
 /* ---- the packet path --------------------------------------------------------------------------- */
 
@@ -335,7 +428,7 @@ bool engine_wants_attention(struct engine *engine);
 /* Answers a handle. Both give verdicts for the packet and everything parked behind it, in order.
  * install returns the session id (> 0), 0 where the session could not be made (the packets are dropped
  * with session_alloc_fail or session_install_error, or, where it would only have denied and four fifths of the
- * table are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
+ * sessions there may be are in use, with flow_policy_deny), -ENOENT where the handle is not outstanding and
  * -EINVAL where the spec makes no sense. refuse counts and drops: -ENOENT, -EINVAL (not a drop reason) or 0. */
 int64_t engine_install(struct engine *engine, uint32_t handle, const struct session_spec *spec);
 int engine_refuse(struct engine *engine, uint32_t handle, uint32_t reason);
@@ -381,13 +474,25 @@ uint32_t engine_sessions(struct engine *engine, uint32_t *cursor, uint32_t scan,
 /* 0, or -ENOENT where the slot was never used. A slot that is free again shows its last session. */
 int engine_session(struct engine *engine, uint32_t id, struct session_view *out);
 
+/* What TCP tracking knows of one direction (tcp.c); nothing is enforced before both SYNs were seen. */
+struct tcp_limits {
+    uint32_t highest_end;  /* behind the last byte it may send */
+    uint32_t lowest_end;   /* before which everything it sends is too old */
+    uint32_t highest_ack, lowest_ack;
+    bool enforced;
+};
+/* 0, or -ENOENT where the session is not a live one of TCP. */
+int engine_tcp_limits(struct engine *engine, uint32_t id, struct tcp_limits out[2]);
+
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
 
 struct engine_stats {
     uint32_t max_sessions, allocated, tcp, udp, icmp, other, discard;
+    uint32_t offloaded;              /* sessions in the offload engine */
     uint32_t undecided, held;        /* handles outstanding, packets waiting behind them */
     uint64_t installed;              /* since the engine was made */
+    bool aging_accelerated;
     uint64_t packets, bytes;         /* forwarded */
 };
 void engine_stats(struct engine *engine, struct engine_stats *out);
@@ -452,12 +557,17 @@ void nfqueue_stats(const struct nfqueue *queue, struct nfqueue_stats *out);
 /* ---- capture files (libpcap) -------------------------------------------------------------------- */
 
 struct capture;
-/* Opens a pcap or pcapng file; NULL with a message in error (256 bytes). */
+/* Opens a pcap or pcapng file, the standard input where path is "-"; NULL with a message in error (256 bytes). */
 struct capture *capture_open(const char *path, char *error);
 /* Up to max packets, valid until the next call. 0 at the end; -1 on a damaged file, with the message in
  * capture_error; packets before the damage have been given. Ports are not set. */
 int32_t capture_read(struct capture *capture, struct input *out, uint32_t max);
+/* Why the file could not be read to its end; empty as long as it could. */
+/* Packets left out because their time is not between 1970 and 2200. */
+uint64_t capture_untimed(const struct capture *capture);
 const char *capture_error(const struct capture *capture);
+/* Bytes of the file read so far, -1 where it is a pipe. */
+int64_t capture_offset(const struct capture *capture);
 void capture_close(struct capture *capture);
 
 struct capture_writer;
@@ -466,5 +576,51 @@ struct capture_writer *capture_writer_open(const char *path, char *error);
 void capture_writer_write(struct capture_writer *writer, const uint8_t *data, uint32_t len, int64_t now_ns);
 /* 0, or -1 where something could not be written. */
 int capture_writer_close(struct capture_writer *writer);
+
+/* ---- replay -------------------------------------------------------------------------------------
+ * Captures go through an engine at their own times, merged by time; of packets at one time, those of the capture
+ * named first go first. No packet is looked at before the slowpath has decided the one before it. */
+
+struct replay_source {
+    struct capture *capture;
+    bool by_source; /* each packet comes in by the port by which the route to its source leaves */
+    uint16_t port;  /* else all of them by this one */
+};
+
+enum replay_stop {
+    REPLAY_END,       /* no packet is left up to that time */
+    REPLAY_UNDECIDED, /* a packet waits for the slowpath */
+    REPLAY_EVENTS,    /* events have piled up */
+    REPLAY_PAUSE,     /* so many packets were fed */
+};
+
+struct replay_stats {
+    uint64_t packets;  /* fed */
+    uint64_t forwarded, dropped, host, emitted;
+    uint64_t late;     /* earlier than a packet before them, and taken at its time */
+    uint64_t cut;      /* of which the capture has only the start */
+    uint64_t unrouted; /* whose source no route leads to: dropped with flow_no_interface */
+    uint8_t unrouted_source[16]; /* of the first of them */
+    int64_t first_ns, last_ns;   /* times of the first packet and the last; 0 without any */
+    int64_t now_ns;              /* of the engine's clock */
+};
+
+struct replay;
+/* The captures are borrowed. NULL where memory is short. */
+struct replay *replay_new(const struct replay_source *sources, uint32_t count);
+void replay_free(struct replay *replay);
+/* Has what leaves by a port written, the engine's own packets included; the writer is borrowed. */
+void replay_write(struct replay *replay, uint16_t port, struct capture_writer *writer);
+/* Feeds packets until one waits for the slowpath, events have piled up, or `pause_at` were fed in all; none that is
+ * later than until_ns. Always the same engine. */
+enum replay_stop replay_run(struct replay *replay, struct engine *engine, int64_t until_ns, uint64_t pause_at);
+/* Runs the timers, one after the other, until events have piled up or until_ns has come. With INT64_MAX that is when no
+ * session lives any more, and the clock stays there. */
+enum replay_stop replay_run_timers(struct replay *replay, struct engine *engine, int64_t until_ns);
+const struct replay_stats *replay_stats(const struct replay *replay);
+/* For who looks at packets one by one: the packet that is fed next, valid until it is (NULL at the end), and the last
+ * verdict on one, its data not to be looked at. */
+const struct input *replay_next(struct replay *replay, struct engine *engine);
+struct verdict replay_last(const struct replay *replay);
 
 #endif

@@ -7,6 +7,8 @@
  *
  *     level 0: 256 ticks of 67 ms     level 1: 256 times 17 s     level 2: 73 minutes     level 3: 13 days
  *
+ * The ager has a clock of its own: time, except while aging is accelerated (engine.c).
+ *
  * A session's tick is its expiry rounded up, and the table is asked before the wheel comes by (fastpath.c
  * looks at expires_ns), so timers are exact to the nanosecond for every packet and every log entry.
  */
@@ -59,22 +61,21 @@ void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns)
     struct session *s = &e->sessions[slot];
     uint64_t tick = tick_of(expires_ns);
     s->expires_ns = expires_ns;
-    if (s->in_ager && tick >= s->ager_tick)
+    if (is_in_ager(s) && tick >= s->ager_tick)
         return;
-    if (s->in_ager)
+    if (is_in_ager(s))
         unlink_session(e, slot);
     else
         e->ager.count++;
-    s->in_ager = true;
     s->ager_tick = tick > e->ager.now_tick ? tick : e->ager.now_tick + 1;
     link_session(e, slot);
 }
 
 void ager_remove(struct engine *e, uint32_t slot)
 {
-    assert(e->sessions[slot].in_ager);
+    assert(is_in_ager(&e->sessions[slot]));
     unlink_session(e, slot);
-    e->sessions[slot].in_ager = false;
+    e->sessions[slot].ager_slot = NOT_IN_AGER;
     e->ager.count--;
 }
 
@@ -119,22 +120,21 @@ static void run_slot(struct engine *e, uint32_t at)
     for (uint32_t slot = take_list(e, 0, at), next; slot; slot = next) {
         struct session *s = &e->sessions[slot];
         next = s->ager_next;
+        /* out of the wheel while it is looked at: what it has not reported may refresh it */
+        s->ager_slot = NOT_IN_AGER;
+        e->ager.count--;
         uint64_t tick = tick_of(s->expires_ns);
-        if (tick > e->ager.now_tick) { /* packets came since */
-            s->ager_tick = tick;
-            link_session(e, slot);
-        } else {
-            s->in_ager = false;
-            e->ager.count--;
-            session_end(e, slot, s->expires_ns, END_REASON_aged_out);
-        }
+        if (tick <= e->ager.now_tick && session_is_over(e, slot))
+            continue;
+        if (!is_in_ager(s)) /* packets came since */
+            ager_set(e, slot, s->expires_ns);
     }
 }
 
 void ager_run(struct engine *e)
 {
     struct ager *a = &e->ager;
-    uint64_t to = (uint64_t)e->now_ns >> TICK_SHIFT;
+    uint64_t to = (uint64_t)e->age_ns >> TICK_SHIFT;
     while (a->now_tick < to) {
         if (!a->count) {
             a->now_tick = to;

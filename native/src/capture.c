@@ -8,16 +8,19 @@
 #include "packet.h"
 
 enum { LONGEST_LINK_HEADER = 20 /* cooked, version 2 */, FRAME_BYTES = LONGEST_LINK_HEADER + LONGEST_PACKET };
+/* A burst of usual packets, one behind the other, so that they stay in the processor's cache; fewer large ones. */
+enum { BURST_BYTES = 512 << 10, FILE_BUFFER_BYTES = 256 << 10 };
 
-/* A time past this one (2200-01-01) is damage: nanoseconds since 1970 and the longest timer must add up. */
+/* A time past this one (2200-01-01) is nonsense: nanoseconds since 1970 and the longest timer must add up. */
 static const int64_t LATEST_S = 7258118400;
 
 struct capture {
     pcap_t *pcap;
     enum link_type link;
     bool damaged;
+    uint64_t untimed;
     char error[PCAP_ERRBUF_SIZE];
-    uint8_t data[MAX_BURST][FRAME_BYTES];
+    uint8_t data[BURST_BYTES];
 };
 
 static int link_of(int datalink)
@@ -49,8 +52,19 @@ struct capture *capture_open(const char *path, char *error)
         return NULL;
     }
     c->damaged = false;
-    c->pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, error);
+    c->untimed = 0;
+    c->error[0] = '\0';
+    FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    if (!file) {
+        snprintf(error, PCAP_ERRBUF_SIZE, "%s", strerror(errno));
+        free(c);
+        return NULL;
+    }
+    setvbuf(file, NULL, _IOFBF, FILE_BUFFER_BYTES);
+    c->pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, error);
     if (!c->pcap) {
+        if (file != stdin)
+            fclose(file);
         free(c);
         return NULL;
     }
@@ -70,10 +84,10 @@ int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
 {
     struct pcap_pkthdr *header;
     const u_char *bytes;
-    uint32_t n = 0;
+    uint32_t n = 0, used = 0;
     if (max > MAX_BURST)
         max = MAX_BURST;
-    while (n < max && !c->damaged) {
+    while (n < max && used + FRAME_BYTES <= BURST_BYTES && !c->damaged) {
         int got = pcap_next_ex(c->pcap, &header, &bytes);
         if (got == PCAP_ERROR_BREAK)
             break;
@@ -86,26 +100,35 @@ int32_t capture_read(struct capture *c, struct input *out, uint32_t max)
         /* tv_usec has nanoseconds: asked for above */
         int64_t now_ns = is_sane ? header->ts.tv_sec * 1000000000ll + header->ts.tv_usec : -1;
         if (now_ns < 0) {
-            snprintf(c->error, sizeof c->error, "a packet's time is not between 1970 and 2200");
-            c->damaged = true;
-            break;
+            c->untimed++;
+            continue;
         }
         uint32_t len = header->caplen < FRAME_BYTES ? header->caplen : FRAME_BYTES;
-        memcpy(c->data[n], bytes, len);
-        out[n] = (struct input){
-            .data = c->data[n],
+        out[n++] = (struct input){
+            .data = memcpy(c->data + used, bytes, len),
             .len = len,
             .link = (uint8_t)c->link,
+            .flags = len < header->len ? INPUT_CUT : 0,
             .now_ns = now_ns,
         };
-        n++;
+        used += len;
     }
     return n || !c->damaged ? (int32_t)n : -1;
+}
+
+uint64_t capture_untimed(const struct capture *c)
+{
+    return c->untimed;
 }
 
 const char *capture_error(const struct capture *c)
 {
     return c->error;
+}
+
+int64_t capture_offset(const struct capture *c)
+{
+    return ftell(pcap_file(c->pcap));
 }
 
 void capture_close(struct capture *c)
@@ -129,8 +152,9 @@ struct capture_writer *capture_writer_open(const char *path, char *error)
         free(w);
         return NULL;
     }
-    if (!(w->dumper = pcap_dump_open(w->pcap, path))) {
-        snprintf(error, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(w->pcap));
+    FILE *file = fopen(path, "wb");
+    if (!file || !(w->dumper = pcap_dump_fopen(w->pcap, file))) {
+        snprintf(error, PCAP_ERRBUF_SIZE, "%s", file ? pcap_geterr(w->pcap) : strerror(errno));
         pcap_close(w->pcap);
         free(w);
         return NULL;

@@ -21,7 +21,7 @@ static uint64_t reserve(uint64_t *total, uint64_t bytes)
 static bool params_are_sane(const struct engine_params *p)
 {
     return p->max_sessions && p->max_sessions < 1u << 30 && p->max_undecided && p->max_undecided <= 65535 &&
-           p->max_held && p->max_held <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
+           p->max_offloaded <= p->max_sessions && p->max_held && p->max_held <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
            p->now_ns >= 0;
 }
 
@@ -35,6 +35,9 @@ struct engine *engine_new(const struct engine_params *params)
     reserve(&total, sizeof(struct engine));
     uint64_t bucket_at = reserve(&total, buckets * sizeof(struct bucket));
     uint64_t session_at = reserve(&total, (params->max_sessions + 1ull) * sizeof(struct session));
+    uint64_t offload_bucket_count = offload_buckets(params);
+    uint64_t offload_bucket_at = reserve(&total, offload_bucket_count * sizeof(struct offload_bucket));
+    uint64_t record_at = reserve(&total, (params->max_offloaded + 1ull) * sizeof(struct offload_record));
     uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
     uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict);
@@ -53,12 +56,17 @@ struct engine *engine_new(const struct engine_params *params)
     pthread_mutex_init(&e->inside, NULL);
     e->params = *params;
     e->region_bytes = total;
-    e->now_ns = params->now_ns;
+    e->now_ns = e->age_ns = params->now_ns;
+    e->rate_age_ns = e->age_ns;
+    e->age_rate = e->past_rate = 1;
     memcpy(e->hash_key, params->hash_key, sizeof e->hash_key);
     e->buckets = (struct bucket *)(region + bucket_at);
     e->bucket_mask = buckets - 1;
     e->sessions = (struct session *)(region + session_at);
     e->ager.now_tick = (uint64_t)params->now_ns >> TICK_SHIFT;
+    e->offload.buckets = (struct offload_bucket *)(region + offload_bucket_at);
+    e->offload.bucket_mask = offload_bucket_count - 1;
+    e->offload.records = (struct offload_record *)(region + record_at);
     e->undecided = (struct undecided_slot *)(region + undecided_at);
     for (uint32_t i = params->max_undecided; i; i--) {
         e->undecided[i - 1].next = e->undecided_free;
@@ -77,6 +85,7 @@ struct engine *engine_new(const struct engine_params *params)
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
         e->config.timeout_s[timer] = timer_info(timer)->default_s;
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
+    e->config.accelerated_aging.factor = 1;
     return e;
 }
 
@@ -92,9 +101,30 @@ void engine_free(struct engine *e)
 
 /* ---- configuration -------------------------------------------------------------------------------- */
 
+static bool config_is_sane(const struct engine_config *c)
+{
+    const struct offload_profile *profile = &c->offload_profile;
+    const struct accelerated_aging *aging = &c->accelerated_aging;
+    return c->port_count <= MAX_PORTS && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
+           (aging->threshold_percent || aging->factor == 1) && profile->packets <= MAX_REPORT_PACKETS &&
+           profile->udp_packets <= MAX_REPORT_PACKETS && !profile->packets == !profile->udp_packets;
+}
+
+/* Has every session look up its ways again at its next packet. */
+static void next_generation(struct engine *e)
+{
+    if (++e->generation == UINT16_MAX) { /* numbers begin anew; no session may seem to have looked already */
+        for (uint32_t slot = 1; slot <= e->fresh; slot++)
+            e->sessions[slot].generation = UINT16_MAX;
+        for (uint32_t record = 1; record <= e->offload.fresh; record++)
+            e->offload.records[record].generation = UINT16_MAX;
+        e->generation = 0;
+    }
+}
+
 int engine_configure(struct engine *e, const struct engine_config *config)
 {
-    if (config->port_count > MAX_PORTS)
+    if (!config_is_sane(config))
         return -EINVAL;
     uint64_t port_bytes = config->port_count * sizeof *config->ports, local_bytes = config->local_count * 16ull;
     uint8_t *tables = malloc(port_bytes + local_bytes + 1);
@@ -105,22 +135,78 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     if (local_bytes)
         memcpy(tables + port_bytes, config->local, local_bytes);
     engine_enter(e);
+    offload_settle_all(e); /* by the timers that were in force */
     void *old = e->tables;
     e->tables = tables;
     e->config = *config;
     e->config.ports = (struct port_config *)tables;
     e->config.local = tables + port_bytes;
+    next_generation(e);
+    offload_configure(e);
     engine_leave(e);
     free(old);
     return 0;
 }
 
+void engine_set_fib(struct engine *e, const struct fib *fib)
+{
+    engine_enter(e);
+    e->fib = fib;
+    next_generation(e);
+    engine_leave(e);
+}
+
 /* ---- clock ----------------------------------------------------------------------------------------- */
+
+/* While so much of the table is in use, the ager's clock is faster than time (fact sheet 2.2): every idle session,
+ * however long it has been idle, has the rest of its timeout divided. */
+static uint32_t wanted_rate(const struct engine *e)
+{
+    /* that far ahead of time, the clock and a timeout still add up in the year 2200 */
+    static const int64_t LONGEST_LEAD_NS = 60ll * 365 * 24 * 3600 * 1000000000;
+    const struct accelerated_aging *aging = &e->config.accelerated_aging;
+    bool is_crowded = e->stats.allocated * 100ull >= session_capacity(e) * (uint64_t)aging->threshold_percent;
+    return is_crowded && e->age_ns - e->now_ns < LONGEST_LEAD_NS ? aging->factor : 1;
+}
+
+static void set_rate(struct engine *e)
+{
+    uint32_t rate = wanted_rate(e);
+    if (rate == e->age_rate)
+        return;
+    if (e->age_rate == 1)
+        count(e, COUNTER_session_aging_accelerated);
+    if (e->age_ns > e->rate_age_ns) { /* else the rate that ends has not been in force */
+        e->past_rate = e->age_rate;
+        e->rate_age_ns = e->age_ns;
+    }
+    e->age_rate = rate;
+}
+
+/* One step while aging is accelerated: to the next time the ager has work, for sessions that end make room and that
+ * may end the acceleration. */
+static void advance_accelerated(struct engine *e, int64_t now_ns)
+{
+    int64_t next_ns = ager_next_ns(e);
+    int64_t step_ns = next_ns == INT64_MAX ? INT64_MAX : divide_up(next_ns - e->age_ns, e->age_rate);
+    if (step_ns > now_ns - e->now_ns)
+        step_ns = now_ns - e->now_ns;
+    e->now_ns += step_ns;
+    e->age_ns += step_ns * e->age_rate;
+    ager_run(e);
+}
 
 void engine_advance(struct engine *e, int64_t now_ns)
 {
-    if (now_ns > e->now_ns)
+    set_rate(e);
+    while (e->age_rate > 1 && e->now_ns < now_ns) {
+        advance_accelerated(e, now_ns);
+        set_rate(e);
+    }
+    if (now_ns > e->now_ns) {
+        e->age_ns += now_ns - e->now_ns;
         e->now_ns = now_ns;
+    }
     ager_run(e);
     undecided_expire(e);
 }
@@ -135,7 +221,8 @@ void engine_tick(struct engine *e, int64_t now_ns)
 int64_t engine_next_timer_ns(struct engine *e)
 {
     engine_enter(e);
-    int64_t session = ager_next_ns(e), handle = undecided_next_ns(e);
+    set_rate(e);
+    int64_t age = ager_next_ns(e), session = age == INT64_MAX ? age : time_at(e, age), handle = undecided_next_ns(e);
     engine_leave(e);
     return session < handle ? session : handle;
 }
@@ -187,6 +274,8 @@ uint32_t engine_events(struct engine *e, struct event *out, uint32_t max)
     engine_enter(e);
     while (n < max && e->event_tail != e->event_head)
         out[n++] = e->events[e->event_tail++ & (e->params.max_events - 1)];
+    if (e->event_tail == e->event_head) /* back to memory that was used before, however large the ring */
+        e->event_tail = e->event_head = 0;
     engine_leave(e);
     return n;
 }
@@ -220,7 +309,7 @@ uint32_t engine_sessions(struct engine *e, uint32_t *cursor, uint32_t scan, cons
     engine_enter(e);
     for (; scan && n < max && id <= e->fresh; id++, scan--) {
         const struct session *s = &e->sessions[id];
-        if (s->state != SESSION_INIT && s->expires_ns > e->now_ns && matches(s, filter))
+        if (s->state != SESSION_INIT && !session_is_over(e, id) && matches(s, filter))
             session_view(e, id, &out[n++]);
     }
     *cursor = id <= e->fresh ? id : 0;
@@ -232,6 +321,8 @@ int engine_session(struct engine *e, uint32_t id, struct session_view *out)
 {
     engine_enter(e);
     bool was_used = id && id <= e->fresh;
+    if (was_used && is_live(e, id))
+        session_is_over(e, id);
     if (was_used)
         session_view(e, id, out);
     engine_leave(e);
@@ -255,6 +346,7 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     out->max_sessions = e->params.max_sessions;
     out->undecided = e->undecided_count;
     out->held = e->held_count - e->held_over;
+    out->aging_accelerated = e->age_rate > 1;
     engine_leave(e);
 }
 

@@ -43,40 +43,66 @@ static bool opens_connection(const struct packet *p)
     return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN;
 }
 
-static void follow_tcp(struct session *s, enum direction direction, uint8_t flags)
+/* Why packets to `address` cannot go on: the drop reason, or 0, and then *port is the way. */
+static uint8_t look_up_way(const struct engine *e, const uint8_t *address, uint16_t zone, uint16_t *port)
 {
-    s->tcp_state = (uint8_t)tcp_next_state(s->tcp_state, direction, flags);
-    if (flags & TCP_RST)
-        session_note_end(s, direction == C2S ? END_REASON_tcp_rst_from_client : END_REASON_tcp_rst_from_server);
-    else if (flags & TCP_FIN)
-        session_note_end(s, END_REASON_tcp_fin);
+    const struct route *route = e->fib ? fib_route(e->fib, address) : NULL;
+    if (e->fib && !route)
+        return COUNTER_flow_fwd_l3_noroute;
+    uint16_t way = !e->fib ? *port : route->leaves ? route->port : 0;
+    if (!port_takes(e, way)) /* a commit took it away, or it is none of the firewall's */
+        return e->fib ? COUNTER_flow_fwd_zonechange : COUNTER_flow_no_interface;
+    if (e->config.ports[way].zone != zone)
+        return COUNTER_flow_fwd_zonechange;
+    *port = way;
+    return 0;
+}
+
+/* Forwarding is looked up again for every session after configuration or routes have changed: a session's packets
+ * go where the routes lead now, as long as that is in the same zone. */
+static void look_up_ways(struct engine *e, uint32_t slot)
+{
+    struct session *s = &e->sessions[slot];
+    s->generation = e->generation;
+    for (enum direction d = C2S; d <= S2C; d++)
+        s->blocked[d] = look_up_way(e, s->key[!d].src, s->key[!d].zone, &s->port[!d]);
+    if (s->offload) /* with another way, or for good */
+        offload_leave(e, slot);
 }
 
 static void session_packet(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag)
 {
-    uint32_t slot = ref / 2;
+    uint32_t slot = ref / 2, reason = 0;
     enum direction direction = ref & 1;
     struct session *s = &e->sessions[slot];
+    bool discard = s->state == SESSION_DISCARD, restart = !discard || !e->config.no_refresh_on_discard;
+    if (!discard) {
+        if (s->generation != e->generation)
+            look_up_ways(e, slot);
+        reason = s->blocked[direction];
+        if (!reason && p->key.proto == PROTO_TCP)
+            reason = tcp_segment(e, s, direction, p, &restart);
+        if (reason) {
+            verdict_drop(e, tag, slot, reason);
+            return;
+        }
+    }
     s->packets[direction]++;
     s->bytes[direction] += p->len;
-    s->last_ns = e->now_ns;
+    session_touch(e, s);
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
-    if (s->state == SESSION_DISCARD) {
-        session_refresh(e, slot);
+    if (restart)
+        session_refresh(e, slot, e->age_ns);
+    if (discard) {
         verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
         return;
     }
-    if (!port_takes(e, s->port[!direction])) { /* a commit took it away */
-        verdict_drop(e, tag, slot, COUNTER_flow_no_interface);
-        return;
-    }
-    bool was_over = s->tcp_state == TCP_STATE_TIME_WAIT;
-    if (p->key.proto == PROTO_TCP)
-        follow_tcp(s, direction, p->tcp_flags);
-    if (!was_over) /* time-wait is started once: nothing prolongs a connection that is over */
-        session_refresh(e, slot);
     verdict_forward(e, p, tag, slot, s->port[!direction]);
+    if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
+        offload_leave(e, slot);
+    else if (!s->offload && e->offload.limit)
+        offload_enter(e, slot);
 }
 
 /* The live session of a reference, or NONE after ending one that is over. */
@@ -94,7 +120,7 @@ static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet
 
 /* ---- packets that are not about a session of their own --------------------------------------------- */
 
-static bool is_local(const struct engine *e, const uint8_t address[16])
+bool is_local(const struct engine *e, const uint8_t address[16])
 {
     uint32_t low = 0, high = e->config.local_count;
     while (low < high) {
@@ -125,13 +151,20 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
 static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     uint32_t ref = flow_table_lookup(e, &p->about), slot = ref / 2;
-    if (!slot || slot > e->params.max_sessions || e->sessions[slot].state != SESSION_ACTIVE ||
-        e->sessions[slot].expires_ns <= e->now_ns || !port_takes(e, e->sessions[slot].port[!(ref & 1)])) {
+    struct session *s = &e->sessions[slot];
+    enum direction direction = ref & 1;
+    if (!slot || slot > e->params.max_sessions || s->state != SESSION_ACTIVE || session_is_over(e, slot)) {
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
+    if (s->generation != e->generation)
+        look_up_ways(e, slot);
+    if (s->blocked[direction]) {
+        verdict_drop(e, tag, slot, s->blocked[direction]);
+        return;
+    }
     count(e, COUNTER_flow_icmp_err_pass);
-    verdict_forward(e, p, tag, slot, e->sessions[slot].port[!(ref & 1)]);
+    verdict_forward(e, p, tag, slot, s->port[!direction]);
 }
 
 /* ---- the decision --------------------------------------------------------------------------------- */
@@ -153,6 +186,8 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         icmp_error_packet(e, p, tag);
         return true;
     }
+    if (e->stats.offloaded && offload_packet(e, p, tag))
+        return true;
     *ref = flow_table_lookup_hashed(e, &p->key, p->hash);
     if (*ref / 2 > e->params.max_sessions)
         return false; /* behind the packet that is being decided */
@@ -194,6 +229,8 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
         return COUNTER_flow_ipv6_disabled;
     fastpath_place(e, p, in->port);
     flow_table_prefetch_bucket(e, p->hash);
+    if (e->stats.offloaded)
+        offload_prefetch_bucket(e, p->hash);
     return 0;
 }
 
@@ -232,7 +269,7 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
         for (i = 0; i < size; i++)
             reasons[i] = prepare(e, &group[i], &packets[i]);
         for (i = 0; i < size; i++)
-            if (!reasons[i])
+            if (!reasons[i] && !(e->stats.offloaded && offload_prefetch_records(e, packets[i].hash)))
                 flow_table_prefetch_records(e, packets[i].hash);
         for (i = 0; i < size && !stop; i++) {
             if (group[i].now_ns > e->now_ns)

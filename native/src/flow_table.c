@@ -64,6 +64,7 @@ void flow_table_prefetch_records(const struct engine *e, uint64_t hash)
             __builtin_prefetch(session, 1);
             __builtin_prefetch(session + 64, 1);
             __builtin_prefetch(session + 128, 1);
+            __builtin_prefetch(session + 192, 1);
         }
 }
 

@@ -415,6 +415,21 @@ bool packet_finish_checksum(uint8_t *data, uint32_t len)
     return true;
 }
 
+bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16])
+{
+    int family;
+    if (skip_link(link, &data, &len, &family) || !len)
+        return false;
+    uint8_t version = data[0] >> 4;
+    if (version == 4 && len >= IPV4_HEADER)
+        map_v4(out, data + 12);
+    else if (version == 6 && len >= IPV6_HEADER)
+        memcpy(out, data + 8, 16);
+    else
+        return false;
+    return true;
+}
+
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out)
 {
     int family;
@@ -446,5 +461,28 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
         return reason;
     if (version == 6 && is_unspecified(out->key.src) && out->icmp_kind != ICMP_DISCOVERY)
         return COUNTER_flow_parse_martian; /* :: asks for an address, nothing else */
+    return 0;
+}
+
+uint32_t packet_describe(const struct input *in, struct packet_info *out)
+{
+    struct packet p;
+    bool trusted = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
+    uint32_t reason = packet_parse(in->data, in->len, in->link, trusted, &p);
+    if (reason)
+        return reason;
+    *out = (struct packet_info){
+        .key = p.key,
+        .len = p.len,
+        .payload = p.len - p.payload_offset,
+        .tcp_seq = p.tcp_seq,
+        .tcp_ack = p.tcp_ack,
+        .tcp_window = p.tcp_window,
+        .ttl = p.ttl,
+        .dscp = p.dscp,
+        .tcp_flags = p.tcp_flags,
+        .icmp_type = p.icmp_type,
+        .icmp_code = p.icmp_code,
+    };
     return 0;
 }

@@ -44,6 +44,9 @@ struct packet {
  * Order and reasons: packet flow sequence, section 2.1. */
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out);
 
+/* Finds the source address of a frame and judges nothing; false where there is no address to be found. */
+bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16]);
+
 /* Computes the layer 4 checksum of the IP packet at data in full: what a packet needs that is sent back changed
  * after the kernel left its checksum unfinished. False where there is none to compute: not TCP, UDP or ICMP,
  * a UDP packet that goes without, or nothing that parses. */

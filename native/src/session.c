@@ -62,28 +62,40 @@ static void push_event(struct engine *e, enum event_type type, uint32_t slot)
     session_view(e, slot, &event->session);
 }
 
-static enum timer timer_of(const struct session *s)
+/* A timer of the session's own goes before the configured one (fact sheet 2.3). */
+static uint32_t timeout_of(const struct engine *e, const struct session *s)
 {
-    uint8_t proto = s->key[C2S].proto;
     bool discard = s->state == SESSION_DISCARD;
-    switch (proto) {
+    uint32_t own = discard ? s->discard_s : s->established_s;
+    enum timer timer = discard ? TIMER_discard_default : TIMER_default;
+    switch (s->key[C2S].proto) {
     case PROTO_TCP:
-        return discard ? TIMER_discard_tcp : tcp_timer(s->tcp_state);
+        timer = discard ? TIMER_discard_tcp : tcp_timer(&e->config, s->tcp_state);
+        if (timer == TIMER_tcp_half_closed)
+            own = s->half_closed_s;
+        else if (timer == TIMER_tcp_time_wait)
+            own = s->time_wait_s;
+        else if (timer != TIMER_tcp && !discard)
+            own = 0;
+        break;
     case PROTO_UDP:
-        return discard ? TIMER_discard_udp : TIMER_udp;
+        timer = discard ? TIMER_discard_udp : TIMER_udp;
+        break;
     case PROTO_ICMP:
     case PROTO_ICMPV6:
-        return discard ? TIMER_discard_default : TIMER_icmp;
-    default:
-        return discard ? TIMER_discard_default : TIMER_default;
+        timer = discard ? TIMER_discard_default : TIMER_icmp;
     }
+    return own ? own : e->config.timeout_s[timer];
 }
 
-void session_refresh(struct engine *e, uint32_t slot)
+void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns)
 {
     struct session *s = &e->sessions[slot];
-    s->timeout_s = e->config.timeout_s[timer_of(s)];
-    ager_set(e, slot, e->now_ns + s->timeout_s * 1000000000ll);
+    int64_t at_ns = age_ns == e->age_ns ? e->now_ns : time_at(e, age_ns);
+    session_note_longest(&s->longest_wait_ms, at_ns - s->refreshed_ns);
+    s->refreshed_ns = at_ns;
+    s->timeout_s = timeout_of(e, s);
+    ager_set(e, slot, age_ns + s->timeout_s * 1000000000ll);
 }
 
 void session_note_end(struct session *s, enum end_reason reason)
@@ -95,6 +107,10 @@ void session_note_end(struct session *s, enum end_reason reason)
 uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t ingress_port,
                          const struct session_spec *spec, uint32_t *reason)
 {
+    if (e->config.vsys_max_sessions && e->stats.allocated >= e->config.vsys_max_sessions) {
+        *reason = COUNTER_session_vsys_limit;
+        return NONE;
+    }
     uint32_t slot = slot_take(e);
     if (!slot) {
         *reason = COUNTER_session_alloc_fail;
@@ -109,11 +125,18 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     s->port[C2S] = ingress_port;
     s->port[S2C] = spec->egress_port;
     s->rule = spec->rule;
-    s->application = spec->application;
+    s->application = (uint16_t)spec->application;
     s->action = spec->action;
     s->flags = spec->flags;
+    s->established_s = spec->timeouts.established_s;
+    s->half_closed_s = spec->timeouts.half_closed_s;
+    s->time_wait_s = (uint16_t)spec->timeouts.time_wait_s;
+    s->discard_s = spec->timeouts.discard_s;
     s->end_reason = END_REASON_unknown;
-    s->start_ns = s->last_ns = s->expires_ns = e->now_ns;
+    s->ager_slot = NOT_IN_AGER;
+    s->generation = (uint16_t)(e->generation - 1); /* the first packet has its ways looked up */
+    s->start_ns = s->last_ns = s->refreshed_ns = e->now_ns;
+    s->expires_ns = e->age_ns;
     flow_table_insert(e, slot * 2 + C2S);
     if (spec->action != ACTION_allow) {
         /* only what was denied: its reverse is somebody else's packet, and not theirs to forbid */
@@ -123,10 +146,12 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
         e->stats.discard++;
     } else {
         uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
+        if (other && other != slot && session_is_over(e, other))
+            other = NONE;
         if (other && e->sessions[other].state == SESSION_DISCARD) {
             /* the server was denied to speak first; it may answer */
             session_end(e, other, e->now_ns, END_REASON_policy_deny);
-        } else if (other && (other == slot || !session_is_over(e, other))) {
+        } else if (other) {
             /* packet flow sequence 3.9: the new instance is discarded */
             flow_table_remove(e, slot * 2 + C2S);
             s->state = SESSION_INIT;
@@ -142,7 +167,7 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     ++*stat_of(e, c2s->proto);
     e->stats.installed++;
     count(e, COUNTER_session_installed);
-    session_refresh(e, slot);
+    session_refresh(e, slot, e->age_ns);
     if (s->flags & SESSION_LOG_START)
         push_event(e, EVENT_SESSION_START, slot);
     return slot;
@@ -152,7 +177,9 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 {
     struct session *s = &e->sessions[slot];
     session_note_end(s, reason);
-    if (s->in_ager)
+    if (s->offload)
+        offload_leave(e, slot);
+    if (is_in_ager(s))
         ager_remove(e, slot);
     s->expires_ns = end_ns;
     flow_table_remove(e, slot * 2 + C2S);
@@ -171,16 +198,24 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
 
 bool session_is_over(struct engine *e, uint32_t slot)
 {
-    int64_t expires_ns = e->sessions[slot].expires_ns;
-    if (expires_ns > e->now_ns)
+    struct session *s = &e->sessions[slot];
+    if (s->offload)
+        offload_settle(e, slot);
+    if (s->expires_ns > e->age_ns)
         return false;
-    session_end(e, slot, expires_ns, END_REASON_aged_out);
+    session_end(e, slot, time_at(e, s->expires_ns), END_REASON_aged_out);
     return true;
 }
 
-void session_view(const struct engine *e, uint32_t slot, struct session_view *out)
+void session_view(struct engine *e, uint32_t slot, struct session_view *out)
 {
-    const struct session *s = &e->sessions[slot];
+    struct session *s = &e->sessions[slot];
+    bool live = session_is_live(s);
+    if (s->offload)
+        offload_settle(e, slot);
+    uint32_t longest_wait_ms = s->longest_wait_ms;
+    session_note_longest(&longest_wait_ms, s->last_ns - s->refreshed_ns); /* negative after a report by time */
+    const struct offload_record *r = s->offload ? &e->offload.records[s->offload] : NULL;
     *out = (struct session_view){
         .id = slot,
         .state = s->state,
@@ -192,12 +227,16 @@ void session_view(const struct engine *e, uint32_t slot, struct session_view *ou
         .bytes = {s->bytes[0], s->bytes[1]},
         .start_ns = s->start_ns,
         .last_ns = s->last_ns,
-        .end_ns = s->expires_ns,
+        .end_ns = live ? time_at(e, s->expires_ns) : s->expires_ns,
         .timeout_s = s->timeout_s,
         .rule = s->rule,
         .application = s->application,
+        .longest_gap_ms = s->longest_gap_ms,
+        .longest_wait_ms = longest_wait_ms,
         .port = {s->port[0], s->port[1]},
-        .flags = s->flags,
-        .in_ager = s->in_ager,
+        .unreported = {r ? r->packets[0] : 0, r ? r->packets[1] : 0},
+        .flags = s->flags & (SESSION_NO_ROOM - 1), /* without the engine's own marks */
+        .in_ager = is_in_ager(s),
+        .offloaded = r,
     };
 }

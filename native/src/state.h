@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "engine.h"
+#include "fib.h"
 #include "packet.h"
 
 enum { NONE = 0 };
@@ -43,22 +44,90 @@ struct ager {
 
 /* ---- records ------------------------------------------------------------------------------------- */
 
-/* Three cache lines. */
+/* What a direction has sent and may send (tcp.c). */
+struct tcp_window {
+    uint32_t end;        /* behind the last byte it has sent */
+    uint32_t max_end;    /* behind the last byte the other side has said it would take */
+    uint32_t max_window; /* the largest window it has offered */
+    uint32_t max_ack;    /* what it expects next, as far as it has said */
+};
+
+/* Four cache lines; a packet the offload engine forwards touches the last one alone. */
 struct session {
-    struct flow_key key[2];
-    int64_t expires_ns; /* ended sessions: when they ended */
-    uint32_t timeout_s;
-    uint32_t link[2];
+    struct flow_key key[2]; /* spans lines 0 and 1, with what a packet in software needs beside it */
+    int64_t refreshed_ns;   /* when the timer was started */
+    uint32_t timeout_s;     /* the timer in force */
+    uint32_t rule;
+    uint32_t established_s, half_closed_s, discard_s; /* timers of its own, 0 where it has none */
+    uint16_t time_wait_s;
+    uint16_t application;
     uint16_t port[2];
-    uint16_t ager_slot; /* level * WHEEL_SLOTS + slot */
-    uint8_t state, tcp_state, end_reason, action, flags;
-    bool in_ager;
-    uint64_t ager_tick; /* when the ager looks at it; the true end may be later */
+    uint16_t ager_slot;  /* level * WHEEL_SLOTS + slot, or NOT_IN_AGER */
+    uint16_t generation; /* of the configuration and routes its ports are checked against */
+    uint16_t flags;      /* enum session_flag and session_mark */
+    uint8_t blocked[2];  /* why packets of this direction cannot be forwarded: a drop reason, or 0 */
+    uint8_t state, end_reason, action;
+    uint8_t before_rst;  /* the TCP state before a RST that could not be verified */
+
     uint64_t packets[2], bytes[2];
-    int64_t start_ns, last_ns;
+    int64_t start_ns;
+    uint64_t ager_tick; /* when the ager looks at it; the true end may be later */
     uint32_t ager_next, ager_prev; /* slots */
-    uint32_t rule, application;
+    uint32_t link[2];
+
+    struct tcp_window window[2];
+    int64_t expires_ns; /* on the ager's clock; ended sessions: when they ended, in time */
+    int64_t last_ns;    /* of the last packet */
+    uint32_t longest_wait_ms, longest_gap_ms;
+    uint32_t offload;   /* its record in the offload engine, or NONE */
+    uint8_t scale[2];   /* of the window a direction offers */
+    uint8_t seen;       /* enum tcp_seen */
+    uint8_t tcp_state;
 } __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct session) == 256, "four cache lines");
+
+enum { NOT_IN_AGER = 0xffff };
+
+/* Marks of the engine's own, above enum session_flag in the same field. */
+enum session_mark {
+    SESSION_NO_ROOM = 1 << 8, /* counted as kept in software: the offload engine was full */
+    SESSION_NO_WAY = 1 << 9,  /* not because of its size: a bucket was */
+};
+
+enum { OFFLOAD_WAYS = 5, MAX_REPORT_PACKETS = 1 << 15 };
+
+/* One cache line of the offload engine's own flow table. */
+struct offload_bucket {
+    uint32_t tag[OFFLOAD_WAYS]; /* upper half of the hash */
+    uint32_t ref[OFFLOAD_WAYS]; /* record * 2 + direction, 0: empty */
+    uint32_t slot[OFFLOAD_WAYS];
+    uint32_t unused;
+};
+
+/* A session in the offload engine: what the hardware knows of it. */
+struct offload_record {
+    struct flow_key key[2];
+    int64_t first_ns[2]; /* of the unreported packets, on the ager's clock */
+    uint32_t bytes[2];   /* unreported, as are packets */
+    uint16_t packets[2];
+    uint32_t slot;       /* the session; in a free record the next free one */
+    uint16_t port[2];
+    uint16_t report_packets;
+    uint16_t generation;
+    bool seen_data;
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct offload_record) == 128, "two cache lines");
+
+struct offload {
+    struct offload_bucket *buckets;
+    uint64_t bucket_mask;
+    struct offload_record *records; /* [max_offloaded + 1] */
+    uint32_t fresh, free;           /* records above fresh were never used */
+    uint32_t limit;                 /* sessions it takes now; 0 while it is switched off */
+    int64_t scan_ns;                /* 0: flows are not reported by time */
+};
 
 struct undecided_slot {
     struct flow_key key;
@@ -87,10 +156,15 @@ struct engine {
     struct engine_params params;
     uint64_t region_bytes;
     int64_t now_ns;
+    int64_t age_ns;      /* the ager's clock: time, but faster while aging is accelerated */
+    int64_t rate_age_ns; /* what it showed when it took its rate */
+    uint32_t age_rate, past_rate; /* how much faster, now and before that */
     uint64_t hash_key[2];
 
     struct engine_config config; /* ports and local point to `tables` */
     void *tables;
+    const struct fib *fib; /* NULL: sessions go where they went */
+    uint16_t generation;   /* of configuration and routes */
 
     struct bucket *buckets;
     uint64_t bucket_mask;
@@ -98,6 +172,7 @@ struct engine {
     uint32_t fresh;           /* slots above have never been used */
     uint32_t free_head, free_tail, free_count;
     struct ager ager;
+    struct offload offload;
 
     struct undecided_slot *undecided;
     uint32_t undecided_free, undecided_first, undecided_last, undecided_unseen; /* index + 1 */
@@ -115,7 +190,7 @@ struct engine {
     uint32_t verdict_count;
     uint32_t verdict_limit; /* of packets taken; as many again as can be held may follow from answers */
     struct event *events;
-    uint32_t event_head, event_tail; /* free running */
+    uint32_t event_head, event_tail; /* free running, from 0 whenever all were taken */
 
     uint64_t counters[COUNTER_LIMIT];
     struct engine_stats stats;
@@ -136,9 +211,33 @@ static inline void engine_leave(struct engine *e)
 /* Runs the timers up to now. */
 void engine_advance(struct engine *e, int64_t now_ns);
 
+static inline int64_t divide_up(int64_t ns, uint32_t by)
+{
+    if (by == 1) /* it is, nearly always, and dividing takes long */
+        return ns;
+    return ns > 0 ? (ns + by - 1) / by : ns / by;
+}
+
+/* The first time at which the ager's clock shows so much: exact back to the last but one change of its rate, and as
+ * if the present one stayed from now on. */
+static inline int64_t time_at(const struct engine *e, int64_t age_ns)
+{
+    if (age_ns >= e->rate_age_ns)
+        return e->now_ns + divide_up(age_ns - e->age_ns, e->age_rate);
+    int64_t began_ns = e->now_ns - (e->age_ns - e->rate_age_ns) / e->age_rate;
+    return began_ns + divide_up(age_ns - e->rate_age_ns, e->past_rate);
+}
+
 static inline void count(struct engine *e, enum counter counter)
 {
     e->counters[counter]++;
+}
+
+/* Sessions there may be at once: all there are belong to the one virtual system. */
+static inline uint32_t session_capacity(const struct engine *e)
+{
+    uint32_t limit = e->config.vsys_max_sessions;
+    return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
 }
 
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
@@ -157,18 +256,28 @@ void flow_table_remove(struct engine *e, uint32_t ref);
 
 /* ---- ager.c -------------------------------------------------------------------------------------- */
 
-/* (Re)sets when a session expires. Later than before costs one store, earlier a relink. */
+/* (Re)sets when a session expires on the ager's clock. Later than before costs one store, earlier a relink. */
 void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns);
 void ager_remove(struct engine *e, uint32_t slot);
-/* Ends every session that expired by e->now_ns, a tick's delay at most. */
+/* Ends every session that expired by e->age_ns, a tick's delay at most. */
 void ager_run(struct engine *e);
+/* When ager_run has work at the earliest, on its clock. */
 int64_t ager_next_ns(const struct engine *e);
+
+static inline bool is_in_ager(const struct session *s)
+{
+    return s->ager_slot != NOT_IN_AGER;
+}
 
 /* ---- tcp.c --------------------------------------------------------------------------------------- */
 
-/* The state after a segment with these flags in this direction. */
-enum tcp_state tcp_next_state(enum tcp_state state, enum direction direction, uint8_t flags);
-enum timer tcp_timer(enum tcp_state state);
+enum tcp_seen { TCP_SEEN_C2S = 1, TCP_SEEN_S2C = 2, TCP_SEEN_SYN_C2S = 4, TCP_SEEN_SYN_S2C = 8 };
+
+/* Follows a segment of a session: 0, or the reason it must be dropped for, and then nothing has changed. `restart`
+ * says whether the session's timer starts again. */
+uint32_t tcp_segment(struct engine *e, struct session *s, enum direction direction, const struct packet *p,
+                     bool *restart);
+enum timer tcp_timer(const struct engine_config *config, enum tcp_state state);
 
 /* ---- session.c ------------------------------------------------------------------------------------ */
 
@@ -179,11 +288,48 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason);
 /* Ends a session whose time has come before the wheel comes by; whether it did. */
 bool session_is_over(struct engine *e, uint32_t slot);
-/* Restarts the timer of the state the session is in. */
-void session_refresh(struct engine *e, uint32_t slot);
+/* Starts the timer of the state the session is in, as of a reading of the ager's clock that is not after now. */
+void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns);
 /* Keeps the reason with the higher priority. */
 void session_note_end(struct session *s, enum end_reason reason);
-void session_view(const struct engine *e, uint32_t slot, struct session_view *out);
+void session_view(struct engine *e, uint32_t slot, struct session_view *out);
+
+static inline void session_note_longest(uint32_t *longest_ms, int64_t ns)
+{
+    if (ns >= (*longest_ms + 1ll) * 1000000) /* seldom: dividing can wait */
+        *longest_ms = ns / 1000000 < UINT32_MAX ? (uint32_t)(ns / 1000000) : UINT32_MAX;
+}
+
+/* Notes that a packet of it came now. */
+static inline void session_touch(const struct engine *e, struct session *s)
+{
+    session_note_longest(&s->longest_gap_ms, e->now_ns - s->last_ns);
+    s->last_ns = e->now_ns;
+}
+
+static inline bool session_is_live(const struct session *s)
+{
+    return s->state == SESSION_ACTIVE || s->state == SESSION_DISCARD;
+}
+
+/* ---- offload.c ------------------------------------------------------------------------------------- */
+
+uint64_t offload_buckets(const struct engine_params *params); /* a power of two */
+/* Gives every report that is due by time. */
+void offload_settle_all(struct engine *e);
+/* Takes over a changed configuration: who must leave leaves. => everything is settled */
+void offload_configure(struct engine *e);
+void offload_prefetch_bucket(const struct engine *e, uint64_t hash);
+/* Like flow_table_prefetch_records; false where the flow is not in the offload engine. */
+bool offload_prefetch_records(const struct engine *e, uint64_t hash);
+/* Forwards or drops a packet the hardware understands; false where the packet is the fastpath's. */
+bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag);
+/* Moves a session that is not in the offload engine into it, if it is eligible and there is room. */
+void offload_enter(struct engine *e, uint32_t slot);
+/* Takes a session out of it, with everything it has counted. */
+void offload_leave(struct engine *e, uint32_t slot);
+/* Gives the reports that are due by time; the session must be in the offload engine. */
+void offload_settle(struct engine *e, uint32_t slot);
 
 /* ---- undecided.c ---------------------------------------------------------------------------------- */
 
@@ -199,6 +345,8 @@ void held_finish(struct engine *e, struct held *h);
 
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
+/* The address is the firewall's own. */
+bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of such a port, and hashes it. */

@@ -218,8 +218,11 @@ static uint32_t undecided_ref(const struct engine *e, const struct flow_key *key
 
 static bool is_sane(const struct engine *e, const struct session_spec *spec)
 {
-    return spec->action < ACTION_COUNT && spec->egress_port < e->config.port_count &&
-           (spec->s2c.family == 4 || spec->s2c.family == 6);
+    enum { LONGEST_S = 15999999, LONGEST_TIME_WAIT_S = 600 };
+    const struct session_timeouts *t = &spec->timeouts;
+    return spec->action < ACTION_COUNT && spec->egress_port < e->config.port_count && spec->application <= UINT16_MAX &&
+           (spec->s2c.family == 4 || spec->s2c.family == 6) && t->established_s <= LONGEST_S &&
+           t->half_closed_s <= LONGEST_S && t->time_wait_s <= LONGEST_TIME_WAIT_S && t->discard_s <= LONGEST_S;
 }
 
 /* Drops what was denied and leaves a session in discard state that drops what follows. Denied packets must not
@@ -228,7 +231,7 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
 {
     const struct held *first = &e->held[at - 1];
     uint32_t slot = NONE, reason;
-    bool has_room = e->stats.allocated < e->params.max_sessions - e->params.max_sessions / 5;
+    bool has_room = e->stats.allocated < session_capacity(e) - session_capacity(e) / 5;
     if (!(spec->flags & SESSION_UNKEPT)) {
         if (has_room)
             slot = session_install(e, c2s, first->port, spec, &reason);

@@ -22,7 +22,7 @@ struct build {
     uint8_t family, proto;
     uint8_t flags;     /* of TCP */
     uint8_t icmp_type;
-    uint32_t seq, ack;
+    uint32_t seq, ack; /* both 0: what fits a connection whose sides begin at 0 and have sent nothing but a SYN */
     uint32_t payload; /* bytes */
 };
 
@@ -117,8 +117,8 @@ static inline uint32_t build_packet(uint8_t *out, const struct build *b)
     case PROTO_TCP:
         build_be16(l4, b->sport);
         build_be16(l4 + 2, b->dport);
-        build_be32(l4 + 4, b->seq);
-        build_be32(l4 + 8, b->ack);
+        build_be32(l4 + 4, b->seq || b->ack ? b->seq : !(b->flags & TCP_SYN));
+        build_be32(l4 + 8, b->seq || b->ack ? b->ack : 1);
         l4[12] = 0x50;
         l4[13] = b->flags;
         build_be16(l4 + 14, 0x4567);
@@ -175,7 +175,8 @@ static inline void build_configure(struct engine *e, const struct engine_config 
 
 static inline struct engine_config build_config(void)
 {
-    struct engine_config config = {.tcp_reject_non_syn = true, .ipv6_firewalling = true};
+    struct engine_config config = {
+        .tcp_reject_non_syn = true, .ipv6_firewalling = true, .accelerated_aging = {.factor = 1}};
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
         config.timeout_s[timer] = timer_info(timer)->default_s;
     return config;

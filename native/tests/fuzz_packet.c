@@ -39,7 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct packet p, again;
     memset(&p, 0x5a, sizeof p);
     memset(&again, 0xa5, sizeof again);
+    uint8_t source[16];
+    bool has_source = packet_source(data, len, choice & 7, source);
     uint32_t reason = packet_parse(data, len, choice & 7, choice & TRUSTED, &p);
+    if (!reason && (!has_source || memcmp(source, p.key.src, 16)))
+        abort();
     if (packet_parse(data, len, choice & 7, choice & TRUSTED, &again) != reason)
         abort();
     if (reason) {

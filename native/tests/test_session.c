@@ -117,15 +117,182 @@ static void a_session_that_is_over_is_no_duplicate(void)
     engine_free(e);
 }
 
-/* What is over ended when it expired, not when somebody cleared it. */
+/* What is over ended when it expired, not when somebody cleared it or looked at it. */
 static void clearing_what_is_over(void)
 {
     struct engine *e = build_engine((struct engine_params){0});
-    CHECK(open_session(e, 1, 0) == 1);
+    CHECK(open_session(e, 1, 0) == 1 && open_session(e, 2, 0) == 2);
     engine_tick(e, 30 * SECOND + 1);
+    CHECK(view_of(e, 2).state == SESSION_INIT && view_of(e, 2).end_ns == 30 * SECOND);
     CHECK(engine_clear(e, 1) == -ENOENT);
     CHECK(view_of(e, 1).state == SESSION_INIT && view_of(e, 1).end_reason == END_REASON_aged_out);
     CHECK(view_of(e, 1).end_ns == 30 * SECOND);
+    engine_free(e);
+}
+
+/* ---- timers of a session's own -------------------------------------------------------------------------- */
+
+/* A session of host n with these timers, after its first packet. */
+static int64_t open_timed(struct engine *e, uint32_t n, uint8_t proto, enum action action, struct session_timeouts own)
+{
+    struct build b = udp_of(n);
+    struct undecided u;
+    b.proto = proto;
+    b.flags = proto == PROTO_TCP ? TCP_SYN : 0;
+    b.icmp_type = 8;
+    build_feed(e, &b, 1, e->now_ns, 1);
+    CHECK(engine_undecided(e, &u, 1) == 1);
+    struct session_spec spec = build_spec(&u.key, 2, action);
+    spec.timeouts = own;
+    int64_t id = engine_install(e, u.handle, &spec);
+    forget_verdicts(e);
+    return id;
+}
+
+static void timers_of_its_own(void)
+{
+    enum { OWN = 7777, LONGEST = 15999999 };
+    static const struct row {
+        uint8_t proto;
+        enum action action;
+        struct session_timeouts own;
+        uint32_t timeout_s;
+    } rows[] = {
+        {PROTO_UDP, ACTION_allow, {.established_s = OWN}, OWN},
+        {PROTO_ICMP, ACTION_allow, {.established_s = OWN}, OWN},
+        {47, ACTION_allow, {.established_s = OWN}, OWN},
+        {PROTO_UDP, ACTION_allow, {.established_s = LONGEST}, LONGEST},
+        {PROTO_UDP, ACTION_allow, {.half_closed_s = 1, .time_wait_s = 2, .discard_s = 3}, 30},
+        {PROTO_TCP, ACTION_allow, {OWN, OWN, 600, OWN}, 5}, /* before it is established, the global ones */
+        {PROTO_UDP, ACTION_deny, {.discard_s = OWN}, OWN},
+        {PROTO_TCP, ACTION_deny, {.discard_s = OWN}, OWN},
+        {PROTO_ICMP, ACTION_deny, {.discard_s = LONGEST}, LONGEST},
+        {PROTO_TCP, ACTION_deny, {.established_s = OWN, .half_closed_s = OWN, .time_wait_s = 600}, 90},
+    };
+    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct engine *e = build_engine((struct engine_params){.now_ns = 3});
+        int64_t id = open_timed(e, i + 1, rows[i].proto, rows[i].action, rows[i].own), end = 3 + rows[i].timeout_s * SECOND;
+        CHECK(view_of(e, id).timeout_s == rows[i].timeout_s && view_of(e, id).end_ns == end);
+        engine_tick(e, end - 1);
+        CHECK(session_is_live(&e->sessions[id]));
+        engine_tick(e, end + SECOND);
+        CHECK(view_of(e, id).end_ns == end && view_of(e, id).state == SESSION_INIT);
+        engine_free(e);
+    }
+}
+
+static void timers_of_a_tcp_session(void)
+{
+    static const struct row {
+        uint8_t flags;
+        bool back;
+        uint32_t own_s, global_s;
+    } rows[] = {
+        {TCP_SYN | TCP_ACK, true, 10, 10}, {TCP_ACK, false, 1000, 3600}, {TCP_FIN | TCP_ACK, true, 200, 120},
+        {TCP_FIN | TCP_ACK, false, 300, 15},
+    };
+    for (int own = 0; own < 2; own++) {
+        struct engine *e = build_engine((struct engine_params){0});
+        struct session_timeouts timeouts = {1000, 200, 300, 400};
+        int64_t id = open_timed(e, 1, PROTO_TCP, ACTION_allow, own ? timeouts : (struct session_timeouts){0});
+        for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct build b = udp_of(1);
+            b.proto = PROTO_TCP;
+            b.flags = rows[i].flags;
+            if (rows[i].back)
+                b = (struct build){.family = 4, .proto = PROTO_TCP, .src = 0xffff, .dst = 1, .sport = 53, .dport = 1000,
+                                   .flags = b.flags};
+            if (i == 3)
+                b.seq = 1, b.ack = 2; /* of the server's FIN */
+            build_feed(e, &b, rows[i].back ? 2 : 1, e->now_ns + SECOND, 1);
+            CHECK(build_last_verdict(e).action == VERDICT_FORWARD);
+            forget_verdicts(e);
+            CHECK(view_of(e, id).timeout_s == (own ? rows[i].own_s : rows[i].global_s));
+        }
+        CHECK(view_of(e, id).tcp_state == TCP_STATE_TIME_WAIT);
+        struct engine_config config = build_config(); /* the one timer of older releases knows no others */
+        config.timeout_s[TIMER_tcpwait] = 33;
+        build_configure(e, &config);
+        engine_clear(e, (uint32_t)id);
+        id = open_timed(e, 2, PROTO_TCP, ACTION_allow, timeouts);
+        struct build fin = udp_of(2);
+        fin.proto = PROTO_TCP, fin.flags = TCP_RST, fin.seq = 1;
+        build_feed(e, &fin, 1, e->now_ns, 1);
+        CHECK(view_of(e, id).tcp_state == TCP_STATE_TIME_WAIT && view_of(e, id).timeout_s == 33);
+        engine_free(e);
+    }
+}
+
+static void timers_that_make_no_sense(void)
+{
+    static const struct session_timeouts rows[] = {
+        {.established_s = 16000000}, {.half_closed_s = UINT32_MAX}, {.time_wait_s = 601}, {.discard_s = 16000000}};
+    struct engine *e = build_engine((struct engine_params){0});
+    struct build b = udp_of(1);
+    struct undecided u;
+    build_feed(e, &b, 1, 0, 1);
+    CHECK(engine_undecided(e, &u, 1) == 1);
+    struct session_spec spec = build_spec(&u.key, 2, ACTION_allow);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        spec.timeouts = rows[i];
+        CHECK(engine_install(e, u.handle, &spec) == -EINVAL);
+    }
+    spec.timeouts = (struct session_timeouts){15999999, 15999999, 600, 15999999};
+    CHECK(engine_install(e, u.handle, &spec) == 1); /* the handle was not used up */
+    engine_free(e);
+}
+
+/* ---- limits ------------------------------------------------------------------------------------------------- */
+
+static void maximum_of_the_virtual_system(void)
+{
+    struct engine *e = build_engine((struct engine_params){0});
+    struct engine_config config = build_config();
+    config.vsys_max_sessions = 2;
+    build_configure(e, &config);
+    CHECK(open_session(e, 1, 0) == 1);
+    struct build denied = udp_of(2);
+    CHECK(build_session(e, &denied, 1, 2, ACTION_deny, 0) == 2); /* counts, too */
+    forget_verdicts(e);
+    struct build b = udp_of(3);
+    CHECK(build_session(e, &b, 1, 2, ACTION_allow, 0) == 0);
+    CHECK(build_last_verdict(e).reason == COUNTER_session_vsys_limit);
+    forget_verdicts(e);
+    denied = udp_of(4); /* is denied all the same, and leaves no session */
+    CHECK(build_session(e, &denied, 1, 2, ACTION_deny, 0) == 0);
+    CHECK(build_last_verdict(e).reason == COUNTER_flow_policy_deny);
+    forget_verdicts(e);
+    const uint64_t *counters = engine_counters(e);
+    CHECK(counters[COUNTER_session_discard_full] == 1 && counters[COUNTER_session_allocated] == 2 && e->fresh == 2);
+    engine_clear(e, 2);
+    CHECK(open_session(e, 3, 0) == 3);
+    config.vsys_max_sessions = 1; /* below what there is: nobody has to go, nobody may come */
+    build_configure(e, &config);
+    CHECK(open_session(e, 5, 0) == 0 && view_of(e, 1).state == SESSION_ACTIVE);
+    config.vsys_max_sessions = 0;
+    build_configure(e, &config);
+    CHECK(open_session(e, 6, 0) == 4);
+    engine_free(e);
+}
+
+/* Whoever is denied cannot fill it, and it is what counts as crowded. */
+static void denied_and_crowded_in_the_virtual_system(void)
+{
+    struct engine *e = build_engine((struct engine_params){0});
+    struct engine_config config = build_config();
+    config.vsys_max_sessions = 10;
+    config.accelerated_aging = (struct accelerated_aging){.threshold_percent = 80, .factor = 2};
+    build_configure(e, &config);
+    for (uint32_t n = 1; n <= 12; n++) {
+        struct build b = udp_of(n);
+        CHECK((build_session(e, &b, 1, 2, ACTION_deny, 0) > 0) == (n <= 8));
+        forget_verdicts(e);
+    }
+    struct engine_stats stats;
+    engine_tick(e, 1);
+    engine_stats(e, &stats);
+    CHECK(stats.aging_accelerated && stats.allocated == 8);
+    CHECK(open_session(e, 20, 1) == 9 && open_session(e, 21, 1) == 10 && open_session(e, 22, 1) == 0);
     engine_free(e);
 }
 
@@ -215,6 +382,11 @@ int main(void)
     duplicate_keys();
     a_session_that_is_over_is_no_duplicate();
     clearing_what_is_over();
+    timers_of_its_own();
+    timers_of_a_tcp_session();
+    timers_that_make_no_sense();
+    maximum_of_the_virtual_system();
+    denied_and_crowded_in_the_virtual_system();
     end_reasons_by_priority();
     a_full_ring_is_counted();
     pages_and_filters();

@@ -251,7 +251,7 @@ static void connection_over_while_its_packets_wait(void)
     struct engine *e = build_engine((struct engine_params){0});
     struct build b = syn;
     build_feed(e, &b, 1, 0, 1);
-    b.flags = TCP_RST;
+    b.flags = TCP_RST, b.seq = syn.seq + 1;
     build_feed(e, &b, 1, 0, 2);
     b.flags = TCP_SYN, b.seq = 0x99999999;
     build_feed(e, &b, 1, 0, 3);

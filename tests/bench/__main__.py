@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.bench import engine, report
+from tests.bench import engine, replay, report
 from tests.bench.columns import NOTHING, Load
 from tests.bench.report import Disturbance, Failure, Measurement, Run
 from tests.bench.rows import ROWS, Row
@@ -26,14 +26,15 @@ from vm.namespaces import LabError
 _BROKEN = (LabError, TimeoutError)
 _CPUS = os.cpu_count() or 1
 _IDLE_S = 0.3
-_ENGINE = "engine"
-_KEYS = (*(row.key for row in ROWS), _ENGINE)
+_ENGINE, _REPLAY = "engine", "replay"  # measured beside the rows
+_OTHERS = {_ENGINE: "the engine from memory", _REPLAY: "captures replayed"}
+_KEYS = (*(row.key for row in ROWS), *_OTHERS)
 _FILE_WIDTH = 120  # of the tables where there is no terminal
 
 
 class Chosen(NamedTuple):
     rows: tuple[Row, ...]
-    has_engine: bool
+    others: tuple[str, ...]
 
 
 class Bench:
@@ -53,19 +54,19 @@ class Bench:
         )
         self._busy: list[float] = []  # shares of the CPUs, in this round
         self._stolen: list[float] = []
-        steps = sum(len(row.loads) for row in chosen.rows) + chosen.has_engine
+        steps = sum(len(row.loads) for row in chosen.rows) + len(chosen.others)
         self._task = self._progress.add_task("the lab", total=run.rounds * steps)
 
     def measure(self) -> None:
         with self._progress, ExitStack() as stack:
-            if self._chosen.has_engine:
-                engine.build()
+            for key in self._chosen.others:
+                {_ENGINE: engine.build, _REPLAY: replay.build}[key]()
             site = stack.enter_context(Site()) if self._chosen.rows else None
             for number in range(1, self.run.rounds + 1):
                 if site:
                     self._measure_rows(site, number)
-                if self._chosen.has_engine:
-                    self._measure_engine(number)
+                for key in self._chosen.others:
+                    self._measure_other(number, key)
 
     def _measure_rows(self, site: Site, number: int) -> None:
         self._busy.clear()
@@ -75,16 +76,19 @@ class Bench:
         most = (max(shares, default=0) for shares in (self._busy, self._stolen))
         self.run.disturbances.append(Disturbance(number, *most))
 
-    def _measure_engine(self, number: int) -> None:
-        where = f"round {number}/{self.run.rounds}, the engine from memory"
+    def _measure_other(self, number: int, key: str) -> None:
+        where = f"round {number}/{self.run.rounds}, {_OTHERS[key]}"
         self._progress.update(self._task, description=where)
         try:
-            found = engine.measure(with_most=self._most_sessions)
+            if key == _ENGINE:
+                engines = engine.measure(with_most=self._most_sessions)
+                self.run.measurements += report.engine_measurements(number, *engines)
+            else:
+                self.run.measurements += report.replay_measurements(number, *replay.measure())
         except _BROKEN as error:
-            self.run.failures.append(Failure(number, _ENGINE, "", str(error)))
+            self.run.failures.append(Failure(number, key, "", str(error)))
             self._say(f"{where}: {error}")
         else:
-            self.run.measurements += report.engine_measurements(number, *found)
             if not self._console.is_terminal:
                 self._say(f"{where}: measured")
         self._progress.advance(self._task)
@@ -160,7 +164,10 @@ def _chosen(text: str) -> Chosen:
     for key in chosen:
         if key not in _KEYS:
             raise argparse.ArgumentTypeError(f"{key!r} is no row; there are: {', '.join(_KEYS)}")
-    return Chosen(tuple(row for row in ROWS if row.key in chosen), _ENGINE in chosen)
+    return Chosen(
+        tuple(row for row in ROWS if row.key in chosen),
+        tuple(key for key in _OTHERS if key in chosen),
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -185,7 +192,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=_chosen,
-        default=Chosen(ROWS, True),
+        default=Chosen(ROWS, tuple(_OTHERS)),
         metavar="ROW,...",
         help=", ".join(_KEYS),
     )
@@ -217,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)
     has_memory = engine.has_memory()
-    if options.only.has_engine and not has_memory:
+    if _ENGINE in options.only.others and not has_memory:
         console.print("too little free memory for 10,000,000 sessions: leaving them out")
     run = Run(rounds=options.rounds, seconds=options.seconds)
     bench = Bench(run, options.only, console, most_sessions=has_memory and not options.quick)

@@ -1,6 +1,7 @@
 """The C engine from memory: builds and runs native/tests/bench_engine.c."""
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,16 @@ class Engine(msgspec.Struct, frozen=True, tag_field="what", tag="engine"):
     sessions: int
     lookup_ns: float  # in groups, as the fastpath does it
     lookup_alone_ns: float
-    packet_ns: float
-    packets_per_s: float
+    packet_ns: float  # in software
+    tcp_ns: float
+    udp_ns: float
+    missing_ns: float  # of no session
+    offloaded: int  # sessions: no more than the largest device takes
+    offloaded_ns: float  # a packet in the offload engine
+    offloaded_tcp_ns: float
+    offloaded_udp_ns: float
+    offloaded_missing_ns: float
+    switch_off_ms: float  # until all of them are back
     setups_per_s: float
     ageings_per_s: float
     bytes_per_session: float
@@ -45,11 +54,19 @@ def measure(*, with_most: bool) -> tuple[list[Engine], list[Checksum]]:
 
     => built. Raises LabError.
     """
-    counts = [str(count) for count in SESSIONS[: None if with_most else -1]]
-    lines = _run([str(_PROGRAM), *counts]).splitlines()
+    return _measure(SESSIONS[: None if with_most else -1])
+
+
+def measure_one(sessions: int) -> Engine:
+    """=> built. Raises LabError."""
+    (one,), _ = _measure([sessions])
+    return one
+
+
+def _measure(sessions: Iterable[int]) -> tuple[list[Engine], list[Checksum]]:
     engines: list[Engine] = []
     checksums: list[Checksum] = []
-    for line in lines:
+    for line in _run([str(_PROGRAM), *map(str, sessions)]).splitlines():
         found = msgspec.json.decode(line, type=Engine | Checksum)
         if isinstance(found, Engine):
             engines.append(found)

@@ -92,13 +92,26 @@ def measure_face() -> list[Face]:
 
 def show(report: Report) -> None:
     table = Table(title="the C engine, 64-byte packets")
-    for heading in ("sessions", "ns a packet", "packets/s", "setups/s", "ageings/s", "bytes each"):
+    for heading in (
+        "sessions",
+        "ns a packet",
+        "TCP",
+        "UDP",
+        "of no session",
+        "offloaded",
+        "setups/s",
+        "ageings/s",
+        "bytes each",
+    ):
         table.add_column(heading, justify="right")
     for row in report.engine:
         table.add_row(
             f"{row.sessions:,}",
             f"{row.packet_ns:.0f}",
-            f"{row.packets_per_s:,.0f}",
+            f"{row.tcp_ns:.0f}",
+            f"{row.udp_ns:.0f}",
+            f"{row.missing_ns:.0f}",
+            f"{row.offloaded_ns:.0f}",
             f"{row.setups_per_s:,.0f}",
             f"{row.ageings_per_s:,.0f}",
             f"{row.bytes_per_session:.0f}",

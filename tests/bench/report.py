@@ -12,8 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import engine, rows
-from tests.bench.columns import CONNECTIONS, FIGURES, PACKETS, STREAM, Figure
+from tests.bench import engine, replay, rows
+from tests.bench.columns import CONNECTIONS, FIGURES, PACKETS, STREAM, STREAMS8, Figure
 
 NOISY_ABOVE = 0.3  # of the median, from the lowest to the highest
 DISTURBED_ABOVE = 0.05  # of the CPUs
@@ -83,12 +83,15 @@ class Section(NamedTuple):
 
 LOOKUP = Figure("lookup", "lookup", "lookup", "ns", "{:.0f}")
 LOOKUP_ALONE = Figure("lookup-alone", "lookup alone", "alone", "ns", "{:.0f}")
-PACKET = Figure("packet", "packet", "packet", "ns", "{:.0f}")
+PACKET = Figure("packet", "packet in software", "packet", "ns", "{:.0f}")
+OFFLOADED = Figure("offloaded", "packet offloaded", "offload", "ns", "{:.0f}")
 SETUPS = Figure("setups", "set-up", "set-up", "k/s", "{:,.0f}")
 AGEINGS = Figure("ageings", "ageing", "ageing", "k/s", "{:,.0f}")
 MEMORY = Figure("memory", "memory", "memory", "bytes each", "{:.0f}")
 PER_CYCLE = Figure("per-cycle", "bytes per cycle", "speed", "bytes/cycle", "{:.1f}")
 SPEED = Figure("speed", "bytes per second", "", "GB/s", "{:.1f}")
+REPLAYED = Figure("replayed", "packets per second", "packets", "k/s", "{:,.0f}")
+PEAK = Figure("peak", "peak memory", "peak", "MB", "{:.0f}")
 
 
 def engine_row(sessions: int) -> str:
@@ -99,6 +102,12 @@ def checksum_row(size: int) -> str:
     return f"checksum-{size}"
 
 
+def replay_row(packets: int) -> str:
+    return f"replay-{packets}"
+
+
+_REPLAY_ENGINE = "replay-engine"
+
 SECTIONS = (
     Section(
         "client, firewall and server", tuple(Line(row.key, row.title) for row in rows.ROWS), FIGURES
@@ -106,7 +115,18 @@ SECTIONS = (
     Section(
         "the engine from memory",
         tuple(Line(engine_row(count), f"{count:,} sessions") for count in engine.SESSIONS),
-        (LOOKUP, LOOKUP_ALONE, PACKET, SETUPS, AGEINGS, MEMORY),
+        (LOOKUP, LOOKUP_ALONE, PACKET, OFFLOADED, SETUPS, AGEINGS, MEMORY),
+    ),
+    Section(
+        f"replay of {replay.SESSIONS:,} sessions",
+        (
+            *(
+                Line(replay_row(count), f"{count:,} packets")
+                for count in (replay.SHORT, replay.LONG)
+            ),
+            Line(_REPLAY_ENGINE, "the engine alone, from memory"),
+        ),
+        (REPLAYED, PEAK),
     ),
     Section(
         "checksum",
@@ -124,6 +144,7 @@ def engine_measurements(
             (LOOKUP, one.lookup_ns),
             (LOOKUP_ALONE, one.lookup_alone_ns),
             (PACKET, one.packet_ns),
+            (OFFLOADED, one.offloaded_ns),
             (SETUPS, one.setups_per_s / 1e3),
             (AGEINGS, one.ageings_per_s / 1e3),
             (MEMORY, one.bytes_per_session),
@@ -134,6 +155,16 @@ def engine_measurements(
         row = checksum_row(sum_.bytes)
         yield Measurement(number, row, PER_CYCLE.key, sum_.bytes_per_cycle)
         yield Measurement(number, row, SPEED.key, sum_.gb_per_s)
+
+
+def replay_measurements(
+    number: int, replays: Sequence[replay.Replayed], alone: engine.Engine
+) -> Iterator[Measurement]:
+    for one in replays:
+        row = replay_row(one.packets)
+        yield Measurement(number, row, REPLAYED.key, one.packets_per_s / 1e3)
+        yield Measurement(number, row, PEAK.key, one.peak_bytes / 1e6)
+    yield Measurement(number, _REPLAY_ENGINE, REPLAYED.key, 1e6 / alone.packet_ns)
 
 
 # ---- ratios
@@ -149,6 +180,8 @@ class Goal(NamedTuple):
 
 
 _NATIVE, _ACCEPT = rows.NATIVE.key, rows.ACCEPT_NATIVE.key
+_SOFTWARE = rows.NATIVE_SOFTWARE.key
+_SHORT, _LONG = replay_row(replay.SHORT), replay_row(replay.LONG)
 _MOST, _FEW = engine_row(10_000_000), engine_row(10_000)
 GOALS = (
     Goal("1 TCP stream, to accept all in C", STREAM, _NATIVE, _ACCEPT, 0.85),
@@ -162,6 +195,12 @@ GOALS = (
     Goal("64-byte UDP, to accept all in C", PACKETS, _NATIVE, _ACCEPT, 0.8),
     Goal("new TCP, to accept all in C", CONNECTIONS, _NATIVE, _ACCEPT, 0.6),
     Goal("new TCP, 10,000 rules to 100", CONNECTIONS, rows.NATIVE_10000.key, _NATIVE, 0.9),
+    Goal("1 TCP stream, offload off to on", STREAM, _SOFTWARE, _NATIVE, 0.8),
+    Goal("8 TCP streams, offload off to on", STREAMS8, _SOFTWARE, _NATIVE, 0.8),
+    Goal("64-byte UDP, offload off to on", PACKETS, _SOFTWARE, _NATIVE, 0.8),
+    Goal("new TCP, offload off to on", CONNECTIONS, _SOFTWARE, _NATIVE, 0.8),
+    Goal("replay, thousands of packets/s", REPLAYED, _LONG, None, 500),
+    Goal("replay, peak memory, long to short", PEAK, _LONG, _SHORT, 1.1, is_upper=True),
     Goal("lookup, 10,000,000 sessions to 10,000", LOOKUP, _MOST, _FEW, 3, is_upper=True),
     Goal("bytes each of 10,000,000 (4 GiB in all)", MEMORY, _MOST, None, 429, is_upper=True),
 )

@@ -64,12 +64,12 @@ class _FirewallOverPackage(_Firewall):
 
 
 def _sixtuple(
-    firewall_class: type[Firewall], rules: int
+    firewall_class: type[Firewall], rules: int, *, offload: bool = True
 ) -> Callable[[Site], AbstractContextManager[None]]:
     @contextmanager
     def stand(site: Site) -> Iterator[None]:
         path = BUILD / f"rules-{rules}.set"
-        path.write_text(configuration(rules))
+        path.write_text(configuration(rules, offload=offload))
         firewall = firewall_class(site.lab, path)
         firewall.start()
         try:
@@ -89,6 +89,11 @@ ACCEPT_PACKAGE = Row(
     "accept-netfilterqueue", "accept all, NetfilterQueue", _accepting("netfilterqueue")
 )
 NATIVE = Row("native", "Sixtuple, 100 rules", _sixtuple(_Firewall, 100))
+NATIVE_SOFTWARE = Row(
+    "native-offload-off",
+    "Sixtuple, offload off",
+    _sixtuple(_Firewall, 100, offload=False),
+)
 NATIVE_10000 = Row(
     "native-10000", "Sixtuple, 10,000 rules", _sixtuple(_Firewall, 10_000), (NEW_CONNECTIONS,)
 )
@@ -102,6 +107,7 @@ ROWS = (
     ACCEPT_REWRITE,
     ACCEPT_PACKAGE,
     NATIVE,
+    NATIVE_SOFTWARE,
     NATIVE_10000,
     PACKAGE,
 )

@@ -25,13 +25,15 @@ def port_address(link: Link) -> str:
     return f"{link.gateways[0]}/{link.addresses[0].partition('/')[2]}"
 
 
-def configuration(rules: int) -> str:
+def configuration(rules: int, *, offload: bool = True) -> str:
     """A configuration of so many rules, as a file of set commands.
 
     Those that do not match differ in turn in source, destination and service, so that no single
     test sorts all of them out.
     """
     lines = [_HEAD.rstrip()]
+    if not offload:
+        lines.append("set deviceconfig setting session offload no")
     for link in loaded_links():
         port = f"ethernet1/{link.port.removeprefix('eth')}"
         lines.append(f"set network interface ethernet {port} layer3 ip {port_address(link)}")

@@ -13,6 +13,7 @@ from tests.bench.columns import CONNECTIONS, PACKETS, STREAM, Figure
 from tests.bench.report import Failure, Measurement, Run
 
 KERNEL, NATIVE, NATIVE_10000 = "kernel", "native", "native-10000"
+OFFLOAD_OFF = "native-offload-off"
 ACCEPT_NATIVE, ACCEPT_PACKAGE = "accept-native", "accept-netfilterqueue"
 
 
@@ -60,6 +61,10 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
         (NATIVE, ACCEPT_NATIVE, PACKETS, 0.8, True),
         (NATIVE, ACCEPT_NATIVE, CONNECTIONS, 0.59, False),
         (NATIVE_10000, NATIVE, CONNECTIONS, 0.9, True),
+        (OFFLOAD_OFF, NATIVE, STREAM, 0.8, True),
+        (OFFLOAD_OFF, NATIVE, PACKETS, 0.79, False),
+        ("replay-1000000", "replay-100000", report.PEAK, 1.1, True),
+        ("replay-1000000", "replay-100000", report.PEAK, 1.2, False),
     ],
 )
 def test_what_is_asked(
@@ -73,6 +78,12 @@ def test_what_is_asked(
 def test_ten_million_sessions_have_four_gibibytes(bytes_each: float, is_reached: bool) -> None:
     (ratio,) = report.ratios(run_of({("engine-10000000", report.MEMORY): [bytes_each]}))
     assert ratio.value == bytes_each
+    assert ratio.is_reached == is_reached
+
+
+@pytest.mark.parametrize(("thousands", "is_reached"), [(500, True), (499, False)])
+def test_half_a_million_packets_are_replayed_a_second(thousands: float, is_reached: bool) -> None:
+    (ratio,) = report.ratios(run_of({("replay-1000000", report.REPLAYED): [thousands]}))
     assert ratio.is_reached == is_reached
 
 

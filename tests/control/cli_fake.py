@@ -26,9 +26,10 @@ from dataplane.messages import (
     SessionDetail,
     SessionFilter,
     SessionPage,
-    Status,
+    SetOffload,
 )
 from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from tests.support.fake_dataplane import STATUS
 
 START_S = 1767261600  # Thu Jan  1 10:00:00 2026 UTC
 START_NS = START_S * 10**9
@@ -60,42 +61,13 @@ PING = Session(
     log_end=True,
     tracker="",
     end_reason="unknown",
-)
-
-TIMEOUTS_S = {
-    "timeout-default": 30,
-    "timeout-icmp": 6,
-    "timeout-udp": 30,
-    "timeout-tcp": 3600,
-    "timeout-tcpinit": 5,
-    "timeout-tcphandshake": 10,
-    "timeout-tcp-half-closed": 120,
-    "timeout-tcp-time-wait": 15,
-    "timeout-discard-default": 60,
-    "timeout-discard-tcp": 90,
-    "timeout-discard-udp": 60,
-}
-
-STATUS = Status(
-    pid=100,
-    io="netfilterqueue",
-    configured=True,
-    uptime_s=10.0,
-    max_sessions=65536,
-    allocated=0,
-    tcp=0,
-    udp=0,
-    icmp=0,
-    other=0,
-    discard=0,
-    installed=1234,
-    packets_per_s=0,
-    kbps=0,
-    sessions_per_s=0,
-    log_lost=0,
-    timeouts_s=TIMEOUTS_S,
-    tcp_reject_non_syn=True,
-    ipv6_firewalling=True,
+    service_timeout=False,
+    offloaded=False,
+    unreported_c2s=0,
+    unreported_s2c=0,
+    report_packets=0,
+    longest_gap_ms=0,
+    longest_wait_ms=0,
 )
 
 COUNTERS = (
@@ -119,7 +91,7 @@ SNAPSHOT = Snapshot(
     rules=(SecurityRule("r-ping", "allow"), SecurityRule("two words", "deny")),
     intrazone_default=SecurityRule("intrazone-default", "allow", rule_type="intrazone"),
     interzone_default=SecurityRule("interzone-default", "deny", rule_type="interzone"),
-    timeouts_s=TIMEOUTS_S,
+    timeouts_s=STATUS.timeouts_s,
 )
 
 
@@ -175,6 +147,10 @@ class FakeManagement:
                 return Counters(self.counters, self.counters_now_ns)
             case GetStatus():
                 return self.status
+            case SetOffload(enabled):
+                is_on = enabled and self.status.platform != "software"
+                self.status = replace(self.status, offload=is_on)
+                return Done()
             case _:
                 return Failed("not for administrators")
 

@@ -50,6 +50,9 @@ from control.cli.grammar import GrammarError, Pipe, parse, possible
             {"direction": "backward", "count": "5"},
         ),
         ("set cli pager on", "set cli pager", {"pager": "on"}),
+        ("set session offload no", "set session offload", {"offload": "no"}),
+        ("set ses off y", "set session offload", {"offload": "yes"}),
+        ("sh ses met", "show session meter", {}),
         ("show neighbor interface all", "show neighbor interface all", {}),
     ],
 )
@@ -78,7 +81,7 @@ _TOP = "clear, configure, exit, help, quit, set or show"
             "sh ses all fil from \x1b[2J x",
             '"x" is not known after "show session all filter from \\x1b',
         ),
-        ("show session", '"show session" is incomplete: expected all, id or info'),
+        ("show session", '"show session" is incomplete: expected all, id, info or meter'),
         ("show session id", '"show session id" is incomplete: expected <1-4294967295>'),
         ("show session all filter", '"show session all filter" is incomplete: expected app'),
         ("show clock now", '"now" is too much: nothing follows "show clock"'),
@@ -105,6 +108,8 @@ _TOP = "clear, configure, exit, help, quit, set or show"
         ("sh ses all fil source 1.1.1.1 source 2.2.2.2", '"source" is given twice'),
         ("sh log traffic count equal 1 direction equal f count equal 2", '"count" is given twice'),
         ('sh ses all fil rule "two words', 'the quote before "two words" is not closed'),
+        ("set session offload", '"set session offload" is incomplete: expected yes|no'),
+        ("set session offload off", '"off" after "set session offload": expected yes or no'),
         ("show clock |", '"|" is incomplete: expected count, except or match'),
         ("show clock | match", '"match" is incomplete: expected <regex>'),
         ("show clock | match a b", '"b" is too much: nothing follows "match a"'),
@@ -132,8 +137,8 @@ def test_pipes_are_split_off() -> None:
     [
         ("", "", ["clear", "configure", "exit", "help", "quit", "set", "show"], False),
         ("sh", "sh", ["clear", "configure", "exit", "help", "quit", "set", "show"], False),
-        ("show session ", "", ["all", "id", "info"], False),
-        ("show session al", "al", ["all", "id", "info"], False),
+        ("show session ", "", ["all", "id", "info", "meter"], False),
+        ("show session al", "al", ["all", "id", "info", "meter"], False),
         ("show session all ", "", ["filter"], True),
         ("show session id ", "", ["<1-4294967295>"], False),
         ("show session id 5 ", "", [], True),
@@ -192,7 +197,7 @@ def _read(text: str) -> None:
 
 
 def test_every_command_of_the_list_parses() -> None:
-    examples = {"<1-4294967295>": "1", "on|off": "on"}
+    examples = {"<1-4294967295>": "1", "on|off": "on", "yes|no": "no"}
     names = [syntax.name for syntax in grammar.commands()]
     for name in names:
         words = [examples.get(word, word) for word in name.split()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,15 @@ from control.cli.operations import Operations
 from control.cli.protocol import Choice
 from control.management import InterfaceStatus, Neighbor
 from dataplane.messages import Counter, Done, Failed, Flow, GetSessions, Session
-from dataplane.snapshot import AddressRange, Route, SecurityRule, ServiceMatch
+from dataplane.snapshot import (
+    AcceleratedAging,
+    AddressRange,
+    ApplicationOverride,
+    Route,
+    SecurityRule,
+    ServiceMatch,
+)
+from native import COUNTERS, TIMERS, CounterInfo
 from tests.control.cli_fake import PING, START_NS, FakeManagement, pings
 
 
@@ -239,6 +248,8 @@ Session              42
         session in session ager              : False
         session updated by HA peer           : False
         layer7 processing                    : completed
+        longest gap between packets          : 0.000 sec
+        longest time without refresh         : 0.000 sec
         URL filtering enabled                : False
         session via syn-cookies              : False
         session terminated on host           : False
@@ -284,6 +295,59 @@ def test_a_live_session_has_time_to_live(firewall: FakeManagement, now_ns: int, 
     assert lines[timeout + 1] == f"        time to live                         : {left}"
     assert lines[-1] == "        end-reason                           : unknown"
     assert not any("tracker" in line for line in lines)
+
+
+def detail(firewall: FakeManagement, session: Session) -> list[str]:
+    """What `show session id` says behind the two flows."""
+    firewall.sessions = [session]
+    rows = run(firewall, f"show session id {session.id}").splitlines()
+    return [row.strip() for row in rows[rows.index("", rows.index("        s2c flow:")) + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rows"),
+    [
+        pytest.param(
+            {
+                "offloaded": True,
+                "unreported_c2s": 5,
+                "unreported_s2c": 15,
+                "report_packets": 16,
+                "longest_gap_ms": 74_020,
+                "longest_wait_ms": 1_110_300,
+            },
+            [
+                "offload                              : Yes",
+                "packets since last report(c2s)       : 5 of 16",
+                "packets since last report(s2c)       : 15 of 16",
+                "longest gap between packets          : 74.020 sec",
+                "longest time without refresh         : 1110.300 sec",
+            ],
+            id="offloaded",
+        ),
+        pytest.param(
+            {"longest_gap_ms": 9, "longest_wait_ms": 9},
+            [
+                "longest gap between packets          : 0.009 sec",
+                "longest time without refresh         : 0.009 sec",
+            ],
+            id="in software",
+        ),
+    ],
+)
+def test_why_a_session_ages_although_packets_flow(
+    firewall: FakeManagement, changed: dict[str, object], rows: list[str]
+) -> None:
+    shown = detail(firewall, replace(PING, **changed))
+    first = shown.index("layer7 processing                    : completed") + 1
+    assert shown[first : first + len(rows)] == rows
+    assert shown[first + len(rows)].startswith("URL filtering enabled")
+
+
+def test_timers_of_a_service_are_named_so(firewall: FakeManagement) -> None:
+    label = "service timeout override(index)      :"
+    assert f"{label} False" in detail(firewall, PING)
+    assert f"{label} True" in detail(firewall, replace(PING, service_timeout=True))
 
 
 def test_a_discarded_session_shows_it_in_both_flows(firewall: FakeManagement) -> None:
@@ -351,19 +415,28 @@ Session timeout
   Session timeout in discard state:
     TCP: 90 secs, UDP: 60 secs, SCTP: 60 secs, other IP protocols: 60 secs
 --------------------------------------------------------------------------------
-Session accelerated aging:                       False
+Session accelerated aging:                       True
   Accelerated aging threshold:                   80% of utilization
   Scaling factor:                                2 X
+  Accelerated aging in progress:                 False
 --------------------------------------------------------------------------------
 Session setup
   TCP - reject non-SYN first packet:             True
-  Hardware session offloading:                   False
-  Hardware UDP session offloading:               False
+  Hardware session offloading:                   True
+  Hardware UDP session offloading:               True
   IPv6 firewalling:                              True
   Strict TCP/IP checksum:                        True
-  Strict TCP RST sequence:                       False
+  Strict TCP RST sequence:                       True
   Reject TCP small initial window:               False
+  Do not refresh discard sessions:               False
   ICMP Unreachable Packet Rate:                  200 pps
+--------------------------------------------------------------------------------
+Offload engine
+  Platform:                                      pa-5000
+  Sessions offloaded:                            12
+  Packets of a flow until it reports:            16
+  Packets of a UDP flow until it reports:        8
+  Time until a flow reports:                     unlimited
 --------------------------------------------------------------------------------
 Application trickling scan parameters:
   Timeout to determine application trickling:    10 secs
@@ -389,20 +462,148 @@ def test_show_session_info(firewall: FakeManagement) -> None:
         packets_per_s=17,
         kbps=18,
         sessions_per_s=19,
+        offloaded=12,
     )
     assert run(firewall, "show session info") == INFO
 
 
-def test_configured_timeouts_are_shown(firewall: FakeManagement) -> None:
-    firewall.status = replace(
-        firewall.status,
-        timeouts_s={"timeout-tcp": 15999999, "timeout-discard-udp": 61},
-        tcp_reject_non_syn=False,
-    )
+def settings(firewall: FakeManagement) -> dict[str, str]:
+    """What `show session info` says, by label."""
+    rows = run(firewall, "show session info").splitlines()
+    return {
+        label.strip(): value.strip() for label, _, value in (row.partition(":") for row in rows)
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"tcp_reject_non_syn": False}, {"TCP - reject non-SYN first packet": "False"}),
+        ({"ipv6_firewalling": False}, {"IPv6 firewalling": "False"}),
+        ({"strict_tcp_sequence": False}, {"Strict TCP RST sequence": "False"}),
+        ({"no_refresh_on_discard": True}, {"Do not refresh discard sessions": "True"}),
+        ({"fail_open": True}, {"Session behavior when resource limit is reached": "bypass"}),
+        (
+            {"offload": False},
+            {"Hardware session offloading": "False", "Hardware UDP session offloading": "False"},
+        ),
+        (
+            {"accelerated_aging": AcceleratedAging(False, 51, 10), "aging_accelerated": True},
+            {
+                "Session accelerated aging": "False",
+                "Accelerated aging threshold": "51% of utilization",
+                "Scaling factor": "10 X",
+                "Accelerated aging in progress": "True",
+            },
+        ),
+        (
+            {"scan_threshold_percent": 52, "scan_factor": 16},
+            {
+                "Resource utilization threshold to start scan": "52%",
+                "Scan scaling factor over regular aging": "16",
+            },
+        ),
+        (
+            {"platform": "pa-7000"},
+            {
+                "Platform": "pa-7000",
+                "Packets of a flow until it reports": "64",
+                "Packets of a UDP flow until it reports": "64",
+                "Time until a flow reports": "8 secs",
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_settings_are_shown(
+    firewall: FakeManagement, changed: dict[str, object], shown: dict[str, str]
+) -> None:
+    before = settings(firewall)
+    firewall.status = replace(firewall.status, **changed)
+    assert settings(firewall) == before | shown
+    assert before.items() & shown.items() == set()
+
+
+def test_a_platform_without_offload_engine(firewall: FakeManagement) -> None:
+    firewall.status = replace(firewall.status, platform="software", offload=False)
     text = run(firewall, "show session info")
-    assert "  TCP default timeout:                           15999999 secs\n" in text
-    assert "    TCP: 90 secs, UDP: 61 secs, SCTP: 60 secs," in text
-    assert "  TCP - reject non-SYN first packet:             False\n" in text
+    rule = "-" * 80
+    assert f"{rule}\nOffload engine\n  Platform:{'':<37} software\n{rule}\n" in text
+
+
+TIMEOUTS = {
+    "timeout-tcp": "TCP default timeout",
+    "timeout-tcpinit": "TCP session timeout before SYN-ACK received",
+    "timeout-tcphandshake": "TCP session timeout before 3-way handshaking",
+    "timeout-tcp-half-closed": "TCP half-closed session timeout",
+    "timeout-tcp-time-wait": "TCP session timeout in TIME_WAIT",
+    "timeout-tcpwait": "TCP session timeout after FIN/RST",
+    "timeout-tcp-unverified-rst": "TCP session timeout for unverified RST",
+    "timeout-udp": "UDP default timeout",
+    "timeout-icmp": "ICMP default timeout",
+    "timeout-default": "other IP default timeout",
+    "timeout-captive-portal": "Captive Portal session timeout",
+    "timeout-scan": "Timeout to determine application trickling",
+    "timeout-discard-tcp": "TCP",
+    "timeout-discard-udp": "UDP",
+    "timeout-discard-default": "other IP protocols",
+}
+
+
+@pytest.mark.parametrize("knob", [timer.knob for timer in TIMERS])
+def test_every_timer_is_shown(firewall: FakeManagement, knob: str) -> None:
+    timeouts_s = firewall.status.timeouts_s
+    firewall.status = replace(firewall.status, timeouts_s=timeouts_s | {knob: 15_999_999})
+    assert re.findall(r"(\w[^:,\n]*): +15999999 secs", run(firewall, "show session info")) == [
+        TIMEOUTS[knob]
+    ]
+
+
+def test_the_legacy_timer_stands_for_the_two_it_replaces(firewall: FakeManagement) -> None:
+    timeouts_s = firewall.status.timeouts_s
+    before = run(firewall, "show session info")
+    firewall.status = replace(firewall.status, timeouts_s=timeouts_s | {"timeout-tcpwait": 30})
+    assert run(firewall, "show session info") == before.replace(
+        """\
+  TCP half-closed session timeout:                120 secs
+  TCP session timeout in TIME_WAIT:                15 secs
+""",
+        """\
+  TCP session timeout after FIN/RST:               30 secs
+""",
+    )
+
+
+# ---- show session meter, set session offload -----------------------------------------------------
+
+
+def test_show_session_meter(firewall: FakeManagement) -> None:
+    firewall.status = replace(
+        firewall.status, vsys_max_sessions=10_000_000, allocated=1234567, vsys_throttled=89
+    )
+    assert run(firewall, "show session meter") == (
+        """\
+VSYS    Maximum    Current    Throttled
+1      10000000    1234567           89
+"""
+    )
+
+
+@pytest.mark.parametrize(("word", "shown"), [("no", "False"), ("yes", "True")])
+def test_offload_is_switched(firewall: FakeManagement, word: str, shown: str) -> None:
+    firewall.status = replace(firewall.status, offload=word == "no")
+    said = run(firewall, f"set session offload {word}")
+    label, _, rest = said.partition(":")
+    assert label == "Hardware session offloading"
+    until = "until a commit changes the setting or the dataplane restarts"
+    assert rest.strip() == f"{shown} ({until})"
+    assert settings(firewall)[label] == shown
+
+
+def test_what_is_not_there_cannot_be_switched_on(firewall: FakeManagement) -> None:
+    message = "platform software has no offload engine; pa-5000, pa-7000 have one"
+    firewall.answer = lambda request: Failed(message)
+    assert refusal(firewall, "set session offload yes") == f"{message}\n"
 
 
 # ---- show counter global -------------------------------------------------------------------------
@@ -443,6 +644,23 @@ Total counters shown: 2
 def test_counter_filters(firewall: FakeManagement, line: str, names: list[str]) -> None:
     shown = _counters(run(firewall, f"show counter global {line}"))
     assert list(shown) == names
+
+
+@pytest.mark.parametrize("counter", COUNTERS, ids=[counter.name for counter in COUNTERS])
+def test_every_counter_keeps_the_columns(firewall: FakeManagement, counter: CounterInfo) -> None:
+    c = counter
+    firewall.counters = (Counter(c.name, 123456789, c.severity, c.category, c.aspect, c.text),)
+    row = run(firewall, "show counter global").splitlines()[5]
+    cells = [row[:34], row[34:44], row[54:64], row[64:74], row[74:84], row[84:]]
+    assert [cell.rstrip() for cell in cells] == [
+        c.name,
+        " 123456789",
+        c.severity,
+        c.category,
+        c.aspect,
+        c.text,
+    ]
+    assert row[53] == row[63] == row[73] == row[83] == " "
 
 
 def test_an_unknown_counter(firewall: FakeManagement) -> None:
@@ -768,6 +986,49 @@ def test_show_running_security_policy(firewall: FakeManagement) -> None:
     )
 
 
+def test_show_running_application_override_policy(firewall: FakeManagement) -> None:
+    assert run(firewall, "show running application-override-policy") == "No rules\n"
+    firewall.compiled = replace(
+        firewall.compiled,
+        application_overrides=(
+            ApplicationOverride(
+                name="esx",
+                application="ssl",
+                protocol=6,
+                ports=((443, 443), (900, 910)),
+                from_zones=("inside",),
+                destination=(_addresses((198, 51, 100, 0), (198, 51, 100, 255)),),
+                negate_destination=True,
+            ),
+            ApplicationOverride(name="any", application="own app", protocol=17, ports=((5, 5),)),
+        ),
+    )
+    assert run(firewall, "show running application-override-policy") == (
+        """\
+"esx; index: 1" {
+        from inside;
+        source any;
+        to any;
+        destination 198.51.100.0/24;
+        negate-destination yes;
+        protocol tcp;
+        port 443,900-910;
+        application ssl;
+}
+
+"any; index: 2" {
+        from any;
+        source any;
+        to any;
+        destination any;
+        protocol udp;
+        port 5;
+        application "own app";
+}
+"""
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -779,8 +1040,8 @@ def test_show_running_security_policy(firewall: FakeManagement) -> None:
         (
             "show system info",
             "hostname: fw1\ntime: Thu Jan  1 10:00:00 2026\nuptime: 1 days, 2:03:04\nfamily: vm\n"
-            "model: Sixtuple\nserial: unknown\nsw-version: 0.1.0\nmulti-vsys: off\n"
-            "operational-mode: normal\n",
+            "model: Sixtuple\nserial: unknown\nsw-version: 0.1.0\nplatform-family: pa-5000\n"
+            "multi-vsys: off\noperational-mode: normal\n",
         ),
         ("exit", ""),
         ("set cli pager on", ""),
@@ -789,6 +1050,11 @@ def test_show_running_security_policy(firewall: FakeManagement) -> None:
 )
 def test_short_answers(firewall: FakeManagement, line: str, text: str) -> None:
     assert run(firewall, line) == text
+
+
+def test_the_system_is_known_without_a_dataplane(firewall: FakeManagement) -> None:
+    firewall.is_down = True
+    assert "\nplatform-family: unknown\n" in run(firewall, "show system info")
 
 
 def test_help_lists_every_command(firewall: FakeManagement) -> None:
@@ -906,7 +1172,7 @@ def test_a_file_is_read_backward_whatever_the_block(lines: list[bytes]) -> None:
 
 def test_a_wrong_command_is_one_line(firewall: FakeManagement) -> None:
     assert refusal(firewall, "show session") == (
-        'Invalid syntax. "show session" is incomplete: expected all, id or info\n'
+        'Invalid syntax. "show session" is incomplete: expected all, id, info or meter\n'
     )
 
 
@@ -927,6 +1193,8 @@ def test_configure(firewall: FakeManagement) -> None:
         "show session all filter count yes",
         "show session id 1",
         "show session info",
+        "show session meter",
+        "set session offload no",
         "show counter global",
         "clear session all",
         "clear session id 1",
@@ -966,7 +1234,8 @@ def test_the_dataplane_may_refuse(
 def test_every_command_has_an_answer(firewall: FakeManagement) -> None:
     firewall.sessions = pings(1)
     for syntax in grammar.commands():
-        line = syntax.name.replace("<1-4294967295>", "1").replace("on|off", "on")
+        line = syntax.name.replace("<1-4294967295>", "1")
+        line = line.replace("on|off", "on").replace("yes|no", "no")
         chunks(Operations(firewall), line)
 
 
@@ -988,7 +1257,9 @@ def offered(firewall: FakeManagement, text: str) -> tuple[int, list[Choice]]:
     ("text", "start", "written"),
     [
         ("sh", 0, ["show"]),
-        ("show session ", 13, ["all", "id", "info"]),
+        ("show session ", 13, ["all", "id", "info", "meter"]),
+        ("set s", 4, ["session"]),
+        ("set session offload ", 20, ["yes", "no"]),
         ("show session i", 13, ["id", "info"]),
         ("show session all", 13, ["all"]),
         ("show session all ", 17, ["filter", "|"]),
@@ -1023,6 +1294,7 @@ def test_help_marks_what_goes_on(firewall: FakeManagement) -> None:
         (">", "all"),
         (">", "id"),
         ("", "info"),
+        ("", "meter"),
     ]
     _, choices = offered(firewall, "show session all ")
     assert [(choice.mark, choice.label) for choice in choices] == [

@@ -90,9 +90,10 @@ def test_a_question_mark_asks_at_once_and_stays_out_of_the_line(
     assert client.lines == ["show session info"]
     assert shown[0] == (
         "admin@fw1> show session ?\n"
-        "> all   The session table, or the sessions a filter selects\n"
-        "> id    Everything about one session\n"
-        "  info  Session counts, rates and timeouts\n"
+        "> all    The session table, or the sessions a filter selects\n"
+        "> id     Everything about one session\n"
+        "  info   Session counts, rates, timeouts and settings\n"
+        "  meter  Sessions of each virtual system, and its maximum\n"
     )
 
 

@@ -8,13 +8,24 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from control.config.compile import compile_snapshot
 from control.config.errors import ConfigError
 from control.config.load import load_config, static_routes
 from control.config.objects import merged
-from dataplane.snapshot import AddressRange, Port, SecurityRule, ServiceMatch, Snapshot
-from native import TIMERS
+from dataplane.snapshot import (
+    AcceleratedAging,
+    AddressRange,
+    ApplicationOverride,
+    Port,
+    SecurityRule,
+    ServiceMatch,
+    Snapshot,
+    Timeouts,
+)
+from native import TIMERS, TimerInfo
+from tests.support.packets import TRUST, UNTRUST, Firewall, tcp
 
 SAMPLE = (Path(__file__).parent / "data" / "campus.set").read_text()
 
@@ -223,6 +234,14 @@ def test_defaults() -> None:
     assert found.tcp_reject_non_syn
     assert found.ipv6_firewalling
     assert found.discard_denied
+    assert not found.no_refresh_on_discard
+    assert not found.tcp_asymmetric_bypass
+    assert not found.tcp_allow_challenge_ack
+    assert found.offload
+    assert found.accelerated_aging == AcceleratedAging(True, 80, 2)
+    assert found.max_sessions == 0
+    assert found.application_overrides == ()
+    assert (found.scan_threshold_percent, found.scan_factor) == (80, 8)
     assert found.intrazone_default == SecurityRule(
         "intrazone-default", "allow", rule_type="intrazone", log_end=False
     )
@@ -248,6 +267,149 @@ def test_settings() -> None:
     assert found.interzone_default == SecurityRule(
         "interzone-default", "deny", rule_type="interzone", log_end=True
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("session no-refresh-on-discard yes", "no_refresh_on_discard", True),
+        ("session offload no", "offload", False),
+        ("tcp asymmetric-path bypass", "tcp_asymmetric_bypass", True),
+        ("tcp asymmetric-path drop", "tcp_asymmetric_bypass", False),
+        ("tcp allow-challenge-ack yes", "tcp_allow_challenge_ack", True),
+        (
+            "session accelerated-aging-enable no accelerated-aging-threshold 50 "
+            "accelerated-aging-scaling-factor 16",
+            "accelerated_aging",
+            AcceleratedAging(False, 50, 16),
+        ),
+        ("session scan-threshold 99", "scan_threshold_percent", 99),
+        ("session scan-scaling-factor 3", "scan_factor", 3),
+    ],
+)
+def test_a_setting(text: str, field: str, value: object) -> None:
+    found = snapshot(f"set deviceconfig setting {text}")
+    assert getattr(found, field) == value
+    assert replace(found, **{field: getattr(snapshot(), field)}) == snapshot()
+
+
+@pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: timer.knob)
+def test_a_timer(timer: TimerInfo) -> None:
+    found = snapshot(f"set deviceconfig setting session {timer.knob} {timer.min_s}")
+    assert found.timeouts_s == snapshot().timeouts_s | {timer.knob: timer.min_s}
+
+
+def test_the_session_maximum() -> None:
+    assert snapshot("set import resource max-sessions 5000").max_sessions == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "override"),
+    [
+        ("tcp port 1", None),
+        ("tcp port 1 override no", None),
+        ("tcp port 1 override yes", None),
+        ("tcp port 1 override yes timeout 9", Timeouts(9)),
+        ("tcp port 1 override yes halfclose-timeout 8 timewait-timeout 7", Timeouts(0, 8, 7)),
+        ("udp port 1 override yes timeout 9", Timeouts(9)),
+        ("udp port 1 override yes", Timeouts(30)),
+        ("udp port 1 override no", None),
+    ],
+)
+def test_timers_of_a_service(text: str, override: Timeouts | None) -> None:
+    (found,) = snapshot(
+        f"set service s protocol {text}\nset rulebase security rules r {TUPLE} service s"
+    ).rules
+    (service,) = found.services
+    assert service.override == override
+
+
+OVERRIDE = "set rulebase application-override rules o "
+PLACES = "from any to any source any destination any "
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            PLACES + "port 902 application ssl",
+            ApplicationOverride("o", "ssl", 6, ((902, 902),)),
+        ),
+        (
+            PLACES + "protocol udp port 1-9,80 application h.323",
+            ApplicationOverride("o", "h.323", 17, ((1, 9), (80, 80))),
+        ),
+        (
+            "from inside to [ outside inside ] source outer negate-source yes "
+            "destination 192.0.2.0/31 negate-destination yes port 1 application my-app tag t",
+            ApplicationOverride(
+                "o",
+                "my-app",
+                6,
+                ((1, 1),),
+                from_zones=("inside",),
+                to_zones=("outside", "inside"),
+                source=(
+                    addresses("10.0.0.4", "10.0.0.6"),
+                    addresses("10.1.0.0", "10.1.255.255"),
+                    addresses("2001:db8::5"),
+                ),
+                destination=(addresses("192.0.2.0", "192.0.2.1"),),
+                negate_source=True,
+                negate_destination=True,
+            ),
+        ),
+    ],
+)
+def test_an_override_rule(text: str, expected: ApplicationOverride) -> None:
+    found = snapshot(f"set application my-app\n{OVERRIDE}{text}")
+    assert found.application_overrides == (expected,)
+
+
+def test_override_rules_keep_their_order_and_disabled_ones_are_left_out() -> None:
+    text = "".join(
+        f"set rulebase application-override rules {name} {PLACES}port 1 application ssl "
+        f"disabled {disabled}\n"
+        for name, disabled in (("z", "no"), ("b", "yes"), ("a", "no"))
+    )
+    assert [rule.name for rule in snapshot(text).application_overrides] == ["z", "a"]
+
+
+SSH_CHANGED = "shared override application ssh tcp-timeout 60"
+SERVICE_TIMED = "service http protocol tcp override yes timeout 40"
+
+
+@pytest.mark.parametrize(
+    ("override", "text", "application", "timeout_s"),
+    [
+        ("", "", "undecided", 3600),
+        ("", "deviceconfig setting session timeout-tcp 70", "undecided", 70),
+        ("", SSH_CHANGED, "undecided", 3600),
+        ("", SERVICE_TIMED, "undecided", 40),
+        ("port 80 application ssl", "", "ssl", 1800),
+        ("port 80 application ssh", "", "ssh", 3600),
+        ("port 80 application ssh", SSH_CHANGED, "ssh", 60),
+        ("port 80 application my-app", "", "my-app", 50),
+        ("port 80 application my-app", SERVICE_TIMED, "my-app", 40),
+        ("port 81 application my-app", "", "undecided", 3600),
+        ("port 80 application my-app disabled yes", "", "undecided", 3600),
+    ],
+)
+def test_from_commands_to_the_timer_of_a_session(
+    override: str, text: str, application: str, timeout_s: int
+) -> None:
+    commands = [
+        "application my-app timeout 30 tcp-timeout 50",
+        "service http protocol tcp port 80",
+        f"rulebase security rules r {PLACES} service http action allow",
+        *([f"rulebase application-override rules o {PLACES} {override}"] if override else []),
+        *([text] if text else []),
+    ]
+    firewall = Firewall(snapshot("".join(f"set {command}\n" for command in commands)))
+    for segment, port in ((tcp("S"), TRUST), (tcp("SA", back=True), UNTRUST), (tcp("A"), TRUST)):
+        assert firewall.send(segment, port).what == "forward"
+    session = firewall.session()
+    assert (session.application, session.timeout_s) == (application, timeout_s)
 
 
 RANGES = st.lists(

@@ -31,13 +31,23 @@ def test_a_real_configuration() -> None:
     assert config.name == "campus.set"
     assert config.errors == ()
     not_enforced = {problem.path for problem in config.warnings}
-    assert {"rulebase nat", "mgt-config", "network profiles", "tag", "shared"} <= not_enforced
+    assert {
+        "rulebase nat",
+        "mgt-config",
+        "network profiles",
+        "tag",
+        "shared alg-override",
+    } <= not_enforced
     assert all("not enforced" in problem.message for problem in config.warnings)
     assert hostname(config.tree) == "campus-edge"
     compiled = compile_snapshot(config.tree, {})
     assert [port.name for port in compiled.ports] == [f"ethernet1/{n}" for n in range(1, 5)]
     assert [port.zone for port in compiled.ports] == ["outside", "campus", "dmz", ""]
     assert len(compiled.rules) == 11
+    (override,) = compiled.application_overrides
+    assert (override.application, override.ports) == ("backup", ((8400, 8403),))
+    assert compiled.applications["backup"].tcp.established == 86400
+    assert compiled.applications["ssl"].tcp.established == 9600
     assert static_routes(config.tree) == (
         StaticRoute("0.0.0.0/0", "203.0.113.1", "ethernet1/1", 10, False),
         StaticRoute("10.0.0.0/8", None, None, 10, True),

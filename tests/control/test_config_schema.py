@@ -62,10 +62,83 @@ def test_timers_are_those_of_the_engine() -> None:
         leaf = ELEMENTS[f"deviceconfig setting session {timer.knob}"]
         assert isinstance(leaf, Leaf)
         assert leaf.enforced
-        assert leaf.default == str(timer.default_s)
-        assert leaf.type.problem(str(timer.min_s)) == leaf.type.problem(str(timer.max_s)) == ""
-        assert leaf.type.problem(str(timer.min_s - 1))
-        assert leaf.type.problem(str(timer.max_s + 1))
+        assert leaf.default == (str(timer.default_s) if timer.default_s else "")
+        check_range(leaf, timer.min_s, timer.max_s)
+
+
+def check_range(leaf: Leaf, low: int, high: int) -> None:
+    assert leaf.type.problem(str(low)) == leaf.type.problem(str(high)) == ""
+    assert leaf.type.problem(str(low - 1))
+    assert leaf.type.problem(str(high + 1))
+
+
+SESSION = "deviceconfig setting session"
+APPLICATION_RANGES = [
+    ("timeout", 0, 604_800),
+    ("tcp-timeout", 0, 604_800),
+    ("udp-timeout", 0, 604_800),
+    ("tcp-half-closed-timeout", 1, 604_800),
+    ("tcp-time-wait-timeout", 1, 600),
+]
+RANGES = [
+    (f"{SESSION} accelerated-aging-threshold", 50, 99, "80"),
+    (f"{SESSION} accelerated-aging-scaling-factor", 2, 16, "2"),
+    (f"{SESSION} scan-threshold", 50, 99, "80"),
+    (f"{SESSION} scan-scaling-factor", 2, 16, "8"),
+    ("import resource max-sessions", 0, 10_000_000, "0"),
+    ("service protocol tcp override yes timeout", 1, 604_800, ""),
+    ("service protocol tcp override yes halfclose-timeout", 1, 604_800, ""),
+    ("service protocol tcp override yes timewait-timeout", 1, 600, ""),
+    ("service protocol udp override yes timeout", 1, 604_800, "30"),
+    *(
+        (f"{where} {timer}", low, high, "")
+        for where in ("application", "shared override application")
+        for timer, low, high in APPLICATION_RANGES
+    ),
+    ("application default ident-by-ip-protocol", 0, 255, ""),
+    ("application default ident-by-icmp-type type", 0, 255, ""),
+    ("application default ident-by-icmp6-type code", 0, 255, ""),
+]
+
+
+@pytest.mark.parametrize(("path", "low", "high", "default"), RANGES)
+def test_ranges(path: str, low: int, high: int, default: str) -> None:
+    leaf = ELEMENTS[path]
+    assert isinstance(leaf, Leaf)
+    assert leaf.enforced
+    assert leaf.default == default
+    check_range(leaf, low, high)
+
+
+WORDS = [
+    (f"{SESSION} accelerated-aging-enable", "yes", "no"),
+    (f"{SESSION} no-refresh-on-discard", "no", "yes"),
+    (f"{SESSION} offload", "yes", "no"),
+    ("deviceconfig setting tcp asymmetric-path", "drop", "bypass"),
+    ("deviceconfig setting tcp allow-challenge-ack", "no", "yes"),
+    ("rulebase application-override rules protocol", "tcp", "udp"),
+    ("rulebase application-override rules disabled", "no", "yes"),
+    ("rulebase application-override rules negate-source", "no", "yes"),
+    ("rulebase application-override rules negate-destination", "no", "yes"),
+]
+
+
+@pytest.mark.parametrize(("path", "default", "other"), WORDS)
+def test_words(path: str, default: str, other: str) -> None:
+    leaf = ELEMENTS[path]
+    assert isinstance(leaf, Leaf)
+    assert (leaf.enforced, leaf.default) == (True, default)
+    assert set(leaf.type.words) == {default, other}
+    assert leaf.type.problem("maybe")
+
+
+@pytest.mark.parametrize(
+    "knob", ["timeout-scan", "timeout-captive-portal", "scan-threshold", "scan-scaling-factor"]
+)
+def test_what_is_only_shown_says_so(knob: str) -> None:
+    leaf = ELEMENTS[f"{SESSION} {knob}"]
+    assert isinstance(leaf, Leaf)
+    assert "without other effect" in leaf.help
 
 
 def test_actions_are_those_of_the_engine() -> None:
@@ -82,17 +155,20 @@ def test_actions_are_those_of_the_engine() -> None:
         "rulebase qos rules q action class 1",
         "rulebase dos rules d action protect",
         "rulebase decryption rules d action no-decrypt",
-        "rulebase application-override rules a port 902",
         "profiles virus v",
         "profile-group g virus default",
         "tag t color color1",
         "schedule s schedule-type recurring daily 08:00-17:00",
-        "shared override application ssl tcp-timeout 9600",
+        "shared override application ssl risk 3",
+        "shared alg-override application sip alg-disabled yes",
+        "shared address web1 ip-netmask 192.0.2.80",
+        "shared pre-rulebase security rules r action allow",
         "mgt-config users admin",
         "deviceconfig system dns-setting servers primary 192.0.2.53",
-        "deviceconfig setting tcp asymmetric-path bypass",
+        "deviceconfig setting tcp urgent-data oobinline",
         "deviceconfig setting config rematch yes",
-        "deviceconfig setting session offload no",
+        "deviceconfig setting session packet-buffer-protection-enable yes",
+        "import resource max-security-rules 100",
         "network profiles zone-protection-profile zp1 discard-ip-spoof yes",
         "network qos profile q",
         "network virtual-wire vw1 interface1 ethernet1/5 interface2 ethernet1/6",
@@ -100,7 +176,9 @@ def test_actions_are_those_of_the_engine() -> None:
         "network interface ethernet ethernet1/2 layer3 units ethernet1/2.100 tag 100",
         "zone z network zone-protection-profile zp1",
         "log-settings profiles p",
-        "application my-app default port tcp/8443",
+        "application my-app category business-systems",
+        "application my-app able-to-transfer-file yes",
+        "application my-app signature s and-condition c or-condition o operator pattern-match",
     ],
 )
 def test_what_a_real_device_has_is_kept(line: str) -> None:
@@ -145,6 +223,11 @@ def test_what_a_real_device_has_is_kept(line: str) -> None:
             ["", "65536", "90-80", "80,", ",80", "80 81", "80-", "-80", "http", "1-2-3", "\u0661"],
         ),
         (
+            value_types.APPLICATION_PORT,
+            ["tcp/80", "udp/1-2,5", "tcp/dynamic", "udp/dynamic"],
+            ["", "80", "tcp", "tcp/", "/80", "sctp/80", "tcp/dynamic,80", "tcp/70000", "TCP/80"],
+        ),
+        (
             value_types.IPV4_INTERFACE,
             ["192.0.2.1/24", "192.0.2.0/31", "192.0.2.0/32", "10.0.0.1/8"],
             [
@@ -187,6 +270,7 @@ READERS: list[Callable[[str], object]] = [
     value_types.address,
     value_types.address_range,
     value_types.ports,
+    value_types.application_port,
     value_types.literal_addresses,
 ]
 

@@ -43,6 +43,13 @@ def rule(*changes: str, without: str = "") -> str:
     return " ".join(["set rulebase security rules r", *words, *changes])
 
 
+def override(*changes: str) -> str:
+    """A right application override rule, with changes behind it."""
+    words = "from inside to outside source any destination any port 902 application ssl"
+    return " ".join(["set rulebase application-override rules o", words, *changes])
+
+
+OVERRIDE = "rulebase application-override rules o application"
 ETHERNET = "set network interface ethernet "
 ROUTE = "set network virtual-router vr routing-table ip static-route r "
 
@@ -50,6 +57,13 @@ ROUTE = "set network virtual-router vr routing-table ip static-route r "
 def test_the_base_is_right() -> None:
     assert problems_of("") == ()
     assert problems_of(rule()) == ()
+    assert problems_of(override()) == ()
+
+
+def test_a_configured_application_is_changed_where_it_is() -> None:
+    (problem,) = problems_of("set application a\nset shared override application a timeout 6")
+    assert (problem.severity, problem.line) == ("error", LINE + 1)
+    assert problem.message == ('"a" is no predefined application; set its timers in application a')
 
 
 @pytest.mark.parametrize(
@@ -170,6 +184,119 @@ def test_the_base_is_right() -> None:
             'service or service group "any" does not exist',
         ),
         ("set service-group web members service-http", "service-group web", "in service already"),
+        (
+            "set service s protocol tcp port 1 override yes timeout 0",
+            "service s protocol tcp override yes timeout",
+            '"0" is not a number from 1 to 604800',
+        ),
+        (
+            "set service s protocol udp port 1 override yes timeout 604801",
+            "service s protocol udp override yes timeout",
+            '"604801" is not a number from 1 to 604800',
+        ),
+        (
+            "set service s protocol tcp port 1 override no override yes",
+            "service s protocol tcp override",
+            "yes excludes no (line 11); delete one of them",
+        ),
+        (
+            "set service s protocol udp port 1 override yes halfclose-timeout 5",
+            "service s protocol udp override yes",
+            'unknown element "halfclose-timeout"; possible are timeout',
+        ),
+        # applications
+        (
+            "set application a tcp-timeout 604801",
+            "application a tcp-timeout",
+            '"604801" is not a number from 0 to 604800',
+        ),
+        (
+            "set application a default port 8443",
+            "application a default port",
+            '"8443" is not a protocol and ports such as tcp/80 or udp/dynamic',
+        ),
+        (
+            "set application a default port tcp/99999",
+            "application a default port",
+            '"99999" is not a port or a range from 0 to 65535',
+        ),
+        (
+            "set application a default port tcp/1 default ident-by-ip-protocol 50",
+            "application a default",
+            "ident-by-ip-protocol excludes port",
+        ),
+        (
+            "set application a default ident-by-icmp-type code 0",
+            "application a default ident-by-icmp-type",
+            "missing: type",
+        ),
+        ("set application undecided", "application", '"undecided" has a meaning of its own'),
+        ("set application any", "application", '"any" has a meaning of its own'),
+        (
+            "set application ssl timeout 5",
+            "application ssl",
+            '"ssl" is a predefined application; set its timers in shared override application ssl, '
+            "or choose another name",
+        ),
+        (
+            "set shared override application ssl tcp-half-closed-timeout 0",
+            "shared override application ssl tcp-half-closed-timeout",
+            '"0" is not a number from 1 to 604800',
+        ),
+        # override rules
+        (
+            override("application sll"),
+            OVERRIDE,
+            'application "sll" does not exist; did you mean ss',
+        ),
+        (
+            override("application zzz"),
+            OVERRIDE,
+            'application "zzz" does not exist; right is a predefined application such as ssl, or '
+            "one that application configures",
+        ),
+        (override("application any"), OVERRIDE, 'application "any" does not exist'),
+        (
+            "set rulebase application-override rules o",
+            "rulebase application-override rules o",
+            "missing: from, to, source, destination, port, application",
+        ),
+        (
+            override("protocol icmp"),
+            "rulebase application-override rules o protocol",
+            '"icmp" is not tcp or udp',
+        ),
+        (
+            override("port any"),
+            "rulebase application-override rules o port",
+            '"any" is not a port or a range',
+        ),
+        (
+            override("from elsewhere"),
+            "rulebase application-override rules o from",
+            'zone "elsewhere" does not exist',
+        ),
+        (
+            override("negate-source yes"),
+            "rulebase application-override rules o negate-source",
+            "with source any the rule never matches",
+        ),
+        # settings
+        (
+            "set deviceconfig setting tcp asymmetric-path pass",
+            "deviceconfig setting tcp asymmetric-path",
+            '"pass" is not drop or bypass',
+        ),
+        (
+            "set deviceconfig setting session timeout-tcpwait 0",
+            "deviceconfig setting session timeout-tcpwait",
+            '"0" is not a number from 1 to 600',
+        ),
+        (
+            "set import resource max-sessions many",
+            "import resource max-sessions",
+            '"many" is not a number from 0 to 10000000',
+        ),
         # interfaces
         (
             ETHERNET + "ethernet1/1 layer3 mtu 1500 tap",
@@ -300,6 +427,28 @@ def test_one_error(text: str, path: str, fragment: str) -> None:
             "not enforced",
         ),
         (
+            "set shared override application facebok-base timeout 5",
+            LINE,
+            "shared override application facebok-base",
+            'not enforced: no predefined application is called "facebok-base"; '
+            "did you mean facebook-base?",
+        ),
+        ("set application a category b", LINE, "application a category", "not enforced"),
+        (
+            "set deviceconfig setting tcp urgent-data clear",
+            LINE,
+            "deviceconfig setting tcp urgent-data",
+            "not enforced",
+        ),
+        (
+            override(
+                "negate-source no source 10.0.0.0/8 destination 2001:db8::/32",
+            ).replace("source any destination any ", ""),
+            LINE,
+            "rulebase application-override rules o",
+            "never matches: the sources are IPv4, the destinations IPv6",
+        ),
+        (
             "set zone inside network layer3 ethernet1/2.100",
             LINE,
             "zone inside network layer3",
@@ -376,6 +525,18 @@ def test_a_warning(text: str, line: int, path: str, fragment: str) -> None:
         ROUTE + "destination 192.0.2.0/24 nexthop discard",
         "set rulebase default-security-rules rules interzone-default action allow",
         "set import network interface ethernet1/1 virtual-router vr",
+        "set application a",
+        "set application a timeout 0 tcp-timeout 604800 udp-timeout 1 tcp-half-closed-timeout 1 "
+        "tcp-time-wait-timeout 600 default port [ tcp/80,443 udp/dynamic ]",
+        "set application a default ident-by-icmp-type type 8 code 0",
+        "set application a\n" + override("application a"),
+        override("application h.323 protocol udp port 1-65535 disabled yes tag t description d"),
+        "set shared override application ssl timeout 0 tcp-timeout 9600",
+        "set service s protocol tcp port 1 override yes timeout 1 halfclose-timeout 604800 "
+        "timewait-timeout 600",
+        "set service s protocol udp port 1 override yes",
+        "set deviceconfig setting tcp asymmetric-path bypass allow-challenge-ack yes",
+        "set import resource max-sessions 1000",
     ],
 )
 def test_what_is_right(text: str) -> None:

@@ -31,7 +31,7 @@ if patience_s := os.environ.get("PATIENCE_S"):
 fake = (sys.executable, "-m", "tests.support.fake_dataplane")
 ports = dict(port.split("=") for port in sys.argv[3:])
 sys.exit(run(Options(config=Path(sys.argv[1]), ports=ports, directory=Path(sys.argv[2]),
-    io="netfilterqueue", queue=6, dataplane=fake)))
+    io="netfilterqueue", queue=6, platform="pa-7000", dataplane=fake)))
 """
 
 LINES = """\
@@ -193,6 +193,7 @@ def test_an_administrator_is_answered() -> None:
 
     shown = ask("show system info", "show interface all", "show routing route")
     assert "hostname: fw1" in shown
+    assert "platform-family: pa-7000" in shown
     assert "198.51.100.1/24" in shown
     assert "10.0.0.0/8" in shown
     wait_until(lambda: "02:00:00:00:00:09" in ask("show arp all"), "the neighbour is listed")

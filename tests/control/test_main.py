@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from control import main as command_line
+from dataplane.offload import PROFILES
 from tests.support.private import ROOT
 
 
@@ -91,6 +92,14 @@ def test_an_unknown_command_is_told_what_there_is(capsys: pytest.CaptureFixture[
     assert outcome(lambda: command_line.main(["fly"])) == 2
     (line,) = capsys.readouterr().err.splitlines()
     for word in ("fly", "run", "check", "cli", "lab"):
+        assert word in line
+
+
+def test_an_unknown_platform_is_told_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "--config", "f", "--platform", "pa-1"]
+    assert outcome(lambda: command_line.main(arguments)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    for word in ("--platform", "'pa-1'", *PROFILES):
         assert word in line
 
 

@@ -27,10 +27,12 @@ class Bench:
         self.restarts: asyncio.Queue[int] = asyncio.Queue()
         self._clients: list[DataplaneClient] = []
 
-    def supervisor(self, *, queue: int = 6) -> Supervisor:
+    def supervisor(self, *, queue: int = 6, platform: str = "pa-5000") -> Supervisor:
         client = DataplaneClient(self.directory / "dataplane.sock", answer_s=0.5)
         self._clients.append(client)
-        return Supervisor(self.directory, client, io="fake", queue=queue, program=FAKE)
+        return Supervisor(
+            self.directory, client, io="fake", queue=queue, platform=platform, program=FAKE
+        )
 
     async def management_dies(self) -> None:
         """Its connections go with it."""
@@ -128,6 +130,32 @@ def test_one_that_is_left_is_taken_over(bench: Bench) -> None:
     check(test)
 
 
+def test_another_platform_is_for_the_next_start(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        first, second = bench.supervisor(), bench.supervisor(platform="pa-7000")
+        await first.start()
+        await bench.management_dies()
+        assert await second.start()
+        (said,) = caplog.messages
+        assert said == (
+            f"dataplane {first.pid} emulates platform pa-5000 and goes on so; "
+            "pa-7000 is for its next start"
+        )
+        async with bench.running(second):
+            os.kill(first.pid, signal.SIGKILL)
+            await bench.restarts.get()
+            caplog.clear()
+            await bench.management_dies()
+            third = bench.supervisor(platform="pa-7000")
+            assert await third.start()
+            assert not caplog.messages
+            await bench.management_dies()
+
+    check(test)
+
+
 @pytest.mark.parametrize("difference", ["queue", "mute", "no record"])
 def test_one_that_cannot_be_used_is_replaced(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, difference: str
@@ -170,7 +198,9 @@ def test_one_that_does_not_start_says_why(bench: Bench, monkeypatch: pytest.Monk
 def test_a_program_that_is_not_there(bench: Bench) -> None:
     async def test() -> None:
         client = DataplaneClient(bench.directory / "dataplane.sock")
-        supervisor = Supervisor(bench.directory, client, io="x", queue=1, program=("/nowhere/x",))
+        supervisor = Supervisor(
+            bench.directory, client, io="x", queue=1, platform="pa-5000", program=("/nowhere/x",)
+        )
         with pytest.raises(
             DataplaneError, match=r"^cannot start the dataplane: /nowhere/x: No such"
         ):

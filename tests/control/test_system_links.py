@@ -9,6 +9,7 @@ from control.system import links
 from control.system.netlink import Address, Link, Netlink
 from dataplane.snapshot import Port
 from tests.support.private import cable, in_namespace, run
+from vm.waiting import wait_until
 
 
 def port(number: int, *addresses: str, mtu: int | None = None) -> Port:
@@ -18,6 +19,11 @@ def port(number: int, *addresses: str, mtu: int | None = None) -> Port:
 def configure(*ports: Port) -> None:
     with Netlink() as netlink:
         links.configure(netlink, ports)
+
+
+def all_links() -> dict[str, Link]:
+    with Netlink() as netlink:
+        return {link.name: link for link in netlink.links()}
 
 
 def addresses(interface: str) -> list[str]:
@@ -74,11 +80,11 @@ def test_up_and_mtu() -> None:
     cable("eth1", "eth2")
     run("ip link set eth2 mtu 1400")
     configure(port(1, mtu=9000), port(2))
-    with Netlink() as netlink:
-        found = {link.name: link for link in netlink.links()}
+    found = all_links()
     assert (found["eth1"].mtu, found["eth2"].mtu) == (9000, 1400)
     assert found["eth1"].is_enabled
-    assert found["eth2"].is_running
+    # the kernel notices a carrier within a second or so
+    wait_until(lambda: all_links()["eth2"].is_running, "eth2 runs", seconds=5)
 
 
 @in_namespace

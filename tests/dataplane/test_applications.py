@@ -4,6 +4,7 @@ import pytest
 
 from dataplane import applications
 from tests.support.packets import (
+    ALLOW,
     TRUST,
     UNTRUST,
     Firewall,
@@ -38,17 +39,22 @@ def test_at_setup(packet: bytes, name: str) -> None:
     assert firewall.session().application == name
 
 
+def test_a_connection_whose_beginning_was_not_seen() -> None:
+    firewall = Firewall(snapshot(ALLOW, tcp_reject_non_syn=False))
+    firewall.send(tcp("A"))
+    assert firewall.session().application == "non-syn-tcp"
+
+
 def test_other_icmp_requests_are_icmp() -> None:
-    assert applications.at_setup(1, 13) == "icmp"
+    assert applications.at_setup(1, 13, 0) == "icmp"
 
 
+OPENED = [tcp("S"), tcp("SA", back=True), tcp("A")]
 AT_END = [
     pytest.param([tcp("S")], "incomplete", id="no answer"),
-    pytest.param([tcp("S"), tcp("A")], "incomplete", id="no data"),
-    pytest.param([tcp("S"), tcp("PA", payload=b"x")], "insufficient-data", id="client's data"),
-    pytest.param(
-        [tcp("S"), tcp("PA", payload=b"x", back=True)], "insufficient-data", id="server's"
-    ),
+    pytest.param(OPENED, "incomplete", id="no data"),
+    pytest.param([*OPENED, tcp("PA", payload=b"x")], "insufficient-data", id="client's data"),
+    pytest.param([*OPENED, tcp("PA", payload=b"x", back=True)], "insufficient-data", id="server's"),
     pytest.param([tcp("S", payload=b"x")], "insufficient-data", id="data with the SYN"),
     pytest.param([udp()], "insufficient-data", id="UDP"),
     pytest.param([udp(payload=b"")], "insufficient-data", id="empty UDP"),

@@ -10,9 +10,19 @@ from msgspec.structs import replace
 
 from dataplane.engine import Engine
 from dataplane.messages import SessionFilter
-from dataplane.snapshot import Route, SecurityRule, Snapshot
+from dataplane.slowpath.context import Tables
+from dataplane.slowpath.pipeline import Decision, decide
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationTimeouts,
+    Route,
+    SecurityRule,
+    ServiceMatch,
+    Snapshot,
+    Timeouts,
+)
 from dataplane.traffic_log import Entry
-from native import COUNTERS, LinkType, Packet, Verdict, VerdictAction
+from native import COUNTERS, LinkType, Packet, Undecided, Verdict, VerdictAction
 from tests.support.packets import (
     ALLOW,
     CLIENT,
@@ -420,6 +430,34 @@ BAD_SNAPSHOTS = [
         {"rules": (replace(ALLOW, rule_type="zonal"),)}, "allow: zonal is no rule type", id="type"
     ),
     pytest.param(
+        {"rules": (replace(ALLOW, services=(ServiceMatch(6, override=Timeouts(-1)),)),)},
+        "a timer of a service of rule allow is not within 0..15999999",
+        id="service timer",
+    ),
+    pytest.param(
+        {"applications": {"ssl": ApplicationTimeouts(other=Timeouts(discard=1 << 32))}},
+        "a timer of application ssl is not within 0..15999999",
+        id="application timer",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(factor=0)},
+        "accelerated aging factor 0 is not within 1..16",
+        id="aging factor",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(threshold_percent=101)},
+        "accelerated aging threshold 101 is not within 1..100",
+        id="aging threshold",
+    ),
+    pytest.param(
+        {"accelerated_aging": AcceleratedAging(threshold_percent=0)},
+        "accelerated aging threshold 0 is not within 1..100",
+        id="no aging threshold",
+    ),
+    pytest.param(
+        {"max_sessions": -1}, "session maximum -1 is not within 0..4294967295", id="sessions"
+    ),
+    pytest.param(
         {"ports": tuple(replace(snapshot().ports[0], name=f"p{n}") for n in range(2000))},
         "more than 1023 ports",
         id="ports",
@@ -453,6 +491,23 @@ def test_routes_it_cannot_read_leave_the_old_ones() -> None:
 def test_timers_in_force() -> None:
     firewall = Firewall(snapshot(timeouts_s={"timeout-udp": 77}))
     assert firewall.engine.timeouts_s() == default_timeouts(timeout_udp=77)
+
+
+def test_an_answer_that_makes_no_sense_is_a_drop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(packet: Undecided, tables: Tables) -> Decision:
+        context, _ = decide(packet, tables)
+        assert context.spec is not None
+        context.spec = context.spec._replace(application=1 << 16)  # more than a session can hold
+        return Decision(context, None)
+
+    firewall = Firewall()
+    monkeypatch.setattr("dataplane.engine.decide", odd)
+    with caplog.at_level(logging.ERROR):
+        assert firewall.send(udp()).what == "flow_slowpath_error"
+    assert "makes no sense" in caplog.text
+    assert firewall.engine.stats().undecided == 0
 
 
 def test_a_fault_of_a_stage_is_a_drop(

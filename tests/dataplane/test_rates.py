@@ -8,7 +8,8 @@ NS = 1_000_000_000
 
 
 def stats(packets: int, octets: int, installed: int) -> Stats:
-    return Stats(0, 0, 0, 0, 0, 0, 0, 0, 0, installed, packets, octets)
+    nothing = Stats._make([0] * len(Stats._fields))
+    return nothing._replace(installed=installed, packets=packets, bytes=octets)
 
 
 def test_rates_of_a_window() -> None:

@@ -21,16 +21,19 @@ from dataplane.messages import (
     SessionDetail,
     SessionFilter,
     SessionPage,
+    SetOffload,
     SetRoutes,
     Status,
     Stop,
 )
 from dataplane.requests import Process, answer
-from dataplane.snapshot import Route
+from dataplane.snapshot import AcceleratedAging, Route
 from native import COUNTERS
 from tests.support.packets import (
+    ALLOW,
     FAMILIES,
     NS,
+    UNTRUST,
     Firewall,
     default_rule,
     default_timeouts,
@@ -54,7 +57,7 @@ def ask(firewall: Firewall, request: messages.Request) -> messages.Reply:
 
 
 def busy() -> Firewall:
-    firewall = Firewall()
+    firewall = Firewall(platform="pa-5000")
     for family in FAMILIES:
         for packet in (tcp("S", family), udp(family), echo(family)):
             firewall.send(packet)
@@ -82,7 +85,104 @@ def test_status() -> None:
         timeouts_s=default_timeouts(),
         tcp_reject_non_syn=True,
         ipv6_firewalling=True,
+        platform="pa-5000",
+        offload=True,
+        offloaded=2,
+        strict_tcp_sequence=True,
+        no_refresh_on_discard=False,
+        accelerated_aging=AcceleratedAging(),
+        aging_accelerated=False,
+        scan_threshold_percent=80,
+        scan_factor=8,
+        fail_open=False,
+        vsys_max_sessions=0,
+        vsys_throttled=0,
     )
+
+
+def status(firewall: Firewall) -> Status:
+    reply = ask(firewall, GetStatus())
+    assert isinstance(reply, Status)
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("configured", "told"),
+    [
+        ({"offload": False}, {"offload": False}),
+        ({"tcp_asymmetric_bypass": True}, {"strict_tcp_sequence": False}),
+        ({"no_refresh_on_discard": True}, {"no_refresh_on_discard": True}),
+        ({"accelerated_aging": AcceleratedAging(False, 51, 3)},) * 2,
+        ({"scan_threshold_percent": 52, "scan_factor": 4},) * 2,
+        ({"fail_open": True},) * 2,
+        ({"max_sessions": 7}, {"vsys_max_sessions": 7}),
+        ({"tcp_reject_non_syn": False},) * 2,
+        ({"ipv6_firewalling": False},) * 2,
+    ],
+    ids=str,
+)
+def test_status_tells_the_settings(configured: dict[str, object], told: dict[str, object]) -> None:
+    firewall = Firewall(platform="pa-5000")
+    before = status(firewall)
+    assert ask(firewall, Configure(replace(snapshot(ALLOW), **configured))) == Done()
+    assert status(firewall) == replace(before, **told) != before
+
+
+def test_status_tells_what_the_table_does() -> None:
+    aging = AcceleratedAging(threshold_percent=50, factor=2)
+    configuration = snapshot(ALLOW, accelerated_aging=aging, max_sessions=3)
+    firewall = Firewall(configuration, max_sessions=4)
+    for number in range(5):
+        before = status(firewall)
+        firewall.send(udp(sport=40000 + number), at_s=number)
+    assert (before.allocated, before.aging_accelerated, before.vsys_throttled) == (3, True, 1)
+    assert status(firewall).vsys_throttled == 2
+
+
+def test_offload_is_switched_at_once_until_the_setting_changes() -> None:
+    firewall = busy()
+    assert ask(firewall, SetOffload(enabled=False)) == Done()
+    for request in (
+        GetStatus(),
+        SetRoutes(tuple(routes())),
+        Configure(snapshot(ALLOW)),
+        Configure(snapshot(ALLOW, offload=False)),
+    ):
+        ask(firewall, request)
+        assert (status(firewall).offload, status(firewall).offloaded) == (False, 0)
+    assert ask(firewall, SetOffload(enabled=True)) == Done()
+    assert status(firewall).offload
+    for is_on in (True, False):
+        assert ask(firewall, Configure(snapshot(ALLOW, offload=is_on))) == Done()
+        assert status(firewall).offload is is_on
+
+
+def test_software_has_nothing_to_switch_on() -> None:
+    firewall = Firewall(platform="software")
+    assert (status(firewall).platform, status(firewall).offload) == ("software", False)
+    message = "platform software has no offload engine; pa-5000, pa-7000 have one"
+    assert ask(firewall, SetOffload(enabled=True)) == Failed(message)
+    assert ask(firewall, SetOffload(enabled=False)) == Done()
+    assert not status(firewall).offload
+
+
+@pytest.mark.parametrize(("platform", "every"), [("pa-5000", 8), ("pa-7000", 64), ("software", 0)])
+def test_a_session_tells_what_the_offload_engine_counts(platform: str, every: int) -> None:
+    firewall = Firewall(platform=platform)
+    for at_s in range(4):
+        firewall.send(udp(), at_s=at_s)
+    firewall.send(udp(back=True), UNTRUST, at_s=5)
+    detail = ask(firewall, GetSession(1))
+    assert isinstance(detail, SessionDetail)
+    session = detail.session
+    assert session is not None
+    is_offloaded = every > 0
+    assert (session.offloaded, session.report_packets) == (is_offloaded, every)
+    unreported = (session.unreported_c2s, session.unreported_s2c)
+    assert unreported == ((3, 1) if is_offloaded else (0, 0))
+    assert (session.packets_c2s, session.packets_s2c) == ((1, 0) if is_offloaded else (4, 1))
+    assert session.longest_gap_ms == 2000
+    assert session.longest_wait_ms == (5000 if is_offloaded else 2000)
 
 
 def test_configure_and_routes() -> None:
@@ -123,6 +223,7 @@ def test_every_counter_is_told() -> None:
         "flow_undecided": 6,
         "session_allocated": 6,
         "session_installed": 6,
+        "session_offloaded": 2,
     }
 
 
@@ -190,6 +291,7 @@ REQUEST = st.one_of(
     st.builds(ClearSessions, INTEGER, FILTER),
     st.builds(GetSession, INTEGER),
     st.builds(ClearSession, INTEGER),
+    st.builds(SetOffload, st.booleans()),
     st.builds(SetRoutes, st.lists(ROUTE, max_size=3).map(tuple)),
     st.builds(lambda timers: Configure(snapshot(timeouts_s=timers)), TIMER),
     st.builds(

@@ -2,7 +2,16 @@
 
 import pytest
 
-from native import MAX_BURST, Engine, EngineConfig, Filter, Packet, PortConfig, VerdictAction
+from native import (
+    MAX_BURST,
+    Engine,
+    EngineConfig,
+    Filter,
+    OffloadProfile,
+    Packet,
+    PortConfig,
+    VerdictAction,
+)
 from tests.native.test_undecided import CONFIG, engine, feed, spec
 from tests.support.packets import HASH_KEY, udp
 
@@ -14,6 +23,7 @@ BAD_SIZES = [
     {"max_held": 0},
     {"max_events": 0},
     {"max_events": 1000},
+    {"max_sessions": 10, "max_offloaded": 11},
 ]
 
 
@@ -36,6 +46,29 @@ def test_too_many_ports_leave_the_old_configuration() -> None:
     feed(target, udp())
     assert len(target.undecided()) == 1
     target.configure(CONFIG._replace(ports=[PortConfig(1, True)] * 1024))
+
+
+PROFILE = OffloadProfile(packets=16, udp_packets=8, scan_ms=0, max_sessions=10)
+
+BAD_FIGURES: list[dict[str, object]] = [
+    {"aging_factor": 0},
+    {"aging_factor": 17},
+    {"aging_threshold_percent": 101},
+    {"aging_threshold_percent": 0, "aging_factor": 2},
+    {"offload": PROFILE._replace(packets=0)},
+    {"offload": PROFILE._replace(udp_packets=0)},
+    {"offload": PROFILE._replace(packets=32769)},
+    {"offload": PROFILE._replace(udp_packets=32769)},
+]
+
+
+@pytest.mark.parametrize("fields", BAD_FIGURES, ids=str)
+def test_figures_out_of_range_leave_the_old_configuration(fields: dict[str, object]) -> None:
+    target = engine()
+    with pytest.raises(ValueError, match="accelerated aging or offload profile out of range"):
+        target.configure(CONFIG._replace(**fields))
+    feed(target, udp())
+    assert len(target.undecided()) == 1
 
 
 def test_before_it_is_configured_everything_is_dropped() -> None:

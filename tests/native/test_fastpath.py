@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from scapy.layers.inet import IP, UDP
 
 from dataplane.snapshot import SecurityRule
@@ -208,6 +209,14 @@ def test_what_one_end_is_denied_the_other_may_do(family: int) -> None:
     assert firewall.send(tcp("S", family, back=True), UNTRUST, 4).what == "forward"
 
 
+def test_what_made_way_ended_when_it_was_over() -> None:
+    allowed = SecurityRule(name="out", action="allow", from_zones=("trust",))
+    firewall = Firewall(snapshot(allowed, default_rule("no", "deny")))
+    firewall.send(udp(back=True), UNTRUST, 1)
+    assert firewall.send(udp(), TRUST, 61, after_ns=1).what == "forward"  # before the ager comes by
+    assert firewall.session(1).end_ns == 61 * NS
+
+
 def test_constant_retries_keep_a_discarded_session() -> None:
     timers = default_timeouts(timeout_discard_tcp=10)
     firewall = Firewall(snapshot(default_rule("no", "deny"), timeouts_s=timers))
@@ -216,6 +225,45 @@ def test_constant_retries_keep_a_discarded_session() -> None:
     assert firewall.engine.stats().installed == 1
     assert firewall.send(tcp(), TRUST, 198 + 10).what == "flow_policy_deny"
     assert firewall.engine.stats().installed == 2
+
+
+DENIED = [
+    pytest.param(tcp, 90, id="tcp"),
+    pytest.param(udp, 60, id="udp"),
+    pytest.param(echo, 60, id="echo"),
+    pytest.param(lambda **_: other(47), 60, id="gre"),
+]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize(("build", "seconds"), DENIED)
+def test_whether_a_hit_restarts_the_timer(
+    build: Callable[[], bytes], seconds: int, keeps: bool
+) -> None:
+    rules = snapshot(default_rule("no", "deny"), no_refresh_on_discard=not keeps)
+    firewall = Firewall(rules)
+    for at_s in (0, 20, 40):
+        firewall.send(build(), TRUST, at_s)
+    session = firewall.session()
+    assert (session.packets_c2s, session.end_ns) == (3, (40 * keeps + seconds) * NS)
+    again = firewall.send(build(), TRUST, 40 * keeps + seconds)
+    assert (again.what, again.session) == ("flow_policy_deny", 2)
+
+
+def test_what_was_denied_stays_denied_when_it_is_cleared() -> None:
+    firewall = Firewall(snapshot(default_rule("no", "deny")))
+    firewall.send(tcp(), TRUST)
+    assert firewall.engine.clear(1)
+    assert firewall.session().end_reason == "policy-deny"
+
+
+def test_no_refresh_takes_effect_on_live_sessions() -> None:
+    firewall = Firewall(snapshot(default_rule("no", "deny")))
+    firewall.send(udp(), TRUST, 0)
+    engine = firewall.engine
+    engine.configure(replace(engine.snapshot, no_refresh_on_discard=True))
+    firewall.send(udp(), TRUST, 50)
+    assert firewall.session().end_ns == 60 * NS
 
 
 # ---- nothing else is said about a packet ---------------------------------------------------------

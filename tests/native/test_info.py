@@ -27,7 +27,8 @@ def test_counters_are_those_of_the_header() -> None:
 
 def test_timers_are_those_of_the_header() -> None:
     assert [list(map(str, t)) for t in TIMERS] == rows("TIMER_LIST")
-    assert all(t.min_s <= t.default_s <= t.max_s for t in TIMERS)
+    assert all(t.min_s <= t.default_s <= t.max_s for t in TIMERS if t.default_s)
+    assert [t.knob for t in TIMERS if not t.default_s] == ["timeout-tcpwait"]
 
 
 @pytest.mark.parametrize("reason", DropReason)
@@ -41,12 +42,17 @@ def test_names() -> None:
     assert ACTIONS == ("allow", "deny", "drop", "reset-client", "reset-server", "reset-both")
     # highest priority first
     assert END_REASONS == (
+        "threat",
         "policy-deny",
+        "decrypt-cert-validation",
+        "decrypt-unsupport-param",
+        "decrypt-error",
         "tcp-rst-from-client",
         "tcp-rst-from-server",
         "resources-unavailable",
         "tcp-fin",
         "tcp-reuse",
+        "decoder",
         "aged-out",
         "unknown",
     )

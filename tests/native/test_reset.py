@@ -21,9 +21,9 @@ from tests.support.packets import (
 ANSWERS = [
     pytest.param("S", b"", "RA", 0, 0x11223345, id="SYN"),
     pytest.param("S", b"abc", "RA", 0, 0x11223348, id="SYN with data"),
-    pytest.param("SA", b"", "R", 0x55667788, 0, id="SYN-ACK"),
-    pytest.param("A", b"", "R", 0x55667788, 0, id="ACK"),
-    pytest.param("FA", b"abc", "R", 0x55667788, 0, id="FIN"),
+    pytest.param("SA", b"", "R", 0x55667789, 0, id="SYN-ACK"),
+    pytest.param("A", b"", "R", 0x55667789, 0, id="ACK"),
+    pytest.param("FA", b"abc", "R", 0x55667789, 0, id="FIN"),
 ]
 
 

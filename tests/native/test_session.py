@@ -2,7 +2,7 @@
 
 from dataplane.messages import SessionFilter
 from dataplane.snapshot import SecurityRule
-from tests.support.packets import NS, TRUST, UNTRUST, Firewall, snapshot, tcp, udp
+from tests.support.packets import ALLOW, NS, TRUST, UNTRUST, Firewall, snapshot, tcp, udp
 
 EVERYTHING = SessionFilter()
 
@@ -43,6 +43,43 @@ def test_denied_flows_take_slots_too() -> None:
     assert [answer.session for answer in answers] == [1, 2, 3, 4, 5, 6, 7, 8, 0, 0]
     assert firewall.counters()["session_discard_full"] == 2
     assert len(firewall.entries()) == 10  # each is logged all the same
+
+
+def test_a_virtual_system_has_a_maximum() -> None:
+    firewall = Firewall(snapshot(ALLOW, max_sessions=3))
+    one, two, three, four, five = hosts(5)
+    assert [firewall.send(p).what for p in (one, two, three)] == ["forward"] * 3
+    for packet in (four, five):
+        assert firewall.send(packet)[:3] == ("session_vsys_limit", "", 0)
+    assert firewall.send(two).what == "forward"  # those inside are not disturbed
+    assert firewall.engine.clear(2)
+    assert firewall.send(four).what == "forward"
+    assert firewall.send(five).what == "session_vsys_limit"
+    assert firewall.counters()["session_vsys_limit"] == 3
+    assert firewall.counters()["session_installed"] == 4
+    firewall.tick(60)  # and when they age out
+    assert firewall.send(five, TRUST, 61).what == "forward"
+
+
+def test_a_maximum_below_what_there_is_takes_nobody_away() -> None:
+    firewall = Firewall()
+    one, two, three, four = hosts(4)
+    for packet in (one, two, three):
+        firewall.send(packet)
+    firewall.engine.configure(snapshot(ALLOW, max_sessions=2))
+    assert [firewall.send(p).what for p in (one, two, three)] == ["forward"] * 3
+    assert firewall.engine.clear(1)
+    assert firewall.send(four).what == "session_vsys_limit"
+    firewall.engine.configure(snapshot(ALLOW))
+    assert firewall.send(four).what == "forward"
+
+
+def test_what_is_denied_counts_towards_the_maximum() -> None:
+    firewall = Firewall(snapshot(SecurityRule(name="no", action="deny"), max_sessions=2))
+    answers = [firewall.send(packet) for packet in hosts(4)]
+    assert {answer.what for answer in answers} == {"flow_policy_deny"}
+    assert [answer.session for answer in answers] == [1, 2, 0, 0]
+    assert firewall.counters()["session_discard_full"] == 2
 
 
 def test_the_slot_that_was_freed_first_serves_first() -> None:

@@ -1,31 +1,21 @@
 """A script through the edge that reads captures: what becomes of it is what all others must do."""
 
-import struct
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from dataplane.edges.pcap import PcapEdge
+from dataplane.messages import SessionFilter
 from native import Capture
+from tests.parity.outcome import Outcome, moved
 from tests.parity.scripts import Script
+from tests.parity.ways import USUAL, Way
+from tests.support.captures import RAW_IP, write
 from tests.support.packets import NS, Firewall
 
-# Counts packets by whether they waited, which is the edge's own affair.
-_OF_THE_EDGE = "flow_parked"
-
-RAW_IP, ETHERNET, COOKED, COOKED2, NULL = 101, 1, 113, 276, 0  # link types of libpcap
-
-
-class Outcome(NamedTuple):
-    """What became of a script."""
-
-    counters: dict[str, int]  # by how much they grew
-    out: dict[str, list[bytes]]  # what left by each port, in order
-
-
-def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
-    grown = {name: value - before.get(name, 0) for name, value in after.items()}
-    return {name: by for name, by in grown.items() if by and name != _OF_THE_EDGE}
+ETHERNET, COOKED, COOKED2, NULL = 1, 113, 276, 0  # link types of libpcap
+_STEP_NS = NS // 1000  # from packet to packet
+_WHEN_ALL_IS_OVER_S = 100_000
 
 
 def frame(packet: bytes, link: int) -> bytes:
@@ -39,14 +29,6 @@ def frame(packet: bytes, link: int) -> bytes:
     }[link] + packet
 
 
-def _write(path: Path, packets: Iterable[tuple[int, bytes]], link: int) -> Path:
-    records = [struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 1 << 18, link)]
-    for at_ns, data in packets:
-        records.append(struct.pack("<IIII", *divmod(at_ns, NS), len(data), len(data)) + data)
-    path.write_bytes(b"".join(records))
-    return path
-
-
 def _read(path: Path) -> list[bytes]:
     capture, found = Capture(str(path)), []
     while packets := capture.read():
@@ -54,24 +36,48 @@ def _read(path: Path) -> list[bytes]:
     return found
 
 
-def expected(script: Script, folder: Path, link: int = RAW_IP) -> Outcome:
-    folder = folder / str(link)
-    (folder / "out").mkdir(parents=True)
-    firewall = Firewall(script.config)
+def expected(
+    script: Script, folder: Path, way: Way = USUAL, *, link: int = RAW_IP, ageing: bool = False
+) -> Outcome:
+    """At the end every session is cleared; or, with `ageing`, left alone until it is over."""
+    firewall = Firewall(script.config, platform=way.platform)
+    if way.before is not None:
+        firewall.engine.set_offload(way.before)
     arriving: dict[str, list[tuple[int, bytes]]] = {}
-    for at, (port, packet) in enumerate(script.packets, 1):
-        arriving.setdefault(port, []).append((at * NS // 1000, frame(packet, link)))
+    for at, sent in enumerate(script.packets, 1):
+        arriving.setdefault(sent.port, []).append((at * _STEP_NS, frame(sent.packet, link)))
+    folder.mkdir()
     inputs = {
-        port: _write(folder / f"in-{number}.pcap", packets, link)
+        port: write(folder / f"in-{number}.pcap", packets, link)
         for number, (port, packets) in enumerate(arriving.items())
     }
     out = folder / "out"
+    out.mkdir()
     edge = PcapEdge(inputs, firewall.engine, out)
-    while edge.run_once(0):
+    if way.halfway is not None:
+        _run(edge, len(script.packets) // 2)
+        firewall.engine.set_offload(way.halfway)
+    _run(edge, len(script.packets))
+    while ageing and edge.tick(_WHEN_ALL_IS_OVER_S * NS):
         pass
+    counters = moved({}, firewall.counters())
+    _clear(firewall)
     edge.close()
     assert not edge.damage
+    written = {path.stem.replace("_", "/"): _read(path) for path in sorted(out.iterdir())}
     return Outcome(
-        moved({}, firewall.counters()),
-        {path.stem.replace("_", "/"): _read(path) for path in sorted(out.iterdir())},
+        counters,
+        {port: packets for port, packets in written.items() if packets},
+        [msgspec.to_builtins(entry) for entry in firewall.entries()],
     )
+
+
+def _run(edge: PcapEdge, packets: int) -> None:
+    while edge.run_once(packets * _STEP_NS):
+        pass
+
+
+def _clear(firewall: Firewall) -> None:
+    _, cursor = firewall.engine.clear_matching(0, SessionFilter())
+    while cursor:
+        _, cursor = firewall.engine.clear_matching(cursor, SessionFilter())

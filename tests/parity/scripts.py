@@ -5,7 +5,7 @@ that is not a mistake stands here, with its reason; the tests demand that it is 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 from scapy.layers.inet import (
@@ -36,6 +36,7 @@ from scapy.packet import Raw
 
 from dataplane.edges import NAMES
 from dataplane.snapshot import SecurityRule, ServiceMatch, Snapshot
+from tests.support.conversations import Talk
 from tests.support.packets import (
     BASTION,
     CLIENT,
@@ -92,6 +93,7 @@ USUAL_MTU = 1500
 class Sent(NamedTuple):
     port: str
     packet: bytes
+    is_awaited: bool = True  # nothing follows before it is decided
 
 
 class Difference(NamedTuple):
@@ -122,7 +124,8 @@ def _kept_back(why: str) -> Difference:
 
 # Goes through after every script: when it has come out, so has everything before it.
 LAST_PAYLOAD = b"the last one"
-LAST = Sent(TRUST, udp(sport=60001, dport=60000, payload=LAST_PAYLOAD))
+LAST_PORT = 60000
+LAST = Sent(TRUST, udp(sport=60001, dport=LAST_PORT, payload=LAST_PAYLOAD))
 
 
 def _from_client(*packets: bytes) -> tuple[Sent, ...]:
@@ -141,6 +144,17 @@ def _both(*packets: bytes) -> tuple[Sent, ...]:
 
 def _source(packet: bytes) -> bytes:
     return packet[12:16] if packet[0] >> 4 == 4 else packet[8:24]
+
+
+def say(talk: Talk, *words: str, payload: bytes = b"") -> tuple[Sent, ...]:
+    """What is said, each packet from its side; TCP with PSH carries the payload."""
+    return tuple(
+        Sent(
+            UNTRUST if word[0] == "<" else TRUST,
+            talk.packet(word, payload if "P" in word else b""),
+        )
+        for word in words
+    )
 
 
 # ---- packets with something wrong ----------------------------------------------------------------
@@ -192,20 +206,9 @@ def _with_option(*options: Layers) -> bytes:
 
 
 def _tcp_scripts(family: int) -> Iterator[Script]:
-    def talk(*flags: str, payload: bytes = b"", dport: int = 80) -> tuple[Sent, ...]:
-        """`>S` goes to the server, `<SA` comes back; what has PSH carries the payload."""
-        return _both(
-            *(
-                tcp(
-                    item[1:],
-                    family,
-                    payload=payload if "P" in item else b"",
-                    back=item[0] == "<",
-                    dport=dport,
-                )
-                for item in flags
-            )
-        )
+    def talk(*words: str, payload: bytes = b"", **fields: Any) -> tuple[Sent, ...]:
+        """As Talk has the words; what has PSH carries the payload."""
+        return say(Talk(family, **fields), *words, payload=payload)
 
     handshake = (">S", "<SA", ">A")
     close = (">FA", "<FA", ">A")
@@ -216,7 +219,8 @@ def _tcp_scripts(family: int) -> Iterator[Script]:
         yield Script(f"{mtu} bytes", talk(*handshake, ">PA", "<PA", payload=most[: mtu - header]))
     yield Script("reset by the server", talk(">S", "<RA", ">S", "<SA"))
     yield Script("reset by the client", talk(*handshake, ">R", ">PA", payload=b"late"))
-    yield Script("port used again", talk(*handshake, *close, ">S", "<SA", ">A"))
+    again = talk(*handshake, isns=(0x71223344, 0x05667788))
+    yield Script("port used again", talk(*handshake, *close) + again)
     yield Script("SYN again and again", talk(*[">S"] * 4))
     yield Script("urgent data", talk(*handshake, ">PAU", payload=b"!"))
     yield Script("no SYN", talk(">A", ">PA", ">FA", "<SA", "<RA", ">R"))
@@ -299,6 +303,9 @@ def _udp_scripts(family: int) -> Iterator[Script]:
                 "flow_parked_full": 3,
                 "session_allocated": 1,
                 "session_installed": 1,
+                "session_offloaded": 1,
+                "pkt_offloaded": 16,
+                "offload_report": 2,
             },
             out=17,
         ),

@@ -1,4 +1,4 @@
-"""A dataplane process on a real queue, and the wires at its ports ."""
+"""A dataplane process on a real queue, and the wires at its ports."""
 
 import contextlib
 import os
@@ -18,8 +18,9 @@ import msgspec
 from dataplane import messages
 from dataplane.snapshot import Snapshot
 from native import COUNTERS
-from tests.parity.reference import Outcome, moved
-from tests.parity.scripts import LAST, LAST_PAYLOAD, Script, Sent
+from tests.parity.outcome import Entry, Outcome, moved
+from tests.parity.scripts import LAST, LAST_PAYLOAD, LAST_PORT, Script, Sent
+from tests.parity.ways import USUAL, Way
 from tests.support.packets import UNTRUST, routes
 from tests.support.wires import QUEUE, Wire, receive_wires
 from vm.namespaces import environment
@@ -27,6 +28,7 @@ from vm.waiting import wait_until
 
 _READY_WITHIN_S = 30
 _DECIDED_WITHIN_S = 20
+_POLL_S = 0.002
 _PEERCRED = struct.Struct("3i")
 _DROPS = [info.name for info in COUNTERS if info.severity == "drop"]
 _OF_LAST = dict.fromkeys(
@@ -68,6 +70,9 @@ class Dataplane:
     def configure(self, snapshot: Snapshot) -> None:
         assert self.ask(messages.Configure(snapshot)) == messages.Done()
 
+    def set_offload(self, enabled: bool) -> None:
+        assert self.ask(messages.SetOffload(enabled)) == messages.Done()
+
     def counters(self) -> dict[str, int]:
         reply = self.ask(messages.GetCounters())
         assert isinstance(reply, messages.Counters)
@@ -104,20 +109,33 @@ class Dataplane:
         self._socket.close()
 
 
+@contextlib.contextmanager
+def _on_one_cpu() -> Iterator[None]:
+    """So that packets sent one after the other get to the queue so: every CPU has its backlog."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usual)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
 class Site:
     """A running one. As a context manager it is ended at the end."""
 
-    def __init__(self, edge: str) -> None:
+    def __init__(self, edge: str, platform: str = USUAL.platform) -> None:
         self.edge = edge
+        self.platform = platform
         self._folder = tempfile.TemporaryDirectory(prefix="parity-")
         directory = Path(self._folder.name)
+        self._log = directory / "log"
         here, there = socket.socketpair()
         here.settimeout(_READY_WITHIN_S)
         command = ["setpriv", "--pdeathsig", "KILL", "unshare"]
         command += ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         if os.geteuid():
             command += ["--user", "--map-root-user"]
-        words = [edge, str(directory), str(there.fileno())]
+        words = [edge, platform, str(directory), str(there.fileno())]
         self._process = subprocess.Popen(
             [*command, sys.executable, "-m", "tests.parity.inside", *words],
             stdin=subprocess.PIPE,
@@ -173,7 +191,9 @@ class Site:
         self._process.wait()
         self._folder.cleanup()
 
-    def play(self, script: Script, wanted: Outcome, *, unfinished: bool = False) -> Outcome:
+    def play(
+        self, script: Script, wanted: Outcome, way: Way = USUAL, *, unfinished: bool = False
+    ) -> Outcome:
         """Sends a script's packets and says what became of them.
 
         `unfinished` leaves their checksums so (they have to be TCP or UDP then). `wanted` is only
@@ -181,6 +201,9 @@ class Site:
         """
         self.dataplane.clear_sessions()
         self.dataplane.configure(script.config)
+        if way.before is not None:
+            self.dataplane.set_offload(way.before)
+        logged = self._log.stat().st_size
         before = self.dataplane.counters()
         for wire in self._wires.values():
             wire.forget()
@@ -200,18 +223,34 @@ class Site:
                     seconds=_DECIDED_WITHIN_S,
                 )
             self._await_decisions(before, queued)
-        for number, sent in enumerate(() if script.together else script.packets, 1):
-            send(sent)
-            self._await_decisions(before, min(number, queued))
+        half = len(script.packets) // 2
+        with _on_one_cpu():
+            for number, sent in enumerate(() if script.together else script.packets, 1):
+                send(sent)
+                switched = way.halfway if number == half else None
+                if sent.is_awaited or switched is not None:
+                    self._await_decisions(before, min(number, queued))
+                if switched is not None:
+                    self.dataplane.set_offload(switched)
         self._wires[LAST.port].send(LAST.packet)
         self._await_decisions(before, queued + 1)
         self._await_packets({port: len(packets) for port, packets in wanted.out.items()})
         counters = moved(before, self.dataplane.counters())
         out = {port: wire.packets() for port, wire in self._wires.items()}
         out[UNTRUST] = [packet for packet in out[UNTRUST] if packet != self._last()]
+        self.dataplane.clear_sessions()
+        of_last = _OF_LAST | {"session_offloaded": int(way.offloads_at_the_end)}
         return Outcome(
-            moved(_OF_LAST, counters), {port: packets for port, packets in out.items() if packets}
+            moved(of_last, counters),
+            {port: packets for port, packets in out.items() if packets},
+            self._logged_since(logged),
         )
+
+    def _logged_since(self, size: int) -> list[Entry]:
+        self.dataplane.counters()  # who asks again finds everything written
+        lines = self._log.read_bytes()[size:].splitlines()
+        entries = [msgspec.json.decode(line, type=Entry) for line in lines]
+        return [entry for entry in entries if entry["dport"] != LAST_PORT]
 
     def _last(self) -> bytes | None:
         """LAST, once it has come out."""
@@ -226,9 +265,10 @@ class Site:
             seen[UNTRUST] -= 1
             return all(seen[port] >= number for port, number in wanted.items())
 
-        wait_until(lambda: self._last() is not None, "LAST comes out", seconds=_DECIDED_WITHIN_S)
+        limits = {"seconds": _DECIDED_WITHIN_S, "every_s": _POLL_S}
+        wait_until(lambda: self._last() is not None, "LAST comes out", **limits)
         with contextlib.suppress(TimeoutError):
-            wait_until(are_out, "what should come out", seconds=_DECIDED_WITHIN_S)
+            wait_until(are_out, "what should come out", **limits)
 
     def _await_decisions(self, before: dict[str, int], packets: int) -> None:
         """Waits until so many packets have been received and each of them has its verdict."""
@@ -238,4 +278,5 @@ class Site:
             received = grown.get("pkt_recv", 0)
             return received >= packets and received == sum(grown.get(name, 0) for name in _ENDS)
 
-        wait_until(are_decided, f"{packets} packets are decided", seconds=_DECIDED_WITHIN_S)
+        what = f"{packets} packets are decided"
+        wait_until(are_decided, what, seconds=_DECIDED_WITHIN_S, every_s=_POLL_S)

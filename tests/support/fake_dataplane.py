@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from dataplane.messages import (
     Configure,
@@ -30,13 +31,49 @@ from dataplane.messages import (
     Status,
     Stop,
 )
+from dataplane.snapshot import AcceleratedAging
+from native import TIMERS
 
 LENGTH = struct.Struct("!I")
+
+STATUS = Status(
+    pid=100,
+    io="fake",
+    configured=True,
+    uptime_s=10.0,
+    max_sessions=65536,
+    allocated=0,
+    tcp=0,
+    udp=0,
+    icmp=0,
+    other=0,
+    discard=0,
+    installed=1234,
+    packets_per_s=0,
+    kbps=0,
+    sessions_per_s=0,
+    log_lost=0,
+    timeouts_s={timer.knob: timer.default_s for timer in TIMERS},
+    tcp_reject_non_syn=True,
+    ipv6_firewalling=True,
+    platform="pa-5000",
+    offload=True,
+    offloaded=0,
+    strict_tcp_sequence=True,
+    no_refresh_on_discard=False,
+    accelerated_aging=AcceleratedAging(),
+    aging_accelerated=False,
+    scan_threshold_percent=80,
+    scan_factor=8,
+    fail_open=False,
+    vsys_max_sessions=0,
+    vsys_throttled=0,
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for option in ("--socket", "--log", "--io", "--queue"):
+    for option in ("--socket", "--log", "--io", "--queue", "--platform"):
         parser.add_argument(option, required=True)
     options = parser.parse_args()
     mode = os.environ.get("FAKE_DATAPLANE", "")
@@ -50,17 +87,17 @@ def main() -> int:
     while True:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(ConnectionError):  # who asked may have given up
-            if not serve(connection, mode):
+            if not serve(connection, mode, options.platform):
                 return 0
 
 
-def serve(connection: socket.socket, mode: str) -> bool:
+def serve(connection: socket.socket, mode: str, platform: str) -> bool:
     """Answers until the connection ends; whether to go on then."""
     with connection.makefile("rb") as stream:
         while header := stream.read(LENGTH.size):
             body = stream.read(LENGTH.unpack(header)[0])
             request: Request = msgspec.msgpack.decode(body, type=Request)
-            reply = answer(request, mode)
+            reply = answer(request, mode, platform)
             note({"request": type(request).__name__, "detail": detail(request)})
             if mode == "mute":
                 time.sleep(3600)
@@ -87,12 +124,10 @@ def detail(request: Request) -> list[str]:
             return []
 
 
-def answer(request: Request, mode: str) -> Reply:
+def answer(request: Request, mode: str, platform: str) -> Reply:
     match request:
         case GetStatus():
-            return Status(
-                os.getpid(), "fake", True, 0.0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, True, True
-            )
+            return replace(STATUS, pid=os.getpid(), platform=platform)
         case Configure() if mode == "refuse":
             return Failed("this dataplane takes no configuration")
         case _:

@@ -74,7 +74,10 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
     action: str
     bytes_sent: int
     bytes_received: int
+    pkts_sent: int
+    pkts_received: int
     session_end_reason: str
+    offloaded: int
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:

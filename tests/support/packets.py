@@ -12,7 +12,7 @@
 Times are seconds since the engine began; nothing here looks at a clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -29,7 +29,15 @@ from scapy.packet import Raw
 
 from dataplane.engine import Engine
 from dataplane.messages import Session
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.snapshot import (
+    AcceleratedAging,
+    ApplicationOverride,
+    ApplicationTimeouts,
+    Port,
+    Route,
+    SecurityRule,
+    Snapshot,
+)
 from dataplane.traffic_log import Entry
 from native import COUNTERS, TIMERS, LinkType, Packet, Verdict, VerdictAction
 
@@ -40,6 +48,9 @@ BASTION = {4: "203.0.113.30", 6: "2001:db8:3::30"}
 OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the firewall's address in trust
 ROUTER = {4: "198.51.100.77", 6: "2001:db8:2::77"}  # somebody on the way to the server
 FAMILIES = (4, 6)
+
+CLIENT_ISN, SERVER_ISN = 0x11223344, 0x55667788
+Options = Sequence[tuple[str, object]]  # as scapy has them
 
 HASH_KEY = bytes(range(16))
 NS = 1_000_000_000
@@ -79,15 +90,26 @@ def tcp(
     *,
     sport: int = 40001,
     dport: int = 80,
-    seq: int = 0x11223344,
-    ack: int = 0x55667788,
+    seq: int | None = None,
+    ack: int | None = None,
+    window: int = 0x99AA,
+    options: Options = (),
     payload: bytes = b"",
     back: bool = False,
     src: str | None = None,
     dst: str | None = None,
     ttl: int = 61,
 ) -> bytes:
-    header = TCP(**_ports(sport, dport, back), flags=flags, seq=seq, ack=ack, window=0x99AA)
+    """A segment that fits a connection where each side has sent its SYN and nothing else."""
+    mine, other = (SERVER_ISN, CLIENT_ISN) if back else (CLIENT_ISN, SERVER_ISN)
+    header = TCP(
+        **_ports(sport, dport, back),
+        flags=flags,
+        seq=mine + ("S" not in flags) if seq is None else seq,
+        ack=other + 1 if ack is None else ack,
+        window=window,
+        options=list(options),
+    )
     packet = ip(family, src=src, dst=dst, back=back, ttl=ttl) / header
     return bytes(packet / Raw(payload) if payload else packet)
 
@@ -207,6 +229,14 @@ def snapshot(
     intrazone: str = "allow",
     interzone: str = "deny",
     ipv6_ports: Iterable[str] = tuple(_NETWORKS),
+    no_refresh_on_discard: bool = False,
+    tcp_asymmetric_bypass: bool = False,
+    tcp_allow_challenge_ack: bool = False,
+    offload: bool = True,
+    accelerated_aging: AcceleratedAging | None = None,
+    max_sessions: int = 0,
+    application_overrides: tuple[ApplicationOverride, ...] = (),
+    applications: dict[str, ApplicationTimeouts] | None = None,
 ) -> Snapshot:
     return Snapshot(
         ports=tuple(
@@ -227,6 +257,14 @@ def snapshot(
         tcp_reject_non_syn=tcp_reject_non_syn,
         ipv6_firewalling=ipv6_firewalling,
         discard_denied=discard_denied,
+        no_refresh_on_discard=no_refresh_on_discard,
+        tcp_asymmetric_bypass=tcp_asymmetric_bypass,
+        tcp_allow_challenge_ack=tcp_allow_challenge_ack,
+        offload=offload,
+        accelerated_aging=accelerated_aging or AcceleratedAging(),
+        max_sessions=max_sessions,
+        application_overrides=application_overrides,
+        applications=applications or {},
     )
 
 
@@ -246,13 +284,17 @@ def routes() -> list[Route]:
 
 
 class Firewall:
-    """An engine with ports, routes and rules; the rules' default allows everything and logs it."""
+    """An engine with ports, routes and rules, and no offload engine unless told.
+
+    The default rules allow everything and log it.
+    """
 
     def __init__(
         self,
         configuration: Snapshot | None = None,
         *,
         max_sessions: int = 4096,
+        platform: str = "software",
         start_s: float = 0,
         wall_offset_s: int = 0,
     ) -> None:
@@ -261,6 +303,7 @@ class Firewall:
             now_ns=round(start_s * NS),
             wall_offset_ns=wall_offset_s * NS,
             max_sessions=max_sessions,
+            platform=platform,
         )
         self.engine.configure(snapshot(ALLOW) if configuration is None else configuration)
         self.engine.set_routes(routes())

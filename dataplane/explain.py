@@ -1,0 +1,265 @@
+"""Why a packet went where it went: stage by stage, from what the engine says before and after it.
+
+Nothing is decided here a second time. The explanation is read off the counters a packet moved, the
+session it belonged to before and after, and the slowpath's own context.
+"""
+
+from collections.abc import Iterator
+
+from dataplane.addresses import text
+from dataplane.engine import Engine
+from dataplane.slowpath.context import Context
+from dataplane.slowpath.pipeline import STAGES, Decision
+from dataplane.traffic_log import protocol_name
+from native import (
+    COUNTERS,
+    CounterInfo,
+    DropReason,
+    Packet,
+    PacketInfo,
+    SessionView,
+    Verdict,
+    VerdictAction,
+    describe,
+)
+
+_TCP = 6
+_ICMP = (1, 58)
+_FLAGS = ((2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG"))
+_NS = 1_000_000_000
+_LABEL_WIDTH = 22
+_COUNTERS = {info.number: info for info in COUNTERS}
+
+
+class Explainer:
+    """Explains one packet after the other; the observer of the engine it explains."""
+
+    def __init__(self) -> None:
+        self._decisions: list[Decision] = []
+        self._ended: list[SessionView] = []
+        self._before: dict[int, SessionView] = {}
+        self._counters: dict[str, int] = {}
+
+    # ---- what the engine tells
+
+    def decided(self, decision: Decision) -> None:
+        self._decisions.append(decision)
+
+    def ended(self, session: SessionView) -> None:
+        self._ended.append(session)
+
+    # ---- a packet
+
+    def before(self, engine: Engine) -> None:
+        """To be called right before a packet is fed."""
+        self._decisions.clear()
+        self._ended.clear()
+        self._counters = engine.counters()
+
+    def after(
+        self, engine: Engine, number: int, packet: Packet, verdict: Verdict, since_ns: int
+    ) -> list[str]:
+        """Lines about the packet whose verdict this is; times count from `since_ns`."""
+        info = describe(packet)
+        moved = {name for name, value in engine.counters().items() if value > self._counters[name]}
+        session = engine.native.session(verdict.session) if verdict.session else None
+        known = self._before.get(verdict.session)
+        if session is not None and known is not None and known.start_ns != session.start_ns:
+            known = None
+        at = f"#{number}  {(packet.now_ns - since_ns) / _NS:.6f} s  {engine.port_name(packet.port)}"
+        lines = [f"{at or 'no port'}  {_packet_text(info)}"]
+        stages = self._stages(engine, info, moved, known, session, verdict, since_ns)
+        lines += [f"    {label:<{_LABEL_WIDTH}}{what}" for label, what in stages]
+        if session is not None and session.end_reason == "unknown":
+            self._before[session.id] = session
+        for over in self._ended:
+            self._before.pop(over.id, None)
+        return lines
+
+    def rest(self, since_ns: int) -> list[str]:
+        """What has happened since the last packet."""
+        return [_end(over, since_ns) for over in self._ended]
+
+    def _stages(
+        self,
+        engine: Engine,
+        info: PacketInfo | CounterInfo,
+        moved: set[str],
+        known: SessionView | None,
+        session: SessionView | None,
+        verdict: Verdict,
+        since_ns: int,
+    ) -> Iterator[tuple[str, str]]:
+        for over in self._ended:
+            yield "ager", _end(over, since_ns)
+        if isinstance(info, CounterInfo):
+            yield "parse", "refused"
+        else:
+            yield "parse", f"IPv{info.key.family}, TTL {info.ttl}, {info.payload} bytes of payload"
+        for decision in self._decisions:
+            yield "flow lookup", "no session"
+            yield from _decision(engine, decision)
+        if session is not None:
+            if not self._decisions:
+                yield "flow lookup", f"session {session.id} {_direction(session, info)}"
+            yield from _session(engine, info, moved, known, session)
+        elif not self._decisions and not isinstance(info, CounterInfo) and verdict.reason:
+            yield "flow lookup", "no session"
+        yield "verdict", _verdict(engine, verdict)
+
+
+# ---- texts ---------------------------------------------------------------------------------------
+
+
+def _end(session: SessionView, since_ns: int) -> str:
+    at_s = (session.end_ns - since_ns) / _NS
+    return f"session {session.id} ended at {at_s:.6f} s: {session.end_reason}"
+
+
+def _packet_text(info: PacketInfo | CounterInfo) -> str:
+    if isinstance(info, CounterInfo):
+        return "not a packet the parser takes"
+    key = info.key
+    source, destination = text(key.src), text(key.dst)
+    protocol = protocol_name(key.proto)
+    if key.proto in _ICMP:
+        detail = f"type {info.icmp_type} code {info.icmp_code}"
+        return f"{source} > {destination}  {protocol}  {detail}  {info.length} bytes"
+    ends = f"{source}[{key.sport}] > {destination}[{key.dport}]  {protocol}"
+    if key.proto != _TCP:
+        return f"{ends}  {info.length} bytes"
+    flags = ",".join(name for bit, name in _FLAGS if info.tcp_flags & bit)
+    numbers = f"seq {info.tcp_seq} ack {info.tcp_ack} win {info.tcp_window}"
+    return f"{ends} {flags}  {numbers}  {info.length} bytes"
+
+
+def _direction(session: SessionView, info: PacketInfo | CounterInfo) -> str:
+    if isinstance(info, CounterInfo) or info.key[:4] == session.c2s[:4]:
+        return "c2s"
+    return "s2c" if info.key[:4] == session.s2c[:4] else "that an ICMP error speaks about"
+
+
+def _decision(engine: Engine, decision: Decision) -> Iterator[tuple[str, str]]:
+    context, refusal = decision
+    for stage in STAGES:
+        told = _STAGE_TEXTS[stage.__name__](engine, context)
+        if told is None:
+            assert isinstance(refusal, DropReason)
+            yield stage.__name__.replace("_", " "), f"refused: {refusal.name}"
+            return
+        yield stage.__name__.replace("_", " "), told
+
+
+def _zone(engine: Engine, context: Context) -> str | None:
+    return context.from_zone and f"{context.from_zone} ({engine.port_name(context.packet.port)})"
+
+
+def _forwarding(engine: Engine, context: Context) -> str | None:
+    route = context.route
+    if route is None:
+        return None
+    by = f" via {route.nexthop}" if route.nexthop else ""
+    return f"route {route.prefix}{by} by {route.port}, zone {context.to_zone}"
+
+
+def _security(engine: Engine, context: Context) -> str | None:
+    rule = context.rule
+    return None if rule is None else f'rule "{rule.name}": {rule.action}'
+
+
+def _application(engine: Engine, context: Context) -> str | None:
+    if context.override is not None:
+        return f'{context.application}, by rule "{context.override.name}"'
+    return context.application and f"no rule; {context.application}"
+
+
+def _allocation(engine: Engine, context: Context) -> str | None:
+    spec = context.spec
+    if spec is None:
+        return None
+    own = [
+        f"{name.replace('_', '-')} {seconds} s"
+        for name, seconds in spec.timeouts._asdict().items()
+        if seconds
+    ]
+    if not own:
+        return "timers of the device"
+    owner = "the service" if spec.service_timeout else f"application {context.application}"
+    return f"timers of {owner}: {', '.join(own)}"
+
+
+_STAGE_TEXTS = {
+    "zone": _zone,
+    "forwarding": _forwarding,
+    "security": _security,
+    "application_override": _application,
+    "allocation": _allocation,
+}
+
+
+def _session(
+    engine: Engine,
+    info: PacketInfo | CounterInfo,
+    moved: set[str],
+    known: SessionView | None,
+    session: SessionView,
+) -> Iterator[tuple[str, str]]:
+    if known is None:
+        yield "session", f"{session.id} is {session.state}"
+    if session.tcp_state != "NONE":
+        before, now = known.tcp_state if known else "NONE", session.tcp_state
+        yield "TCP", now if before == now else f"{before} -> {now}"
+        if "tcp_drop_out_of_wnd" in moved:
+            yield "window", _window(engine, session, _direction(session, info))
+    if "pkt_offloaded" in moved:
+        yield "offload", _offloaded(engine, session, moved, _direction(session, info))
+    elif session.in_ager:
+        refreshed = known is None or known.end_ns != session.end_ns
+        yield (
+            "fastpath",
+            ("timer started: " if refreshed else "timer goes on: ") + _timer(engine, session),
+        )
+    if "session_offloaded" in moved:
+        yield "offload", f"session {session.id} enters the offload engine"
+    if known is not None and known.offloaded and not session.offloaded:
+        yield "offload", f"session {session.id} leaves the offload engine"
+
+
+def _window(engine: Engine, session: SessionView, direction: str) -> str:
+    limits = engine.native.tcp_limits(session.id)
+    if limits is None:
+        return "none known"
+    mine = limits[direction == "s2c"]
+    if not mine.enforced:  # the handshake is not over
+        return f"{direction} fits no handshake"
+    return (
+        f"{direction} may send from {mine.lowest_end} to {mine.highest_end}"
+        f" and acknowledge {mine.lowest_ack} to {mine.highest_ack}"
+    )
+
+
+def _offloaded(engine: Engine, session: SessionView, moved: set[str], direction: str) -> str:
+    limit = engine.report_packets(session)
+    if "offload_report" in moved:
+        return f"{direction} reported, timer started: {_timer(engine, session)}"
+    counted = session.unreported_c2s if direction == "c2s" else session.unreported_s2c
+    return (
+        f"{direction} packet {counted} of {limit} since the last report,"
+        f" timer goes on: {_timer(engine, session)}"
+    )
+
+
+def _timer(engine: Engine, session: SessionView) -> str:
+    left_s = (session.end_ns - engine.now_ns) / _NS
+    return f"{left_s:.3f} s of {session.timeout_s} s left"
+
+
+def _verdict(engine: Engine, verdict: Verdict) -> str:
+    match verdict.action:
+        case VerdictAction.FORWARD:
+            return f"forward by {engine.port_name(verdict.port)}"
+        case VerdictAction.HOST:
+            return "for the firewall itself"
+        case _:
+            reason = _COUNTERS[verdict.reason]
+            return f"drop, {reason.name}: {reason.text.removeprefix('Packets dropped: ')}"
