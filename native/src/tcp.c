@@ -236,7 +236,8 @@ static enum rst_verdict judge_rst(const struct engine *e, const struct session *
 {
     const struct tcp_window *mine = &s->window[d], *other = &s->window[!d];
     uint32_t expected = other->max_ack ? other->max_ack : mine->end;
-    bool sent_fin = s->tcp_state == (d == C2S ? HC : HR) || s->tcp_state == TW;
+    enum tcp_state state = is_unverified(s->tcp_state) ? s->before_rst : s->tcp_state;
+    bool sent_fin = state == (d == C2S ? HC : HR) || state == TW;
     if (e->config.tcp_asymmetric_bypass || s->tcp_state <= TCP_STATE_INIT || seq == expected || seq == mine->end)
         return RST_VERIFIED;
     if (sent_fin && seq == mine->end - 1) /* a closed socket answers what was sent before its FIN came */
