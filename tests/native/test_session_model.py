@@ -37,7 +37,7 @@ from tests.support.packets import BASTION, CLIENT, HASH_KEY, SERVER
 from tests.support.raw_packets import Flow, Raw, Segment
 from tests.support.session_model import NS, Answer, Config, Policy, Session, Table, Ways
 
-HISTORIES = int(os.environ.get("SIXTUPLE_HISTORIES", "1500"))
+HISTORIES = int(os.environ.get("SIXTUPLE_HISTORIES", "2000"))
 
 # ---- the world -----------------------------------------------------------------------------------
 
@@ -172,6 +172,14 @@ class Open:
 
 
 @dataclass(frozen=True)
+class Close:
+    """Both FINs of a flow of TCP, acknowledged."""
+
+    flow: int
+    back: bool = False
+
+
+@dataclass(frozen=True)
 class Complain:
     """An ICMP error about the last packet of a flow and direction."""
 
@@ -209,7 +217,7 @@ class Wait:
     flow: int = 0
 
 
-Step = Say | Open | Complain | Clear | Offload | Lead | Commit | Wait
+Step = Say | Open | Close | Complain | Clear | Offload | Lead | Commit | Wait
 
 FLOW = st.sampled_from([0, 0, 0, 2, 4, 4, 4, *range(len(FLOWS))])
 TCP_FLOW = st.sampled_from([0, 0, 0, 1, 2])
@@ -221,10 +229,11 @@ COHERENT = st.builds(
     flow=TCP_FLOW,
     back=BACK,
     flags=st.sampled_from(["A", "PA", "PA", "S", "SA", "FA", "FA", "RA", "R"]),
+    window=st.sampled_from([WINDOW, WINDOW, WINDOW, 0]),
     size=SIZE,
 )
 RESETS = st.builds(
-    Say, flow=TCP_FLOW, back=BACK, flags=st.just("R"), seq_off=st.sampled_from([1, 50, WINDOW])
+    Say, flow=TCP_FLOW, back=BACK, flags=st.just("R"), seq_off=st.sampled_from([1, 50, WINDOW, -1])
 )
 WILD = st.builds(
     Say,
@@ -266,6 +275,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     TALK,
     TALK,
     st.builds(Open, flow=TCP_FLOW, back=st.sampled_from([False, False, True]), scales=SCALES),
+    st.builds(Close, flow=TCP_FLOW, back=BACK),
     st.builds(Wait, ns=STEP_NS),
     st.builds(Wait, ns=AROUND_NS, until=st.sampled_from(["expiry", "expiry", "report"]), flow=FLOW),
     st.builds(Complain, flow=FLOW, back=BACK, port=st.sampled_from([UNTRUST, TRUST])),
@@ -332,6 +342,9 @@ class Both:
             case Open(of, back, scales):
                 for flags, answers in (("S", False), ("SA", True), ("A", False)):
                     self._say(Say(of, back ^ answers, flags, scale=scales[answers]))
+            case Close(of, back):
+                for flags, answers in (("FA", False), ("A", True), ("FA", True), ("A", False)):
+                    self._say(Say(of, back ^ answers, flags))
             case Complain(of, back, port):
                 if (of, back) in self.last:
                     about = self.last[of, back]
