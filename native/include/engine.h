@@ -564,9 +564,9 @@ struct capture *capture_open(const char *path, char *error);
 /* Up to max packets, valid until the next call. 0 at the end; -1 on a damaged file, with the message in
  * capture_error; packets before the damage have been given. Ports are not set. */
 int32_t capture_read(struct capture *capture, struct input *out, uint32_t max);
-/* Why the file could not be read to its end; empty as long as it could. */
 /* Packets left out because their time is not between 1970 and 2200. */
 uint64_t capture_untimed(const struct capture *capture);
+/* Why the file could not be read to its end; empty as long as it could. */
 const char *capture_error(const struct capture *capture);
 /* Bytes of the file read so far, -1 where it is a pipe. */
 int64_t capture_offset(const struct capture *capture);

@@ -135,7 +135,6 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     if (local_bytes)
         memcpy(tables + port_bytes, config->local, local_bytes);
     engine_enter(e);
-    offload_settle_all(e); /* by the timers that were in force */
     void *old = e->tables;
     e->tables = tables;
     e->config = *config;

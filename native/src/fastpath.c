@@ -93,7 +93,7 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
     if (restart)
-        session_refresh(e, slot, e->age_ns);
+        session_refresh(e, slot);
     if (discard) {
         verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
         return;
@@ -101,7 +101,7 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
     verdict_forward(e, p, tag, slot, s->port[!direction]);
     if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
         offload_leave(e, slot);
-    else if (!s->offload && e->offload.limit)
+    else if (!s->offload && e->offload.limit && restart) /* so its timer is the one that is configured */
         offload_enter(e, slot);
 }
 

@@ -9,9 +9,9 @@
  * What the hardware does not understand fully - SYN, FIN, RST, IP options, a TTL that ends here - goes up to the
  * fastpath. TCP windows are followed here as there, so that offloading changes timers and nothing else.
  *
- * Reports by time happen when somebody looks: at the next packet, at expiry, in a listing, before a commit. They carry
- * the time they were due, so nobody can tell. The scan timer runs on the ager's clock: while aging is accelerated, so
- * is scanning, and no report is later than the interval says.
+ * Reports by time happen when somebody looks: at the next packet, at expiry, in a listing. They carry the time they
+ * were due, so nobody can tell. The scan timer runs on the ager's clock: while aging is accelerated, so is scanning,
+ * and no report is later than the interval says.
  */
 #include <string.h>
 
@@ -118,10 +118,11 @@ static void collect(struct session *s, struct offload_record *r, enum direction 
         s->flags |= SESSION_SEEN_DATA;
 }
 
+/* A changed timer is taken up by the session's next packet: after a commit that one goes through software. */
 static void report(struct engine *e, struct offload_record *r, enum direction d, int64_t age_ns)
 {
     collect(&e->sessions[r->slot], r, d);
-    session_refresh(e, r->slot, age_ns);
+    session_restart_timer(e, r->slot, age_ns);
     count(e, COUNTER_offload_report);
 }
 
@@ -138,17 +139,6 @@ void offload_settle(struct engine *e, uint32_t slot)
         int64_t due_ns = r->first_ns[d] + scan_ns;
         if (r->packets[d] && due_ns <= e->age_ns && due_ns < s->expires_ns)
             report(e, r, d, due_ns);
-    }
-}
-
-void offload_settle_all(struct engine *e)
-{
-    if (!e->offload.scan_ns)
-        return;
-    for (uint32_t record = 1; record <= e->offload.fresh; record++) {
-        uint32_t slot = e->offload.records[record].slot;
-        if (e->sessions[slot].offload == record) /* else the record is free */
-            offload_settle(e, slot);
     }
 }
 
@@ -230,6 +220,7 @@ static void pull_back_all(struct engine *e)
         struct session *s = &e->sessions[r->slot];
         if (s->offload != record) /* the record is free */
             continue;
+        offload_settle(e, r->slot);
         collect(s, r, C2S);
         collect(s, r, S2C);
         if (!many) {

@@ -88,14 +88,19 @@ static uint32_t timeout_of(const struct engine *e, const struct session *s)
     return own ? own : e->config.timeout_s[timer];
 }
 
-void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns)
+void session_restart_timer(struct engine *e, uint32_t slot, int64_t age_ns)
 {
     struct session *s = &e->sessions[slot];
     int64_t at_ns = age_ns == e->age_ns ? e->now_ns : time_at(e, age_ns);
     session_note_longest(&s->longest_wait_ms, at_ns - s->refreshed_ns);
     s->refreshed_ns = at_ns;
-    s->timeout_s = timeout_of(e, s);
     ager_set(e, slot, age_ns + s->timeout_s * 1000000000ll);
+}
+
+void session_refresh(struct engine *e, uint32_t slot)
+{
+    e->sessions[slot].timeout_s = timeout_of(e, &e->sessions[slot]);
+    session_restart_timer(e, slot, e->age_ns);
 }
 
 void session_note_end(struct session *s, enum end_reason reason)
@@ -167,7 +172,7 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     ++*stat_of(e, c2s->proto);
     e->stats.installed++;
     count(e, COUNTER_session_installed);
-    session_refresh(e, slot, e->age_ns);
+    session_refresh(e, slot);
     if (s->flags & SESSION_LOG_START)
         push_event(e, EVENT_SESSION_START, slot);
     return slot;

@@ -288,8 +288,10 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason);
 /* Ends a session whose time has come before the wheel comes by; whether it did. */
 bool session_is_over(struct engine *e, uint32_t slot);
-/* Starts the timer of the state the session is in, as of a reading of the ager's clock that is not after now. */
-void session_refresh(struct engine *e, uint32_t slot, int64_t age_ns);
+/* Starts the timer of the state the session is in. */
+void session_refresh(struct engine *e, uint32_t slot);
+/* Starts the timer in force again, as of a reading of the ager's clock that is not after now. */
+void session_restart_timer(struct engine *e, uint32_t slot, int64_t age_ns);
 /* Keeps the reason with the higher priority. */
 void session_note_end(struct session *s, enum end_reason reason);
 void session_view(struct engine *e, uint32_t slot, struct session_view *out);
@@ -315,9 +317,7 @@ static inline bool session_is_live(const struct session *s)
 /* ---- offload.c ------------------------------------------------------------------------------------- */
 
 uint64_t offload_buckets(const struct engine_params *params); /* a power of two */
-/* Gives every report that is due by time. */
-void offload_settle_all(struct engine *e);
-/* Takes over a changed configuration: who must leave leaves. => everything is settled */
+/* Takes over a changed configuration: who must leave leaves. */
 void offload_configure(struct engine *e);
 void offload_prefetch_bucket(const struct engine *e, uint64_t hash);
 /* Like flow_table_prefetch_records; false where the flow is not in the offload engine. */

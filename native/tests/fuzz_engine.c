@@ -1,14 +1,17 @@
 /*
  * Fuzz target: a small engine. The bytes are a history of packets, answers, ticks and commits; at its end
- * every packet has exactly one verdict, the counters add up, and nothing is left in any table.
+ * every packet has exactly one verdict, the counters add up, and nothing is left in any table. Sessions end
+ * with exactly those packets and bytes that were forwarded for them, or dropped because they are to be discarded.
  *
- *     0 packet   shape, hosts and ports, flags, ingress port        5 take the verdicts
- *     1 frame    link type, ingress port, length, bytes             6 take events
- *     2 install  which handle, action and egress, server's key      7 clear a session
- *     3 refuse   which handle, reason                               8 configure
- *     4 tick     nanoseconds as a power of two                      9 list sessions
+ *     0 packet   shape, hosts and ports, flags, ingress port        7 clear a session
+ *     1 frame    link type, ingress port, length, bytes             8 configure ports and timers
+ *     2 install  which handle, action and egress, server's key      9 list sessions
+ *     3 refuse   which handle, reason                              10 segment: as a packet; numbers, window, options
+ *     4 tick     nanoseconds as a power of two                     11 configure the offload engine
+ *     5 take the verdicts                                          12 configure TCP, aging and limits
+ *     6 take events                                                13 routes
  *
- * Packets and frames that follow each other are one burst.
+ * Packets, segments and frames that follow each other are one burst.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,8 +20,21 @@
 #include "build.h"
 #include "state.h"
 
-enum { MAX_TAGS = 4096, MAX_HANDLES = 32, BURST = 80 /* more than two of the engine's groups */ };
+enum {
+    MAX_TAGS = 4096,
+    MAX_HANDLES = 32,
+    BURST = 80, /* more than two of the engine's groups */
+    SESSIONS = 6,
+    PORTS = 5,
+    MAX_ROUTES = 4,
+    OPERATIONS = 14,
+};
 static const int64_t LAST_NS = 1ll << 61;
+
+/* What the verdicts say of a session. */
+struct book {
+    uint64_t packets, bytes;
+};
 
 struct history {
     const uint8_t *at, *end;
@@ -26,7 +42,14 @@ struct history {
     int64_t now_ns;
     uint32_t tags;
     uint8_t verdicts[MAX_TAGS]; /* how many a tag got */
+    uint32_t lengths[MAX_TAGS]; /* of the IP packet */
+    bool is_error[MAX_TAGS];    /* passes with a session and is no packet of it */
     uint64_t forwarded, to_host;
+    struct book books[SESSIONS + 1]; /* of the session in a slot, or the last one until its end was seen */
+    uint64_t unseen;                 /* sessions whose end was not */
+    struct port_config ports[PORTS];
+    struct engine_config config;
+    struct fib *fib;
     struct input burst[BURST];
     uint32_t burst_size;
     struct undecided handles[MAX_HANDLES]; /* handed out at some time: some are answered or expired */
@@ -61,6 +84,12 @@ static void take_verdicts(struct history *h)
         }
         require(v->tag < h->tags && h->verdicts[v->tag]++ == 0);
         require((v->action == VERDICT_DROP) == (v->reason != 0));
+        require(v->session <= SESSIONS && (v->action != VERDICT_FORWARD || v->len == h->lengths[v->tag]));
+        bool is_discarded = v->reason == COUNTER_flow_discard_drop || v->reason == COUNTER_flow_policy_deny;
+        if (v->session && !h->is_error[v->tag] && (v->action == VERDICT_FORWARD || is_discarded)) {
+            h->books[v->session].packets++;
+            h->books[v->session].bytes += h->lengths[v->tag];
+        }
         h->forwarded += v->action == VERDICT_FORWARD;
         h->to_host += v->action == VERDICT_HOST;
         if (v->action == VERDICT_FORWARD) /* still the engine's or ours to read, to the last byte */
@@ -68,6 +97,62 @@ static void take_verdicts(struct history *h)
     }
     (void)touched;
 }
+
+/* ---- books --------------------------------------------------------------------------------------------- */
+
+static bool agree(const struct book *b, uint64_t c2s_packets, uint64_t s2c_packets, uint64_t bytes)
+{
+    return b->packets == c2s_packets + s2c_packets && b->bytes == bytes;
+}
+
+static void see_event(struct history *h, const struct event *event)
+{
+    const struct session_view *view = &event->session;
+    require(event->type == EVENT_SESSION_START || event->type == EVENT_SESSION_END);
+    require(view->id && view->id <= SESSIONS && view->start_ns <= view->last_ns && view->last_ns <= h->engine->now_ns);
+    if (event->type == EVENT_SESSION_START) {
+        require(view->state == SESSION_ACTIVE || view->state == SESSION_DISCARD);
+        return;
+    }
+    require(view->state == SESSION_CLOSED && !view->in_ager && !view->offloaded);
+    require(!view->unreported[C2S] && !view->unreported[S2C] && view->end_ns <= h->engine->now_ns);
+    require(view->end_ns >= view->last_ns - (1ll << TICK_SHIFT)); /* see time_at */
+    require(agree(&h->books[view->id], view->packets[C2S], view->packets[S2C], view->bytes[C2S] + view->bytes[S2C]));
+    h->books[view->id] = (struct book){0};
+}
+
+static void take_events(struct history *h, uint32_t max)
+{
+    struct event events[3];
+    take_verdicts(h); /* what an event is compared with */
+    uint32_t count = engine_events(h->engine, events, max);
+    for (uint32_t i = 0; i < count; i++)
+        see_event(h, &events[i]);
+}
+
+/* Nothing is on its way any more; before a slot may serve again. */
+static void close_books(struct history *h)
+{
+    struct engine *e = h->engine;
+    do
+        take_events(h, 3);
+    while (e->event_head != e->event_tail);
+    for (uint32_t slot = 1; slot <= SESSIONS; slot++) {
+        const struct session *s = &e->sessions[slot];
+        struct book *b = &h->books[slot];
+        if (s->state == SESSION_INIT) { /* its end was told, or there was no room */
+            h->unseen += b->packets != 0;
+            *b = (struct book){0};
+            continue;
+        }
+        struct offload_record none = {0}, *r = s->offload ? &e->offload.records[s->offload] : &none;
+        require(agree(b, s->packets[C2S] + r->packets[C2S], s->packets[S2C] + r->packets[S2C],
+                      s->bytes[C2S] + s->bytes[S2C] + r->bytes[C2S] + r->bytes[S2C]));
+    }
+    require(h->unseen <= e->counters[COUNTER_log_event_lost]);
+}
+
+/* ---- packets ------------------------------------------------------------------------------------------- */
 
 static void feed(struct history *h)
 {
@@ -94,17 +179,20 @@ static void input(struct history *h, const uint8_t *data, uint32_t len, uint8_t 
     if (!copy)
         abort();
     memcpy(copy, data, len);
+    struct packet p;
+    if (!packet_parse(copy, len, link, flags != 0, &p)) {
+        h->lengths[h->tags] = p.len;
+        h->is_error[h->tags] = p.icmp_kind == ICMP_ERROR;
+    }
     h->burst[h->burst_size++] = (struct input){
         .data = copy, .len = len, .link = link, .port = port, .now_ns = h->now_ns, .flags = flags, .tag = h->tags++};
     if (h->burst_size == BURST)
         feed(h);
 }
 
-/* shape: bit 0 IPv6, bits 1-2 protocol, bit 3 the other way, bits 4-5 an ICMP error about such a packet */
-static void built_packet(struct history *h)
+/* shape: bit 0 IPv6, bits 1-2 protocol, bit 3 the other way */
+static struct build build_of(uint8_t shape, uint8_t hosts, uint8_t flags)
 {
-    static uint8_t inner[BUILD_BYTES], bytes[BUILD_BYTES];
-    uint8_t shape = next(h), hosts = next(h), flags = next(h), port = next(h) % 5;
     struct build b = {.family = shape & 1 ? 6 : 4, .src = 1 + (hosts & 3), .dst = 5 + (hosts >> 2 & 3),
                       .sport = 1 + (hosts >> 4 & 3), .dport = 1 + (hosts >> 6), .flags = flags, .payload = flags >> 6};
     uint8_t icmp = b.family == 4 ? PROTO_ICMP : PROTO_ICMPV6;
@@ -117,6 +205,15 @@ static void built_packet(struct history *h)
         uint16_t number = b.sport;
         b.sport = b.dport, b.dport = number;
     }
+    return b;
+}
+
+/* bits 4-5 of the shape: an ICMP error about such a packet */
+static void built_packet(struct history *h)
+{
+    static uint8_t inner[BUILD_BYTES], bytes[BUILD_BYTES];
+    uint8_t shape = next(h), hosts = next(h), flags = next(h), port = next(h) % PORTS;
+    struct build b = build_of(shape, hosts, flags);
     uint32_t len = build_packet(bytes, &b);
     if (shape >> 4 & 3) {
         memcpy(inner, bytes, len);
@@ -125,14 +222,50 @@ static void built_packet(struct history *h)
     input(h, bytes, len, LINK_IP, port, 0);
 }
 
+/* A number near enough to be right, or far away. */
+static uint32_t sequence(struct history *h)
+{
+    uint32_t by = (uint32_t)(int8_t)next(h);
+    return by << (next(h) & 31);
+}
+
+static void segment(struct history *h)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    uint8_t shape = next(h), hosts = next(h), flags = next(h), port = next(h) % PORTS, words;
+    struct build b = build_of(shape & 9, hosts, flags); /* TCP */
+    b.seq = sequence(h);
+    b.ack = sequence(h);
+    uint32_t header = b.family == 4 ? 20 : 40, len = build_packet(bytes, &b);
+    uint8_t *tcp = bytes + header;
+    build_be16(tcp + 14, (uint32_t)next(h) << (shape >> 4 & 8));
+    words = next(h) & 3; /* of options */
+    memmove(tcp + 20 + words * 4, tcp + 20, len - header - 20);
+    for (int i = 0; i < words * 4; i++)
+        tcp[20 + i] = next(h);
+    tcp[12] = (uint8_t)((5 + words) << 4);
+    len += words * 4u;
+    if (b.family == 4) {
+        build_be16(bytes + 2, len);
+        build_be16(bytes + 10, 0);
+        build_be16(bytes + 10, ~build_sum(0, bytes, 20) & 0xffff);
+    } else {
+        build_be16(bytes + 4, len - header);
+    }
+    build_l4_checksum(bytes, len);
+    input(h, bytes, len, LINK_IP, port, 0);
+}
+
 static void raw_frame(struct history *h)
 {
-    uint8_t link = next(h), port = next(h) % 5;
+    uint8_t link = next(h), port = next(h) % PORTS;
     uint32_t len = next(h), left = (uint32_t)(h->end - h->at);
     len = len < left ? len : left;
     input(h, h->at, len, link & 7, port, link >> 3 & 3);
     h->at += len;
 }
+
+/* ---- answers -------------------------------------------------------------------------------------------- */
 
 static const struct undecided *some_handle(struct history *h)
 {
@@ -160,6 +293,15 @@ static void install(struct history *h)
         spec.s2c.src[15] = server >> 4;
     if (server & 0x80)
         spec.flags = SESSION_LOG_START;
+    if (choice & 0x20) { /* timers of its own */
+        spec.timeouts.established_s = (uint32_t)next(h) << 8;
+        spec.timeouts.half_closed_s = next(h);
+        spec.timeouts.time_wait_s = (uint32_t)next(h) * 3; /* more than there may be, too */
+        spec.timeouts.discard_s = next(h);
+    }
+    if (choice & 0x40)
+        spec.flags |= SESSION_UNKEPT;
+    close_books(h);
     int64_t id = engine_install(h->engine, u->handle, &spec);
     require(id >= 0 || id == -ENOENT || id == -EINVAL);
     require(id <= (int64_t)h->engine->params.max_sessions);
@@ -186,45 +328,117 @@ static void tick(struct history *h)
     require(engine_next_timer_ns(h->engine) > h->now_ns);
 }
 
-static void configure(struct history *h)
+/* ---- configuration --------------------------------------------------------------------------------------- */
+
+static void configure_ports(struct history *h)
 {
     uint8_t choice = next(h);
-    struct port_config ports[5];
-    for (uint32_t port = 0; port < 5; port++)
-        ports[port] = (struct port_config){.zone = choice & 64 ? 1 : (uint16_t)port, .ipv6 = !(choice >> port & 1)};
-    struct engine_config config = build_config();
-    config.port_count = choice & 32 ? 2 : 5;
-    config.ports = ports;
-    config.tcp_reject_non_syn = !(choice & 128);
-    config.timeout_s[TIMER_udp] = 1 + choice;
-    require(engine_configure(h->engine, &config) == 0);
+    for (uint32_t port = 0; port < PORTS; port++)
+        h->ports[port] = (struct port_config){.zone = choice & 64 ? 1 : (uint16_t)port, .ipv6 = !(choice >> port & 1)};
+    h->config.port_count = choice & 32 ? 2 : PORTS;
+    h->config.tcp_reject_non_syn = !(choice & 128);
+    h->config.timeout_s[TIMER_udp] = 1 + choice;
+    require(engine_configure(h->engine, &h->config) == 0);
 }
+
+static void configure_offload(struct history *h)
+{
+    uint8_t choice = next(h);
+    struct engine_config config = h->config;
+    config.offload = choice & 1;
+    config.offload_profile = (struct offload_profile){.udp_packets = choice >> 1 & 3, .packets = choice >> 3 & 3,
+                                                      .scan_ms = (choice >> 5 & 3) * 1000u, .max_sessions = next(h) & 7};
+    bool is_sane = !config.offload_profile.udp_packets == !config.offload_profile.packets;
+    require(engine_configure(h->engine, &config) == (is_sane ? 0 : -EINVAL));
+    if (is_sane)
+        h->config = config;
+}
+
+static void configure_sessions(struct history *h)
+{
+    uint8_t choice = next(h), aging = next(h);
+    struct engine_config config = h->config;
+    config.tcp_asymmetric_bypass = choice & 1;
+    config.tcp_allow_challenge_ack = choice & 2;
+    config.no_refresh_on_discard = choice & 4;
+    config.ipv6_firewalling = !(choice & 8);
+    config.timeout_s[TIMER_tcpwait] = choice & 16 ? 7 : 0;
+    config.vsys_max_sessions = choice >> 5;
+    config.accelerated_aging = (struct accelerated_aging){.factor = aging & 31, .threshold_percent = (aging >> 5) * 15u};
+    bool is_sane = config.accelerated_aging.factor && config.accelerated_aging.factor <= 16 &&
+                   config.accelerated_aging.threshold_percent <= 100 &&
+                   (config.accelerated_aging.factor == 1 || config.accelerated_aging.threshold_percent);
+    require(engine_configure(h->engine, &config) == (is_sane ? 0 : -EINVAL));
+    if (is_sane)
+        h->config = config;
+}
+
+static void change_routes(struct history *h)
+{
+    struct route routes[MAX_ROUTES];
+    uint32_t count = next(h) % (MAX_ROUTES + 1);
+    struct fib *old = h->fib;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t choice = next(h);
+        routes[i] = (struct route){.port = choice & 7, .leaves = choice & 8};
+        build_key_address(routes[i].prefix, choice & 16 ? 6 : 4, 1 + (choice >> 5));
+        routes[i].length = choice & 128 ? 128 : choice & 16 ? 0 : 96;
+    }
+    h->fib = count ? fib_new(routes, count) : NULL;
+    if (count && !h->fib)
+        abort();
+    engine_set_fib(h->engine, h->fib);
+    fib_free(old);
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------- */
 
 static void list(struct history *h)
 {
     struct session_view views[4];
     struct session_filter filter = {.fields = next(h), .source_port = 1, .state = SESSION_ACTIVE, .protocol = PROTO_TCP};
     uint32_t cursor = next(h), steps = 0;
-    do
-        require(engine_sessions(h->engine, &cursor, 3, &filter, views, 4) <= 4 && ++steps < 20);
-    while (cursor);
+    do {
+        uint32_t count = engine_sessions(h->engine, &cursor, 3, &filter, views, 4);
+        require(count <= 4 && ++steps < 20);
+        for (uint32_t i = 0; i < count; i++)
+            require(views[i].end_ns > h->engine->now_ns && views[i].in_ager);
+    } while (cursor);
+    close_books(h);
 }
 
-static void take_events(struct history *h)
+static void check_offload(const struct engine *e)
 {
-    struct event events[3];
-    uint32_t count = engine_events(h->engine, events, 3);
-    for (uint32_t i = 0; i < count; i++)
-        require(events[i].type == EVENT_SESSION_START || events[i].type == EVENT_SESSION_END);
+    const struct offload *o = &e->offload;
+    uint32_t sessions = 0, flows = 0, free = 0;
+    for (uint32_t slot = 1; slot <= SESSIONS; slot++) {
+        const struct session *s = &e->sessions[slot];
+        if (!s->offload)
+            continue;
+        sessions++;
+        require(s->state == SESSION_ACTIVE && s->offload <= o->fresh && o->records[s->offload].slot == slot);
+        require(s->key[C2S].proto != PROTO_TCP || s->tcp_state == TCP_STATE_ESTABLISHED);
+    }
+    for (uint64_t i = 0; i <= o->bucket_mask; i++)
+        for (int way = 0; way < OFFLOAD_WAYS; way++)
+            flows += o->buckets[i].ref[way] != NONE;
+    for (uint32_t record = o->free; record; record = o->records[record].slot)
+        require(++free <= o->fresh);
+    require(e->stats.offloaded == sessions && flows == 2 * sessions && free + sessions == o->fresh);
+    require(o->fresh <= e->params.max_offloaded);
 }
 
-static void check_stats(struct engine *e)
+static void check_stats(const struct history *h)
 {
+    struct engine *e = h->engine;
     struct engine_stats s;
     engine_stats(e, &s);
     require(s.allocated <= s.max_sessions && s.allocated == s.tcp + s.udp + s.icmp + s.other);
     require(s.discard <= s.allocated && s.allocated == e->ager.count);
     require(s.held <= e->params.max_held && s.undecided <= e->params.max_undecided && s.undecided <= s.held);
+    for (uint32_t slot = 1; slot <= SESSIONS; slot++)
+        require(e->sessions[slot].state == SESSION_INIT || e->sessions[slot].ager_tick > e->ager.now_tick);
+    check_offload(e);
 }
 
 static void check_end(struct history *h)
@@ -234,7 +448,7 @@ static void check_end(struct history *h)
     uint64_t dropped = 0;
     struct engine_stats s;
     engine_stats(e, &s);
-    require(!s.allocated && !s.discard && !s.undecided && !s.held);
+    require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded);
     for (uint32_t tag = 0; tag < h->tags; tag++)
         require(h->verdicts[tag] == 1);
     for (uint32_t i = 0; i < COUNTER_LIMIT; i++)
@@ -242,6 +456,7 @@ static void check_end(struct history *h)
             dropped += counters[i];
     require(counters[COUNTER_pkt_recv] == h->tags && h->tags == h->forwarded + h->to_host + dropped);
     require(counters[COUNTER_pkt_sent] == h->forwarded && counters[COUNTER_flow_host_pass] == h->to_host);
+    require(counters[COUNTER_pkt_offloaded] <= h->forwarded && s.packets == h->forwarded);
     require(counters[COUNTER_session_allocated] == counters[COUNTER_session_freed]);
     for (uint64_t i = 0; i <= e->bucket_mask; i++) {
         require(!e->buckets[i].overflow);
@@ -253,37 +468,41 @@ static void check_end(struct history *h)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static struct history histories[1]; /* large */
-    static void (*const operations[])(struct history *) = {built_packet, raw_frame, install, refuse, tick};
+    static void (*const operations[OPERATIONS])(struct history *) = {
+        [0] = built_packet, [1] = raw_frame, [2] = install, [3] = refuse, [4] = tick, [5] = take_verdicts,
+        [8] = configure_ports, [9] = list, [10] = segment, [11] = configure_offload, [12] = configure_sessions,
+        [13] = change_routes};
     struct history *h = histories;
     memset(h, 0, sizeof *h);
     h->at = bytes;
     h->end = bytes + size;
     h->engine = build_engine((struct engine_params){
-        .max_sessions = 6, .max_undecided = 3, .max_held = 20, .max_events = 4, .answer_timeout_ms = 500});
+        .max_sessions = SESSIONS, .max_offloaded = 4, .max_undecided = 3, .max_held = 20, .max_events = 4,
+        .answer_timeout_ms = 500});
     h->engine->bucket_mask = 1; /* so that chains are common */
+    h->engine->offload.bucket_mask = 1; /* and full buckets */
+    h->config = h->engine->config;
+    memcpy(h->ports, h->config.ports, h->config.port_count * sizeof *h->ports);
+    h->config.ports = h->ports;
     while (h->at < h->end) {
-        uint8_t operation = next(h) % 10;
-        if (operation > 1)
+        uint8_t operation = next(h) % OPERATIONS;
+        if (operation > 1 && operation != 10)
             feed(h);
-        if (operation < 5)
+        if (operations[operation])
             operations[operation](h);
-        else if (operation == 5)
-            take_verdicts(h);
         else if (operation == 6)
-            take_events(h);
-        else if (operation == 7)
-            engine_clear(h->engine, next(h));
-        else if (operation == 8)
-            configure(h);
+            take_events(h, 3);
         else
-            list(h);
-        check_stats(h->engine);
+            engine_clear(h->engine, next(h));
+        check_stats(h);
     }
     feed(h);
     engine_tick(h->engine, h->now_ns + SECOND); /* nobody answers any more */
     take_verdicts(h);
     engine_tick(h->engine, h->now_ns + 40 * 24 * 3600 * SECOND);
+    close_books(h);
     check_end(h);
     engine_free(h->engine);
+    fib_free(h->fib);
     return 0;
 }

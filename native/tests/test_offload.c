@@ -387,7 +387,9 @@ static void full_by_ways(void)
     CHECK(send(e, &third, SECOND).session == 3 && send(e, &back, SECOND).session == 3); /* no flow of it stayed behind */
     CHECK(counter(e, COUNTER_pkt_offloaded) == 0 && view_of(e, 3).packets[S2C] == 1);
     engine_clear(e, 1);
-    for (int i = 0; i < 64 && !view_of(e, 3).offloaded; i++) /* it looks again now and then */
+    send(e, &third, SECOND);
+    CHECK(!view_of(e, 3).offloaded); /* it looks again now and then */
+    for (int i = 0; i < 64 && !view_of(e, 3).offloaded; i++)
         send(e, &third, SECOND);
     CHECK(view_of(e, 3).offloaded && counter(e, COUNTER_session_offload_full) == 1);
     engine_tick(e, 100 * SECOND);
@@ -635,6 +637,38 @@ static void due_before_a_commit(void)
     }
 }
 
+/* A timer that is made shorter is taken up by the next packet, as in software; not by the report of one before. */
+static void due_after_a_commit(void)
+{
+    struct engine *e = engine_of(by_time, 10);
+    struct engine_config config = config_of(by_time);
+    struct build b = from_client(1, PROTO_UDP);
+    int64_t id = open_session(e, 1, PROTO_UDP, 0);
+    send(e, &b, SECOND);
+    config.timeout_s[TIMER_udp] = 2;
+    build_configure(e, &config);
+    engine_tick(e, 20 * SECOND);
+    CHECK(view_of(e, id).unreported[C2S] == 0 && view_of(e, id).end_ns == 39 * SECOND);
+    send(e, &b, 20 * SECOND);
+    CHECK(view_of(e, id).end_ns == 22 * SECOND);
+    engine_free(e);
+}
+
+/* Nor does it go back with its old timer after a packet that starts none. */
+static void a_stray_syn_after_a_commit(void)
+{
+    struct engine *e = engine_of(by_count, 10);
+    struct engine_config config = config_of(by_count);
+    struct build syn = from_client(1, PROTO_TCP), ack = syn;
+    int64_t id = open_session(e, 1, PROTO_TCP, 0);
+    config.timeout_s[TIMER_tcp] = 100;
+    build_configure(e, &config);
+    syn.flags = TCP_SYN;
+    CHECK(send(e, &syn, SECOND).action == VERDICT_FORWARD && view_of(e, id).timeout_s == 3600);
+    CHECK(send(e, &ack, SECOND).action == VERDICT_FORWARD && view_of(e, id).timeout_s == 100 && view_of(e, id).offloaded);
+    engine_free(e);
+}
+
 /* The longest report: as many of the largest packets as a flow counts. */
 static void the_most_a_flow_counts(void)
 {
@@ -686,6 +720,8 @@ int main(void)
     generations_wrap();
     another_profile();
     due_before_a_commit();
+    due_after_a_commit();
+    a_stray_syn_after_a_commit();
     the_most_a_flow_counts();
     return check_report();
 }

@@ -109,7 +109,22 @@ def _tick(power: int) -> bytes:
     return bytes([4, power])
 
 
+def _segment(
+    shape: int, flags: int, *, port: int, seq: int, ack: int, options: bytes = b""
+) -> bytes:
+    numbers = bytes([seq, 0, ack, 0, 0x40])
+    return bytes([10, shape, 0, flags, port]) + numbers + bytes([len(options) // 4]) + options
+
+
+def _offload(
+    *, udp_packets: int = 2, packets: int = 3, scan_s: int = 0, sessions: int = 4
+) -> bytes:
+    return bytes([11, 1 | udp_packets << 1 | packets << 3 | scan_s << 5, sessions])
+
+
 _VERDICTS, _EVENTS, _LIST = b"\5", b"\6", bytes([9, 0xC8, 0])
+_OFFLOAD_OFF = bytes([11, 0, 0])
+_CROWDED = bytes([12, 0, 2 << 5 | 16])  # from 30 % on, sixteen times as fast
 
 
 def engine_seeds() -> dict[str, bytes]:
@@ -149,11 +164,56 @@ def engine_seeds() -> dict[str, bytes]:
             + _packet(icmp, 0, port=1, hosts=5)
             + _install(egress=2),
             f"commit{family}": _packet(udp, 0, port=3) + bytes([8, 0x20]) + _install(egress=0),
+            f"offload-udp{family}": _offload()
+            + _packet(udp, 0x40, port=1)
+            + _install()
+            + _packet(udp, 0x40, port=1) * 5
+            + _packet(udp | BACK, 0, port=2) * 3
+            + _LIST
+            + _tick(35),
+            f"offload-tcp{family}": _offload()
+            + handshake
+            + _packet(tcp, ACK, port=1) * 4
+            + _packet(tcp | BACK, ACK, port=2)
+            + _packet(tcp, FIN | ACK, port=1)
+            + _LIST,
+            f"offload-scan{family}": _offload(scan_s=1)
+            + _packet(udp, 0, port=1)
+            + _install()
+            + (_packet(udp, 0, port=1) + _tick(31) + _packet(udp | BACK, 0, port=2) + _LIST) * 2
+            + _packet(udp, 0, port=1)
+            + _tick(35),
+            f"offload-off{family}": _offload(scan_s=1)
+            + _packet(udp, 0, port=1)
+            + _install()
+            + _packet(udp, 0, port=1)
+            + _OFFLOAD_OFF
+            + _packet(udp, 0, port=1)
+            + _offload()
+            + _packet(udp, 0, port=1) * 2
+            + bytes([7, 1]),
+            f"routes{family}": _offload()
+            + _packet(udp, 0, port=1)
+            + _install()
+            + bytes([13, 2, 8 | 2 | version << 4, 8 | 1 | version << 4])
+            + _packet(udp, 0, port=1) * 2
+            + bytes([13, 1, 8 | 3 | version << 4])
+            + _packet(udp, 0, port=1)
+            + bytes([13, 0])
+            + _packet(udp, 0, port=1),
+            f"window{family}": _segment(tcp, SYN, port=1, seq=5, ack=0, options=b"\3\3\7\1")
+            + _install(1 << 3)
+            + _segment(tcp | BACK, SYN | ACK, port=2, seq=9, ack=6, options=b"\1\3\3\2")
+            + _segment(tcp, ACK | 0x80, port=1, seq=6, ack=10)
+            + _segment(tcp | BACK, RST, port=2, seq=11, ack=0)
+            + _tick(33),
             f"refused{family}": _packet(udp, 0, port=1) + bytes([3, 0, 68]) + bytes([7, 1]),
         }
     seeds["groups"] = b"".join(_packet(n & 7, SYN, port=1, hosts=n) for n in range(70)) + _install()
     hosts = (_packet(2, 0, port=1, hosts=number) + _install() for number in range(16))
-    seeds["table-full"] = b"".join(hosts) + _EVENTS
+    table_full = b"".join(hosts)
+    seeds["table-full"] = table_full + _EVENTS
+    seeds["crowded"] = _offload(scan_s=1) + _CROWDED + table_full + _tick(31) + _LIST + _tick(36)
     translated = _packet(0, SYN, port=1) + _install(server=0x0F) + _packet(0, SYN, port=1, hosts=1)
     seeds["translated"] = translated + _install(server=0x1B) + _tick(33)
     frame = packets.tcp()
