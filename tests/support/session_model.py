@@ -164,12 +164,16 @@ class Table:
             return session.tcp.timer(one_timer=self.config.timers["timeout-tcpwait"] > 0)
         return _TIMERS.get(session.proto, "timeout-default")
 
-    def _refresh(self, session: Session, at_ns: int) -> None:
+    def _refresh(self, session: Session) -> None:
         timer = self._timer(session)
         own: int = getattr(session.policy.own, _OWN[timer]) if timer in _OWN else 0
+        session.timeout_s = own or self.config.timers[timer]
+        self._start_again(session, self.now_ns)
+
+    def _start_again(self, session: Session, at_ns: int) -> None:
+        """The timer in force: a changed one is taken up by a packet in software."""
         session.longest_wait_ns = max(session.longest_wait_ns, at_ns - session.refreshed_ns)
         session.refreshed_ns = at_ns
-        session.timeout_s = own or self.config.timers[timer]
         session.end_ns = at_ns + session.timeout_s * NS
         session.tick = max(-(-session.end_ns // TICK_NS), self.now_ns // TICK_NS + 1)
 
@@ -222,7 +226,7 @@ class Table:
         self.sessions.append(session)
         self.installed += 1
         self.counters["session_installed"] += 1
-        self._refresh(session, self.now_ns)
+        self._refresh(session)
         return ""
 
     # ---- configuration
@@ -275,7 +279,7 @@ class Table:
 
     def _report(self, session: Session, direction: int, at_ns: int) -> None:
         self._collect(session, direction)
-        self._refresh(session, at_ns)
+        self._start_again(session, at_ns)
         self.counters["offload_report"] += 1
 
     def _collect(self, session: Session, direction: int) -> None:
@@ -433,12 +437,12 @@ class Table:
         session.seen_data |= packet.payload > 0
         self._touch(session)
         if starts:
-            self._refresh(session, self.now_ns)
+            self._refresh(session)
         if session.state == "DISCARD":
             return Answer("flow_discard_drop", 0, session)
-        if not session.hardware:
+        if not session.hardware and starts:
             self._enter(session)
-        elif session.tcp and session.tcp.state != "ESTABLISHED":
+        elif session.hardware and session.tcp and session.tcp.state != "ESTABLISHED":
             self._leave(session)
         return Answer("forward", session.ports[1 - direction], session)
 
