@@ -367,7 +367,8 @@ def describe(packet: Packet) -> PacketInfo | CounterInfo:
     raw, info = ffi.new("struct input *"), ffi.new("struct packet_info *")
     data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
     raw.data, raw.len, raw.link = data, len(packet.data), packet.link
-    raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+    trusted, unsure = lib.INPUT_CHECKSUM_TRUSTED, lib.INPUT_CHECKSUM_MAYBE_UNFINISHED
+    raw.flags = trusted if packet.checksum_trusted else unsure
     reason = lib.packet_describe(raw, info)
     if reason:
         return next(counter for counter in COUNTERS if counter.number == reason)

@@ -76,6 +76,11 @@ class Play:
             notes.append(
                 f"{counted(stats.late, 'packet')} not in order: taken as late as those before"
             )
+        if unfinished := self.engine.counters()["flow_l4_cksm_unfinished"]:
+            notes.append(
+                f"{counted(unfinished, 'packet')} captured before a network card computed the "
+                "checksum: taken as right"
+            )
         if stats.cut:
             notes.append(f"{counted(stats.cut, 'packet')} cut short by the capture")
         if stats.unrouted:

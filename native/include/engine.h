@@ -64,6 +64,7 @@
     X(27, tcp_rst_unverified, info, tcp, pktproc, "RST segments in window with unexpected sequence number") \
     X(28, tcp_out_of_wnd_pass, info, tcp, pktproc, "Segments out of window passed: asymmetric-path bypass") \
     X(29, session_aging_accelerated, info, session, resource, "Times accelerated aging began")             \
+    X(30, flow_l4_cksm_unfinished, info, flow, parse, "Packets captured before their checksum was computed") \
     X(32, flow_no_interface, drop, flow, parse, "Packets dropped: invalid interface")                      \
     X(33, flow_rcv_dot1q_tag_err, drop, flow, parse, "Packets dropped: 802.1q tag not configured")         \
     X(34, flow_parse_l2_hdr, drop, flow, parse, "Packets dropped: link-layer header truncated")            \
@@ -260,6 +261,7 @@ enum input_flag {
     INPUT_CHECKSUM_TRUSTED = 1,    /* whoever delivered it verified layer 4 */
     INPUT_CHECKSUM_UNFINISHED = 2, /* layer 4's checksum is still to be computed by the last hop of this machine */
     INPUT_CUT = 4,                 /* a capture kept only its start; the parser refuses it by what is missing */
+    INPUT_CHECKSUM_MAYBE_UNFINISHED = 8, /* captured where it was sent: an unfinished checksum is not a wrong one */
 };
 
 struct input {

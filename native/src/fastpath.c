@@ -223,6 +223,11 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
         return COUNTER_flow_no_interface;
     bool needs_no_check = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
     uint32_t reason = packet_parse(in->data, in->len, in->link, needs_no_check, p);
+    if (reason == COUNTER_flow_parse_l4_cksm && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED &&
+        !packet_parse(in->data, in->len, in->link, true, p) && packet_checksum_is_unfinished(p)) {
+        p->unfinished = true;
+        reason = 0;
+    }
     if (reason)
         return reason;
     if (p->key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
@@ -240,6 +245,8 @@ static bool decide(struct engine *e, const struct input *in, const struct packet
     uint32_t ref = NONE;
     count(e, COUNTER_pkt_recv);
     if (!reason) {
+        if (p->unfinished)
+            count(e, COUNTER_flow_l4_cksm_unfinished);
         if (fastpath_decide(e, p, in->tag, &ref))
             return false;
         if (ref)

@@ -392,6 +392,18 @@ static uint32_t parse_icmp(struct packet *p, uint32_t len, bool trusted)
     return 0;
 }
 
+bool packet_checksum_is_unfinished(const struct packet *p)
+{
+    uint8_t proto = p->key.proto;
+    if (proto != PROTO_TCP && proto != PROTO_UDP)
+        return false;
+    uint32_t skip = p->key.family == 4 ? 12 : 0, len = p->len - p->l4_offset;
+    uint64_t sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, proto, len);
+    uint16_t pseudo = (uint16_t)~checksum_finish(sum), found;
+    memcpy(&found, p->data + p->l4_offset + (proto == PROTO_TCP ? 16 : 6), sizeof found);
+    return found == pseudo;
+}
+
 bool packet_finish_checksum(uint8_t *data, uint32_t len)
 {
     struct packet p;
@@ -469,6 +481,9 @@ uint32_t packet_describe(const struct input *in, struct packet_info *out)
     struct packet p;
     bool trusted = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
     uint32_t reason = packet_parse(in->data, in->len, in->link, trusted, &p);
+    if (reason == COUNTER_flow_parse_l4_cksm && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED &&
+        !packet_parse(in->data, in->len, in->link, true, &p) && packet_checksum_is_unfinished(&p))
+        reason = 0;
     if (reason)
         return reason;
     *out = (struct packet_info){

@@ -37,6 +37,7 @@ struct packet {
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code, icmp_kind;
+    bool unfinished; /* the checksum is right as far as it goes; set by who asks for it */
 };
 
 /* Parses the packet of `link` type at data. 0, or the drop reason; `out` is valid only after 0. Every
@@ -46,6 +47,10 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
 
 /* Finds the source address of a frame and judges nothing; false where there is no address to be found. */
 bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16]);
+
+/* Whether the checksum of a packet that parsed is what a host leaves to its network card: the sum of the pseudo
+ * header alone. */
+bool packet_checksum_is_unfinished(const struct packet *p);
 
 /* Computes the layer 4 checksum of the IP packet at data in full: what a packet needs that is sent back changed
  * after the kernel left its checksum unfinished. False where there is none to compute: not TCP, UDP or ICMP,

@@ -95,6 +95,7 @@ static void place(struct replay *r, const struct engine *e, const struct replay_
 {
     struct input *in = &r->burst[r->count];
     in->tag = ++r->numbered;
+    in->flags |= INPUT_CHECKSUM_MAYBE_UNFINISHED;
     in->port = from->by_source ? port_of_source(e, in) : from->port;
     r->notes[r->count].is_unrouted = from->by_source && !in->port;
     r->notes[r->count].is_late = in->now_ns < r->merged_ns;

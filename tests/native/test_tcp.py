@@ -276,7 +276,8 @@ RST_ROWS = [
     pytest.param(1, "rst", id="one further"),
     pytest.param(WINDOW, "rst", id="at the window's edge"),
     pytest.param(WINDOW + 1, "drop", id="behind the window"),
-    pytest.param(-1, "drop", id="acknowledged already"),
+    pytest.param(-1, "fin", id="acknowledged already"),
+    pytest.param(-2, "drop", id="and the byte before"),
     pytest.param(1 << 31, "drop", id="anywhere"),
 ]
 
@@ -290,8 +291,8 @@ def test_rst_by_its_number(offset: int, after: str, state: str, side: str, famil
     connection.play(REACH[state])
     if state.startswith("half"):  # the other side has acknowledged the FIN
         connection.play("<A >A")
-    if offset == -1 and state == ("half-client" if side == ">" else "half-server"):
-        after = "wait"  # its FIN's own number: it answers data that crossed it
+    if after == "fin":  # a closed socket answers what was sent before its FIN came
+        after = "wait" if state == ("half-client" if side == ">" else "half-server") else "drop"
     before = connection.firewall.session()
     answer = connection.say(f"{side}R{offset:+}")
     session = connection.firewall.session()
@@ -308,6 +309,15 @@ def test_rst_by_its_number(offset: int, after: str, state: str, side: str, famil
         assert connection.firewall.counters()["tcp_rst_unverified"] == unverified
         # it leaves a time that is not started again
         assert connection.left_s() == SECONDS["rst"] - (unverified - 1)
+
+
+@pytest.mark.parametrize("side", "><")
+def test_rst_with_the_number_of_a_fin_after_one_in_doubt(side: str) -> None:
+    connection = Connection()
+    connection.play(f"{TO_ESTABLISHED} {side}FA {'<' if side == '>' else '>'}A {side}R+9")
+    assert connection.timeout_s() == SECONDS["rst"]
+    connection.play(f"{side}R-1")
+    assert connection.timeout_s() == SECONDS["wait"]
 
 
 def test_rst_behind_data_that_is_on_its_way() -> None:
@@ -353,6 +363,18 @@ def test_a_fin_of_the_other_side_counts_when_the_rst_is_taken_back() -> None:
     assert connection.timeout_s() == SECONDS["half"]
     connection.play(">FA")
     assert connection.timeout_s() == SECONDS["wait"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "what"),
+    [(-1, "drop"), (0, "forward"), (70, "forward"), (100, "forward"), (101, "drop")],
+)
+def test_data_with_a_syn_may_be_refused(accepted: int, what: str) -> None:
+    """RFC 7413 3: the answer acknowledges the SYN, or as much of the data as it takes."""
+    connection = Connection()
+    connection.say(">S", bytes(100))
+    answer = connection.say("<SA", ack=CLIENT_ISN + 1 + accepted)
+    assert answer.what == ("tcp_drop_out_of_wnd" if what == "drop" else "forward")
 
 
 # ---- challenge ACK -------------------------------------------------------------------------------

@@ -168,9 +168,10 @@ class Table:
         timer = self._timer(session)
         own: int = getattr(session.policy.own, _OWN[timer]) if timer in _OWN else 0
         session.timeout_s = own or self.config.timers[timer]
-        self._restart_timer(session, self.now_ns)
+        self._start_again(session, self.now_ns)
 
-    def _restart_timer(self, session: Session, at_ns: int) -> None:
+    def _start_again(self, session: Session, at_ns: int) -> None:
+        """The timer in force: a changed one is taken up by a packet in software."""
         session.longest_wait_ns = max(session.longest_wait_ns, at_ns - session.refreshed_ns)
         session.refreshed_ns = at_ns
         session.end_ns = at_ns + session.timeout_s * NS
@@ -231,13 +232,15 @@ class Table:
     # ---- configuration
 
     def configure(self, config: Config) -> None:
+        for session in self.sessions:
+            self._scan(session)
+        self.config = config
+        self._generation += 1
         if config.offload is None:
             for session in self.sessions:
                 if session.hardware:
                     self._leave(session)
                     self.counters["session_pulled_back"] += 1
-        self.config = config
-        self._generation += 1
 
     def set_ways(self, ways: Ways) -> None:
         self.ways = ways
@@ -276,7 +279,7 @@ class Table:
 
     def _report(self, session: Session, direction: int, at_ns: int) -> None:
         self._collect(session, direction)
-        self._restart_timer(session, at_ns)
+        self._start_again(session, at_ns)
         self.counters["offload_report"] += 1
 
     def _collect(self, session: Session, direction: int) -> None:
@@ -437,10 +440,10 @@ class Table:
             self._refresh(session)
         if session.state == "DISCARD":
             return Answer("flow_discard_drop", 0, session)
-        if session.hardware and session.tcp and session.tcp.state != "ESTABLISHED":
-            self._leave(session)
-        elif not session.hardware and starts:
+        if not session.hardware and starts:
             self._enter(session)
+        elif session.hardware and session.tcp and session.tcp.state != "ESTABLISHED":
+            self._leave(session)
         return Answer("forward", session.ports[1 - direction], session)
 
     def _segment(self, session: Session, direction: int, packet: Raw) -> tuple[str, bool]:
