@@ -232,15 +232,12 @@ class Table:
     # ---- configuration
 
     def configure(self, config: Config) -> None:
-        for session in self.sessions:
-            self._scan(session)
-        self.config = config
-        self._generation += 1
         if config.offload is None:
             for session in self.sessions:
-                if session.hardware:
-                    self._leave(session)
-                    self.counters["session_pulled_back"] += 1
+                self.counters["session_pulled_back"] += session.hardware is not None
+                self._leave(session)
+        self.config = config
+        self._generation += 1
 
     def set_ways(self, ways: Ways) -> None:
         self.ways = ways
