@@ -7,7 +7,7 @@ listings come in pages.
 
 from msgspec import Struct
 
-from dataplane.snapshot import AcceleratedAging, Route, Snapshot
+from dataplane.snapshot import AcceleratedAging, Path, Route, Snapshot
 
 MAX_MESSAGE_BYTES = 64 << 20
 
@@ -58,6 +58,11 @@ class Session(Struct, frozen=True):
     report_packets: int  # so many of one flow make it report; 0: it does not
     longest_gap_ms: int  # between two packets
     longest_wait_ms: int  # that the timer had run when it was refreshed, or a packet came
+    nat_rule: str = ""  # "" where nothing was translated
+    pbf_rule: str = ""
+    qos_rule: str = ""
+    qos_class: int = 4
+    is_host: bool = False  # with the firewall itself: only what it receives is seen
 
 
 class SessionFilter(Struct, frozen=True, omit_defaults=True):
@@ -74,6 +79,8 @@ class SessionFilter(Struct, frozen=True, omit_defaults=True):
     type: str | None = None  # flow predict
     rule: str | None = None
     application: str | None = None
+    nat_rule: str | None = None
+    nat: str | None = None  # none source destination both
 
 
 class Counter(Struct, frozen=True):
@@ -98,6 +105,55 @@ class SetRoutes(Struct, frozen=True, tag=True):
     """Swap the mirrored FIB."""
 
     routes: tuple[Route, ...]
+
+
+class SetPaths(Struct, frozen=True, tag=True):
+    """Which ways through the kernel there are, and the policy-based forwarding rules whose
+    monitored host does not answer."""
+
+    paths: tuple[Path, ...]
+    unreachable_pbf: tuple[str, ...] = ()
+
+
+class GetHits(Struct, frozen=True, tag=True):
+    """Hit counts of a rulebase's rules."""
+
+    rulebase: str  # security, nat, pbf, qos, application-override
+
+
+class ClearHits(Struct, frozen=True, tag=True):
+    rulebase: str
+    rules: tuple[str, ...] = ()  # empty: all of them
+
+
+class GetNatPools(Struct, frozen=True, tag=True):
+    """How far the pools of NAT rules are used."""
+
+
+class Match(Struct, frozen=True, tag=True):
+    """Which rule a first packet like this would meet; "" and 0 where it is not said.
+
+    Addresses as text; for nat the zones are those of the original routes, as the rules mean them.
+    """
+
+    rulebase: str  # security, nat, pbf, qos, application-override
+    source: str
+    destination: str
+    protocol: int
+    destination_port: int = 0
+    source_port: int = 0
+    from_zone: str = ""
+    to_zone: str = ""
+    from_interface: str = ""
+    to_interface: str = ""
+    every: bool = False  # not the first alone
+
+
+class FindRoute(Struct, frozen=True, tag=True):
+    """The route to an address in a virtual router ("": the first)."""
+
+    address: str
+    virtual_router: str = ""
 
 
 class GetStatus(Struct, frozen=True, tag=True):
@@ -143,6 +199,12 @@ class Stop(Struct, frozen=True, tag=True):
 Request = (
     Configure
     | SetRoutes
+    | SetPaths
+    | GetHits
+    | ClearHits
+    | GetNatPools
+    | Match
+    | FindRoute
     | GetStatus
     | GetSessions
     | GetSession
@@ -214,9 +276,59 @@ class SessionDetail(Struct, frozen=True, tag=True):
     session: Session | None
 
 
+class Hit(Struct, frozen=True):
+    """How often a rule matched; times are nanoseconds since the epoch, 0 where it never did."""
+
+    rule: str
+    hits: int
+    first_ns: int
+    last_ns: int
+    since_ns: int  # counted since
+
+
+class Hits(Struct, frozen=True, tag=True):
+    """In the order of the rules; rules keep their counts over commits."""
+
+    hits: tuple[Hit, ...]
+
+
+class NatPool(Struct, frozen=True):
+    rule: str
+    type: str  # dynamic-ip-and-port, dynamic-ip
+    addresses: str  # "198.51.100.2-198.51.100.9"
+    used: int  # ports, or addresses
+    available: int
+    ratio: int  # oversubscription; 1 of dynamic-ip
+
+
+class NatPools(Struct, frozen=True, tag=True):
+    pools: tuple[NatPool, ...]
+
+
+class Matched(Struct, frozen=True, tag=True):
+    """Names of the rules that match, first first; empty where none does."""
+
+    rules: tuple[str, ...]
+
+
+class FoundRoute(Struct, frozen=True, tag=True):
+    route: Route | None
+
+
 class Counters(Struct, frozen=True, tag=True):
     counters: tuple[Counter, ...]  # every counter there is, zero or not
     now_ns: int  # monotonic, for rates
 
 
-Reply = Done | Failed | Status | SessionPage | SessionDetail | Counters
+Reply = (
+    Done
+    | Failed
+    | Status
+    | SessionPage
+    | SessionDetail
+    | Counters
+    | Hits
+    | NatPools
+    | Matched
+    | FoundRoute
+)

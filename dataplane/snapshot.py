@@ -13,23 +13,60 @@ from msgspec import Struct
 Action = str  # one of native.ACTIONS
 
 
-class Port(Struct, frozen=True):
-    """A logical interface the firewall takes packets from."""
-
-    name: str  # "ethernet1/1"
-    interface: str  # the Linux interface behind it: "eth1"
-    zone: str  # "" where it is in none: its packets are dropped
-    addresses: tuple[str, ...]  # "192.0.2.1/24", "2001:db8::1/64"
-    ipv6: bool
-    virtual_router: str  # "" where it is in none: nothing is routed through it
-    mtu: int | None = None  # bytes; None leaves the interface as it is
-
-
 class AddressRange(Struct, frozen=True):
     """Addresses first..last, both included: 4 bytes each for IPv4, 16 for IPv6, network order."""
 
     first: bytes
     last: bytes
+
+
+class Wildcard(Struct, frozen=True):
+    """Addresses that are like this one where the mask's bits are 0; 4 bytes each."""
+
+    address: bytes
+    mask: bytes
+
+
+class ManagementProfile(Struct, frozen=True):
+    """What may be asked of the firewall's own addresses on an interface."""
+
+    services: tuple[str, ...]  # of dataplane.management_services.SERVICES: "ping", "ssh", ...
+    permitted: tuple[AddressRange, ...] = ()  # who may; empty: everybody
+
+
+class QosClass(Struct, frozen=True):
+    number: int  # 1..8
+    priority: str = "medium"  # real-time, high, medium, low
+    max_bps: int = 0  # 0: as much as the interface
+    guaranteed_bps: int = 0
+
+
+class Qos(Struct, frozen=True):
+    """How an interface shapes what leaves by it."""
+
+    max_bps: int
+    classes: tuple[QosClass, ...] = ()
+
+
+class Port(Struct, frozen=True):
+    """A logical interface the firewall takes packets from."""
+
+    name: str  # "ethernet1/1", "ethernet1/1.100", "loopback.1", "tunnel.1"
+    interface: str  # the Linux interface behind it: "eth1", "eth1.100", "lo", "tunnel.1"
+    zone: str  # "" where it is in none: its packets are dropped
+    addresses: tuple[str, ...]  # "192.0.2.1/24", "2001:db8::1/64"
+    ipv6: bool
+    virtual_router: str  # "" where it is in none: nothing is routed through it
+    mtu: int | None = None  # bytes; None leaves the interface as it is
+    mode: str = "layer3"  # layer3, layer2, virtual-wire, tap, loopback, tunnel
+    parent: str = ""  # Linux interface a VLAN sub-interface is of
+    tag: int = 0  # its 802.1Q tag
+    bridge: str = ""  # of layer2: the VLAN's name; of virtual-wire: the wire's
+    peer: str = ""  # of virtual-wire: the port at the other end
+    multicast_firewalling: bool = False  # of virtual-wire: multicast and broadcast are inspected
+    management: ManagementProfile | None = None
+    mss_adjustment: tuple[int, int] | None = None  # bytes below the MTU, IPv4 and IPv6
+    qos: Qos | None = None
 
 
 class Timeouts(Struct, frozen=True):
@@ -90,6 +127,14 @@ class AcceleratedAging(Struct, frozen=True):
     factor: int = 2
 
 
+class Schedule(Struct, frozen=True):
+    """When a rule is in force, in UTC: within any of these."""
+
+    name: str
+    weekly: tuple[tuple[int, int], ...] = ()  # minutes since Monday 00:00, [first, end)
+    once: tuple[tuple[int, int], ...] = ()  # seconds since the epoch, [first, end)
+
+
 class SecurityRule(Struct, frozen=True):
     """One security rule, resolved. An empty tuple matches everything ("any")."""
 
@@ -105,6 +150,136 @@ class SecurityRule(Struct, frozen=True):
     services: tuple[ServiceMatch, ...] = ()
     log_start: bool = False
     log_end: bool = True
+    source_wildcards: tuple[Wildcard, ...] = ()  # beside `source`
+    destination_wildcards: tuple[Wildcard, ...] = ()
+    schedule: Schedule | None = None  # None: always
+    icmp_unreachable: bool = False  # who is denied is told
+    dscp: int | None = None  # what allowed packets are marked with; None leaves theirs
+    dscp_follows: bool = False  # s2c packets get the DSCP of the first c2s packet
+
+
+class DynamicIpAndPort(Struct, frozen=True, tag=True):
+    """Many sources behind few addresses: the address by the source, a port for each session."""
+
+    addresses: tuple[AddressRange, ...]
+    interface: str = ""  # the port whose address it is, for display
+
+
+class DynamicIp(Struct, frozen=True, tag=True):
+    """Each source has the next free address as long as it has sessions; ports stay."""
+
+    addresses: tuple[AddressRange, ...]
+    fallback: DynamicIpAndPort | None = None  # once they are all taken
+
+
+class StaticIp(Struct, frozen=True, tag=True):
+    """One to one, by the offset within the rule's source range; ports stay."""
+
+    original: AddressRange
+    translated: AddressRange
+
+
+SourceTranslation = DynamicIpAndPort | DynamicIp | StaticIp
+
+
+class DestinationTranslation(Struct, frozen=True):
+    """Static: by the offset within the original range. Distributed: one server a session."""
+
+    translated: tuple[AddressRange, ...]
+    original: AddressRange | None = None  # None: offsets count from the first translated address
+    port: int = 0  # 0: unchanged
+    distribution: str = ""  # "" static; round-robin, source-ip-hash, ip-modulo, ip-hash, ...
+
+
+class NatRule(Struct, frozen=True):
+    """Matched on the original packet and the zone of its original route (fact sheet 4.7).
+
+    Without any translation it exempts what it matches.
+    """
+
+    name: str
+    from_zones: tuple[str, ...] = ()
+    to_zones: tuple[str, ...] = ()
+    to_interface: str = ""  # egress port of the original route; "" any
+    source: tuple[AddressRange, ...] = ()
+    destination: tuple[AddressRange, ...] = ()
+    services: tuple[ServiceMatch, ...] = ()
+    source_translation: SourceTranslation | None = None
+    destination_translation: DestinationTranslation | None = None
+    nat_type: str = "ipv4"  # as configured: ipv4, nptv6
+    mirrors: bool = False  # the other direction of a bi-directional rule of this name
+
+    rule_type: ClassVar[str] = "universal"
+    negate_source: ClassVar[bool] = False
+    negate_destination: ClassVar[bool] = False
+
+
+class Monitor(Struct, frozen=True):
+    """A host that is asked for echoes; a rule without answers may be left out."""
+
+    address: str
+    interval_s: int = 3
+    threshold: int = 5  # echoes in a row without an answer
+    disable_if_unreachable: bool = False
+
+
+class PbfRule(Struct, frozen=True):
+    """Policy-based forwarding: goes before the routes (fact sheet 4.6)."""
+
+    name: str
+    action: str  # forward, discard, no-pbf
+    from_zones: tuple[str, ...] = ()
+    from_ports: tuple[str, ...] = ()  # or by interface
+    source: tuple[AddressRange, ...] = ()
+    destination: tuple[AddressRange, ...] = ()
+    negate_source: bool = False
+    negate_destination: bool = False
+    services: tuple[ServiceMatch, ...] = ()
+    egress: str = ""  # port
+    nexthop: str = ""  # "": the destination is on the link
+    symmetric_return: bool = False  # replies leave by where the first packet came from
+    return_nexthops: tuple[str, ...] = ()
+    monitor: Monitor | None = None
+
+    to_zones: ClassVar[tuple[str, ...]] = ()
+    rule_type: ClassVar[str] = "universal"
+
+
+class QosRule(Struct, frozen=True):
+    name: str
+    qos_class: int  # 1..8
+    from_zones: tuple[str, ...] = ()
+    to_zones: tuple[str, ...] = ()
+    source: tuple[AddressRange, ...] = ()
+    destination: tuple[AddressRange, ...] = ()
+    negate_source: bool = False
+    negate_destination: bool = False
+    services: tuple[ServiceMatch, ...] = ()
+    dscps: tuple[int, ...] = ()  # of the first packet; empty: any
+
+    rule_type: ClassVar[str] = "universal"
+
+
+class Ecmp(Struct, frozen=True):
+    """Sessions are spread over several next hops of equal cost; a session stays with its own."""
+
+    max_path: int = 2
+    algorithm: str = "ip-modulo"  # ip-modulo, ip-hash, weighted-round-robin, balanced-round-robin
+    use_ports: bool = False  # of ip-hash
+    symmetric_return: bool = False
+
+
+class VirtualRouter(Struct, frozen=True):
+    name: str
+    table: int  # the kernel's routing table: main for the first, one of its own for each other
+    ecmp: Ecmp | None = None
+    multicast: bool = False  # multicast is routed, to zone "multicast"
+
+
+class Hop(Struct, frozen=True):
+    port: str  # "" where it is no dataplane port
+    nexthop: str = ""
+    weight: int = 1
 
 
 class Route(Struct, frozen=True):
@@ -115,6 +290,17 @@ class Route(Struct, frozen=True):
     port: str = ""  # egress port of a unicast route, "" where it leaves by no dataplane port
     nexthop: str = ""  # "" on a connected route
     metric: int = 0
+    virtual_router: str = ""  # "" the first, whose table is the kernel's main one
+    hops: tuple[Hop, ...] = ()  # all of them where there are several; port and nexthop: the first
+
+
+class Path(Struct, frozen=True):
+    """A way of its own through the kernel: packets with this number in their mark take it."""
+
+    number: int  # 1..255
+    port: str
+    nexthop: str  # "" on the link
+    mac: bytes = b""  # of the next hop, as far as it is known
 
 
 class Snapshot(Struct, frozen=True):
@@ -139,3 +325,10 @@ class Snapshot(Struct, frozen=True):
     applications: dict[str, ApplicationTimeouts] = {}  # those with timers of their own
     scan_threshold_percent: int = 80  # shown only, as is the factor: nothing here trickles
     scan_factor: int = 8
+    virtual_routers: tuple[VirtualRouter, ...] = ()
+    nat_rules: tuple[NatRule, ...] = ()
+    nat_oversubscription: int = 1  # sessions to different destinations that may share a port
+    nat_reserve_s: int = 0  # a dynamic address stays its source's so long after its last session
+    pbf_rules: tuple[PbfRule, ...] = ()
+    qos_rules: tuple[QosRule, ...] = ()
+    rematch: bool = True  # a commit ends live sessions the new policy would deny

@@ -110,7 +110,24 @@
     X(74, tcp_drop_out_of_wnd, drop, tcp, pktproc, "Packets dropped: TCP segment out of window")           \
     X(75, tcp_drop_challenge_ack, drop, tcp, pktproc, "Packets dropped: challenge ACK to a SYN")           \
     X(76, flow_fwd_zonechange, drop, flow, forward, "Packets dropped: forwarded to different zone")        \
-    X(77, session_vsys_limit, drop, session, resource, "Packets dropped: session maximum of the virtual system")
+    X(77, session_vsys_limit, drop, session, resource, "Packets dropped: session maximum of the virtual system") \
+    X(78, nat_port_alloc_fail, drop, nat, resource, "Packets dropped: no translated address or port is left") \
+    X(79, flow_policy_nat_land, drop, nat, session, "Session setup: translated source and destination are the same") \
+    X(80, flow_fwd_l3_noroute_nat, drop, nat, forward, "Packets dropped: no route to the translated address") \
+    X(81, flow_fwd_l3_ttl_zero, drop, flow, forward, "Packets dropped: IP TTL reaches zero")               \
+    X(82, ip_df_drop, drop, flow, forward, "Packets dropped: exceeded MTU and must not be fragmented")     \
+    X(83, flow_tap_drop, drop, flow, forward, "Packets dropped: inspected on a tap interface")             \
+    X(84, flow_tunnel_no_encap, drop, flow, forward, "Packets dropped: no tunnel behind the interface")    \
+    X(85, nat_dynamic_port_xlat, info, nat, resource, "Translated ports taken")                            \
+    X(86, nat_dynamic_port_release, info, nat, resource, "Translated ports given back")                    \
+    X(87, flow_fwd_mtu_exceeded, info, flow, forward, "Packets longer than the MTU of their egress")       \
+    X(88, flow_fwd_bridge_pass, info, flow, forward, "Packets forwarded between bridged interfaces without inspection") \
+    X(89, flow_icmp_err_sent, info, flow, forward, "ICMP errors sent")                                     \
+    X(90, flow_icmp_err_limited, warn, flow, resource, "ICMP errors not sent: rate limit")                 \
+    X(91, flow_icmp_err_host, info, flow, forward, "ICMP errors of the kernel brought to the original sender") \
+    X(92, flow_host_session_pass, info, flow, session, "Packets of sessions with the firewall itself")     \
+    X(93, tcp_mss_adjusted, info, tcp, pktproc, "SYN segments whose MSS was lowered")                      \
+    X(94, session_rematch_deny, info, session, session, "Sessions denied by a changed policy")
 
 #define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
 enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
@@ -224,6 +241,11 @@ enum session_flag {
     SESSION_UNKEPT = 8,    /* if it denies: drop the packet, leave no session */
     SESSION_SERVICE_TIMEOUT = 16, /* its timeouts come from a service (for display) */
     SESSION_OFFLOADED = 32, /* set by the engine: it has been in the offload engine */
+    SESSION_HOST = 64,      /* with the firewall itself: its answers do not come by here */
+    SESSION_FIXED_C2S = 128, /* c2s packets keep port and path whatever the routes say (policy-based forwarding) */
+    SESSION_FIXED_S2C = 256, /* likewise s2c packets (symmetric return) */
+    SESSION_ICMP_UNREACHABLE = 512, /* if it denies: tell the sender */
+    SESSION_SOURCE_NAT = 1024, SESSION_DESTINATION_NAT = 2048, /* set by the engine from the keys */
 };
 
 /* Timers of a session's own, of its application or service; 0: the configured one of its protocol. */
@@ -251,6 +273,9 @@ struct session_view {
     uint16_t unreported[2];         /* packets the offload engine has counted since its last report */
     uint16_t flags;
     bool in_ager, offloaded;
+    uint32_t nat_rule, pbf_rule, qos_rule; /* the caller's numbers */
+    uint8_t qos_class;              /* 0: none was given */
+    uint8_t path[2];                /* of c2s packets, of s2c packets */
 };
 
 /* ---- packets in, verdicts out ------------------------------------------------------------------ */
@@ -262,6 +287,8 @@ enum input_flag {
     INPUT_CHECKSUM_UNFINISHED = 2, /* layer 4's checksum is still to be computed by the last hop of this machine */
     INPUT_CUT = 4,                 /* a capture kept only its start; the parser refuses it by what is missing */
     INPUT_CHECKSUM_MAYBE_UNFINISHED = 8, /* captured where it was sent: an unfinished checksum is not a wrong one */
+    INPUT_GSO = 16,                /* several segments in one; how long each is, only the kernel knows */
+    INPUT_FROM_HOST = 32,          /* the kernel's own: an ICMP error about a packet that was forwarded */
 };
 
 struct input {
@@ -272,13 +299,15 @@ struct input {
     uint8_t link;   /* enum link_type of data[0] */
     uint8_t flags;
     int64_t now_ns; /* not before the previous packet's; an earlier time counts as that one */
+    uint16_t egress; /* of bridged ports: by which the bridge sends it; else 0 */
+    uint8_t mac[6];  /* Ethernet address of its sender; zeros where it is not known */
 };
 
 enum verdict_action {
     VERDICT_FORWARD, /* on its way; data is what to send if `changed` */
     VERDICT_DROP,    /* reason says why */
-    VERDICT_HOST,    /* for the machine itself (neighbour discovery) */
-    VERDICT_EMIT,    /* a packet of the engine's own, an IP packet in data; no tag */
+    VERDICT_HOST,    /* for the machine itself */
+    VERDICT_EMIT,    /* a packet of the engine's own, an IP packet in data; no tag. With a `mac` it goes there as a frame */
 };
 
 struct verdict {
@@ -288,9 +317,10 @@ struct verdict {
     uint32_t session;    /* 0 where none */
     uint16_t reason;     /* COUNTER_... for VERDICT_DROP, else 0 */
     uint16_t port;       /* egress port of VERDICT_FORWARD and VERDICT_EMIT, else 0 */
-    uint32_t mark;       /* for the kernel to check: the egress port's, or that of packets for the host */
+    uint32_t mark;       /* for the kernel to check: the egress port's, or that of packets for the host; with class and path */
     uint8_t action;
     bool changed;        /* data differs from what came in; every checksum in it is complete */
+    uint8_t mac[6];      /* of VERDICT_EMIT by a bridged port; else zeros */
 };
 
 /* What the slowpath is told of the first packet of a session. */
@@ -303,15 +333,28 @@ struct undecided {
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code;
+    uint16_t egress;     /* of bridged ports: by which the bridge sends it */
+    uint8_t mac[6];
 };
 
-/* The complete description of a session to install. */
+enum { DSCP_KEPT = 255 };
+
+/* The complete description of a session to install. Packets are translated where s2c is not c2s the other way round. */
 struct session_spec {
     struct flow_key s2c;        /* the key the server's packets will have: post-NAT, egress zone */
     uint32_t rule, application; /* the caller's numbers, given back in every view */
     uint16_t egress_port;
+    uint16_t flags;             /* enum session_flag */
     uint8_t action;             /* enum action; anything but allow makes a DISCARD session, of c2s alone */
-    uint8_t flags;              /* enum session_flag */
+    uint8_t qos_class;          /* 0..15, for the mark of its packets; 0: none */
+    uint8_t path[2];            /* of c2s packets, of s2c packets: for the lowest byte of the mark; 0: by the routes */
+    uint8_t dscp[2];            /* what c2s and s2c packets are marked with, or DSCP_KEPT */
+    /* Where not 0, s2c.dport is chosen by the engine: a port (or an ICMP identifier) of address s2c.dst that no more
+     * than so many sessions have, all with different servers. nat_port_alloc_fail where there is none. */
+    uint8_t oversubscription;
+    uint32_t nat_rule, pbf_rule, qos_rule; /* the caller's numbers, 0: none */
+    uint16_t lease_pool;        /* the session uses the lease its source has in this pool; 0: none */
+    uint16_t nat_target;        /* counted there as long as it lives (engine_nat_target); 0: nowhere */
     struct session_timeouts timeouts;
 };
 
@@ -330,12 +373,20 @@ uint32_t packet_describe(const struct input *in, struct packet_info *out);
 
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
-enum { MAX_PORTS = 1024, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
+enum { MAX_PORTS = 1024, MAX_VIRTUAL_ROUTERS = 64, MAX_NAT_TARGETS = 4096, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
+
+enum port_mode { PORT_LAYER3, PORT_LAYER2, PORT_VIRTUAL_WIRE, PORT_TAP, PORT_LOOPBACK, PORT_TUNNEL };
 
 struct port_config {
     uint16_t zone; /* 0: packets of this port are dropped as flow_no_interface, and none leave by it */
     bool ipv6;
+    uint8_t mode;  /* enum port_mode */
+    bool multicast_firewalling; /* of a virtual wire: multicast and broadcast are inspected */
     uint32_t mark; /* of packets that may leave by it */
+    uint32_t mtu;  /* bytes; 0: no limit */
+    uint16_t largest_mss[2]; /* of IPv4 and IPv6 SYN segments that enter or leave by it; 0: any */
+    uint16_t virtual_router; /* whose forwarding table its packets are looked up in */
+    uint8_t address[2][16];  /* from which it sends ICMP errors, IPv4 and IPv6; zeros: none */
 };
 
 /* What the emulated hardware does (fact sheet 3.1). It reports a flow, which refreshes the session's timer and
@@ -363,6 +414,8 @@ struct engine_config {
     struct offload_profile offload_profile;
     struct accelerated_aging accelerated_aging;
     uint32_t vsys_max_sessions;   /* 0: no limit but the table's */
+    uint32_t icmp_unreachable_per_s; /* to senders that were denied, together */
+    uint32_t nat_reserve_s;       /* how long a lease outlives its last session */
     uint32_t host_mark;           /* of packets for the machine itself */
     uint32_t port_count;          /* at most MAX_PORTS; port 0 is nobody's */
     const struct port_config *ports;
@@ -387,10 +440,15 @@ struct route {
     uint8_t length;
     bool leaves;        /* by `port`; else nothing is forwarded there: local, broadcast, discard, ... */
     uint16_t port;      /* 0: by none of the engine's */
+    uint32_t hop, hop_count; /* of several next hops: where they are in the list of hops; sessions stay with theirs */
+};
+struct route_hop {
+    uint16_t port;
+    uint8_t path;       /* 0: not through a way of its own */
 };
 struct fib;
 /* Of several routes with one prefix the first wins. NULL with errno set (EINVAL, ENOMEM). */
-struct fib *fib_new(const struct route *routes, uint32_t count);
+struct fib *fib_new(const struct route *routes, uint32_t count, const struct route_hop *hops, uint32_t hop_count);
 void fib_free(struct fib *fib);
 /* The index of the route to a 16-byte address, as given to fib_new; -1 where there is none. */
 int64_t fib_lookup(const struct fib *fib, const uint8_t *address);
@@ -404,10 +462,10 @@ void engine_free(struct engine *engine);
 /* -EINVAL where a figure is out of range; the old configuration stays then. */
 int engine_configure(struct engine *engine, const struct engine_config *config);
 
-/* Where packets of live sessions go from now on; borrowed until the next call or engine_free. Without one, sessions
- * keep the port they were installed with. A session whose way now leaves by another zone has its packets
+/* Where packets of live sessions go from now on, a table for each virtual router (at most MAX_VIRTUAL_ROUTERS); the
+ * tables are borrowed until the next call or engine_free. Without any, sessions keep the port they were installed with. A session whose way now leaves by another zone has its packets
  * dropped with flow_fwd_zonechange. */
-void engine_set_fib(struct engine *engine, const struct fib *fib);
+void engine_set_fibs(struct engine *engine, const struct fib *const *fibs, uint32_t count);
 
 /* ---- the packet path --------------------------------------------------------------------------- */
 
@@ -458,14 +516,15 @@ uint32_t engine_events(struct engine *engine, struct event *out, uint32_t max);
 enum filter_field {
     FILTER_SOURCE = 1, FILTER_DESTINATION = 2, FILTER_SOURCE_PORT = 4, FILTER_DESTINATION_PORT = 8,
     FILTER_PROTOCOL = 16, FILTER_FROM = 32, FILTER_TO = 64, FILTER_STATE = 128, FILTER_RULE = 256,
-    FILTER_APPLICATION = 512,
+    FILTER_APPLICATION = 512, FILTER_NAT_RULE = 1024, FILTER_NAT = 2048,
 };
 struct session_filter {
     uint32_t fields;
     uint8_t source[16], destination[16]; /* of the c2s flow */
     uint16_t source_port, destination_port, from, to;
     uint8_t protocol, state;
-    uint32_t rule, application;
+    uint32_t rule, application, nat_rule;
+    uint16_t nat; /* of SESSION_SOURCE_NAT and SESSION_DESTINATION_NAT exactly these */
 };
 
 /* Fills `out` with live sessions of slots >= *cursor that match, looking at no more than `scan` slots;
@@ -489,10 +548,27 @@ int engine_tcp_limits(struct engine *engine, uint32_t id, struct tcp_limits out[
 /* Ends a session with end reason unknown: 0 or -ENOENT. */
 int engine_clear(struct engine *engine, uint32_t id);
 
+/* A live session that a changed policy denies: it goes on in DISCARD, for `rule`; a reset action tells the ends.
+ * Gives verdicts (the resets). 0, -ENOENT where it is not active, -EINVAL. */
+int engine_deny(struct engine *engine, uint32_t id, enum action action, uint32_t rule);
+
+/* ---- address translation ------------------------------------------------------------------------- */
+
+/* The number, below `size`, that this source (16 bytes) has in a pool of dynamic addresses: the one it has already, or
+ * the next free one, its own until its last session has ended and nat_reserve_s have passed. -ENOSPC where all
+ * are taken. A pool's size never changes; numbers of pools are below 65536 and not 0. */
+int64_t engine_nat_lease(struct engine *engine, uint16_t pool, uint32_t size, const uint8_t *source);
+/* Leases in force of a pool; sessions that have a port of an address (16 bytes) by oversubscription; live sessions of
+ * a target. */
+uint32_t engine_nat_leases(struct engine *engine, uint16_t pool);
+uint32_t engine_nat_ports(struct engine *engine, const uint8_t *address);
+uint32_t engine_nat_target(struct engine *engine, uint16_t target);
+
 struct engine_stats {
     uint32_t max_sessions, allocated, tcp, udp, icmp, other, discard;
     uint32_t offloaded;              /* sessions in the offload engine */
     uint32_t undecided, held;        /* handles outstanding, packets waiting behind them */
+    uint32_t translated;             /* live sessions whose packets are rewritten */
     uint64_t installed;              /* since the engine was made */
     bool aging_accelerated;
     uint64_t packets, bytes;         /* forwarded */
