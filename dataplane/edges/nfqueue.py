@@ -48,7 +48,7 @@ class NfqueueEdge:
 
     def _find_ports(self) -> None:
         ports = by_index(self._engine, self._engine.snapshot.ports)
-        self._queue.set_ports(list(ports.items()))
+        self._queue.set_ports([(index, port, False) for index, port in ports.items()])
 
     def run_once(self, now_ns: int) -> bool:
         self._queue.hear()

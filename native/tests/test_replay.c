@@ -96,8 +96,8 @@ static struct bench bench_new(const struct file *files, uint32_t count, bool by_
         {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}, 128, false, 0},
         {{[10] = 0xff, [11] = 0xff, [12] = 172}, 96 + 8, false, 0},
     };
-    b.fib = fib_new(routes, sizeof routes / sizeof *routes);
-    engine_set_fib(b.engine, b.fib);
+    b.fib = fib_new(routes, sizeof routes / sizeof *routes, NULL, 0);
+    engine_set_fibs(b.engine, (const struct fib *[]){b.fib}, 1);
     b.replay = replay_new(sources, count);
     if (!b.replay || !b.fib)
         abort();

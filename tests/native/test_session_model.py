@@ -420,7 +420,9 @@ class Both:
         self.model.configure(config)
 
     def _lead(self, way: Ways) -> None:
-        self.engine.set_fib(Fib([(a, 128, port) for a, port in way.items() if port is not None]))
+        self.engine.set_fibs(
+            [Fib([(a, 128, port, ()) for a, port in way.items() if port is not None])]
+        )
 
     def _clear(self, of: int) -> None:
         self._tick()
