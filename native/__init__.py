@@ -618,7 +618,9 @@ class Engine:
             keep.append(data)
             raw.tag, raw.data, raw.len = packet.tag, data, len(packet.data)
             raw.port, raw.link, raw.now_ns = packet.port, packet.link, packet.now_ns
-            raw.flags = packet.flags | (lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0)
+            raw.flags = packet.flags | (
+                lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+            )
             raw.egress, raw.mac = packet.egress, packet.mac
         taken: int = lib.engine_input(self._engine, self._inputs, len(burst), stop_when_undecided)
         return taken

@@ -374,8 +374,12 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         verdict_forward(e, p, tag, NONE, p->egress, 0, false);
         return true;
     }
-    if (p->icmp_kind == ICMP_REPLY || p->icmp_kind == ICMP_OTHER) {
+    if (p->icmp_kind == ICMP_REPLY) {
         unasked_packet(e, p, tag);
+        return true;
+    }
+    if (p->icmp_kind == ICMP_OTHER) {
+        verdict_drop(e, tag, NONE, COUNTER_flow_icmp_no_session);
         return true;
     }
     return false;

@@ -465,15 +465,13 @@ static void what_it_does_not_understand_goes_to_software(void)
     static uint8_t frame[BUILD_BYTES];
     static const uint8_t flags[] = {TCP_FIN | TCP_ACK, TCP_RST, TCP_SYN, TCP_SYN | TCP_ACK};
     struct build b = from_client(1, PROTO_TCP);
-    for (unsigned i = 0; i < sizeof flags + 2; i++) {
+    for (unsigned i = 0; i < sizeof flags + 1; i++) {
         struct engine *e = engine_of(by_count, 10);
         int64_t id = open_session(e, 1, PROTO_TCP, 0);
         uint64_t before = view_of(e, id).packets[C2S];
         b.flags = i < sizeof flags ? flags[i] : TCP_ACK;
         uint32_t len = build_packet(frame, &b);
-        if (i == sizeof flags) { /* hop limit */
-            frame[7] = 1;
-        } else if (i > sizeof flags) { /* a hop-by-hop header of padding */
+        if (i == sizeof flags) { /* a hop-by-hop header of padding */
             static const uint8_t padding[8] = {PROTO_TCP, 0, 1, 4};
             memmove(frame + 48, frame + 40, len - 40);
             memcpy(frame + 40, padding, sizeof padding);
@@ -522,7 +520,12 @@ static void a_packet_at_the_end(void)
 /* Ports 2 and 3 in one zone, port 1 in another. */
 static void configure_two_ways(struct engine *e, const struct engine_config *template)
 {
-    static const struct port_config ports[] = {{0, false, 0}, {1, true, 1}, {2, true, 2}, {2, true, 3}};
+    static const struct port_config ports[] = {
+        {0},
+        {.zone = 1, .ipv6 = true, .mark = 0x1000},
+        {.zone = 2, .ipv6 = true, .mark = 0x2000},
+        {.zone = 2, .ipv6 = true, .mark = 0x3000},
+    };
     struct engine_config config = *template;
     config.port_count = 4;
     config.ports = ports;
