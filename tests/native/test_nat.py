@@ -27,7 +27,7 @@ BEHIND = Translation(PUBLIC, 0)
 
 
 def udp(number: int, server: str = SERVER[4], dport: int = 53) -> bytes:
-    """The first packet of another session each; packed by hand, for they come by the ten thousand."""
+    """The first packet of another session each; packed by hand, they come by the ten thousand."""
     source = ip_address(f"10.1.{1 + (number >> 14)}.{1 + (number >> 8 & 63)}").packed
     addresses = source + ip_address(server).packed
     fields = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0)

@@ -77,21 +77,40 @@ AS_IS = Translation()
 class Translator:
     """=> packets come in at port INSIDE unless told otherwise"""
 
-    def __init__(
-        self, *, seed: bytes = bytes(16), nat_reserve_s: int = 0, **outside: object
-    ) -> None:
+    def __init__(self, *, nat_reserve_s: int = 0, **outside: object) -> None:
         """`outside` sets fields of the outer port."""
-        self.engine = Engine(hash_key=seed, now_ns=0, max_sessions=131_072)
+        self.engine = Engine(hash_key=bytes(16), now_ns=0, max_sessions=131_072)
         self.now_ns = 0
-        ports = [PortConfig(0, False)]
+        self._nat_reserve_s = nat_reserve_s
+        self._ports = [PortConfig(0, False)]
         for index in range(2):
             address = packed(OWN[4][index]), packed(OWN[6][index])
-            ports.append(PortConfig(index + 1, True, (index + 1) << 13, address=address))
-        ports[OUTSIDE] = ports[OUTSIDE]._replace(**outside)
+            self._ports.append(PortConfig(index + 1, True, (index + 1) << 13, address=address))
+        self._ports[OUTSIDE] = self._ports[OUTSIDE]._replace(**outside)
+        self._configure()
+
+    def set_ports(self, *, ipv6_firewalling: bool = True, **fields: object) -> None:
+        """Sets these fields of every port."""
+        self._ports = [port._replace(**fields) for port in self._ports]
+        self._configure(ipv6_firewalling)
+
+    def add_port(self, zone: int) -> int:
+        """Another port like the outer one; its number."""
+        self._ports.append(self._ports[OUTSIDE]._replace(zone=zone))
+        self._configure()
+        return len(self._ports) - 1
+
+    def _configure(self, ipv6_firewalling: bool = True) -> None:
         local = [packed(address) for family in OWN.values() for address in family]
         self.engine.configure(
             EngineConfig(
-                {}, True, True, ports, local, host_mark=HOST_MARK, nat_reserve_s=nat_reserve_s
+                {},
+                True,
+                ipv6_firewalling,
+                self._ports,
+                local,
+                host_mark=HOST_MARK,
+                nat_reserve_s=self._nat_reserve_s,
             )
         )
 
@@ -101,19 +120,25 @@ class Translator:
         port: int = INSIDE,
         translation: Translation = AS_IS,
         flags: int = 0,
+        egress: int = 0,
+        mac: bytes = bytes(6),
         **spec: object,
     ) -> list[Verdict]:
         """A packet, and the session it opens if it opens one."""
-        packet = Packet(data, 0 if flags & InputFlag.FROM_HOST else port, self.now_ns, flags=flags)
+        port = 0 if flags & InputFlag.FROM_HOST else port
+        packet = Packet(data, port, self.now_ns, flags=flags, egress=egress, mac=mac)
         assert self.engine.input([packet]) == 1
         for undecided in self.engine.undecided():
+            assert (undecided.egress, undecided.mac) == (egress, mac)
             self.engine.install(undecided.handle, self.spec(undecided, translation, **spec))
         return self.engine.verdicts()
 
-    def spec(self, undecided: Undecided, translation: Translation, **fields: object) -> SessionSpec:
+    def spec(
+        self, undecided: Undecided, translation: Translation, zone: int = 0, **fields: object
+    ) -> SessionSpec:
         other = OUTSIDE if undecided.port == INSIDE else INSIDE
         spec = SessionSpec(
-            s2c=translation.s2c(undecided.key, other),
+            s2c=translation.s2c(undecided.key, zone or other),
             egress_port=other,
             action="allow",
             rule=1,
