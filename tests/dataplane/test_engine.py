@@ -497,7 +497,7 @@ def test_an_answer_that_makes_no_sense_is_a_drop(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def odd(packet: Undecided, tables: Tables) -> Decision:
-        context, _ = decide(packet, tables)
+        context, *_ = decide(packet, tables)
         assert context.spec is not None
         context.spec = context.spec._replace(application=1 << 16)  # more than a session can hold
         return Decision(context, None)
