@@ -561,6 +561,7 @@ class Engine:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
+        self._fed: list[Any] = []  # packets, rewritten in place, until their verdicts are taken
         self._undecided = ffi.new("struct undecided[]", _PAGE)
         self._events = ffi.new("struct event[]", _PAGE)
         self._views = ffi.new("struct session_view[]", _PAGE)
@@ -612,10 +613,9 @@ class Engine:
         """Feeds at most MAX_BURST packets; returns how many were taken."""
         if len(burst) > MAX_BURST:
             burst = burst[:MAX_BURST]
-        keep = []
         for raw, packet in zip(self._inputs, burst, strict=False):
             data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
-            keep.append(data)
+            self._fed.append(data)
             raw.tag, raw.data, raw.len = packet.tag, data, len(packet.data)
             raw.port, raw.link, raw.now_ns = packet.port, packet.link, packet.now_ns
             raw.flags = packet.flags | (
@@ -641,6 +641,7 @@ class Engine:
             )
             for item in raw[0 : self._count[0]]
         ]
+        self._fed.clear()
         return result
 
     def undecided(self) -> list[Undecided]:
