@@ -12,7 +12,7 @@ from dataplane import marks
 from dataplane.management_services import SERVICES
 from dataplane.policy import RULE_TYPES
 from dataplane.snapshot import Port, Snapshot, Timeouts
-from native import ACTIONS, TIMERS
+from native import ACTIONS, MAX_VIRTUAL_ROUTERS, TIMERS
 
 _MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
 _MAX_AGING_FACTOR = 16
@@ -44,6 +44,7 @@ def check(snapshot: Snapshot) -> None:
     bounded("session maximum", snapshot.max_sessions, (1 << 32) - 1)
     bounded("NAT oversubscription", snapshot.nat_oversubscription, _MAX_OVERSUBSCRIPTION, lowest=1)
     bounded("NAT reserve time", snapshot.nat_reserve_s, _MAX_RESERVE_S)
+    bounded("number of virtual routers", len(snapshot.virtual_routers), MAX_VIRTUAL_ROUTERS)
     for port in snapshot.ports:
         _check_port(port)
     for pbf in snapshot.pbf_rules:

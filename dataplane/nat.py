@@ -23,7 +23,7 @@ from dataplane.snapshot import (
     NatRule,
     StaticIp,
 )
-from native import FlowKey
+from native import MAX_NAT_TARGETS, FlowKey
 
 _WITH_PORTS = frozenset({1, 6, 17, 58})  # ICMP: its identifier
 _TCP_UDP = (6, 17)
@@ -257,6 +257,11 @@ class NatPolicy:
     def __init__(self, rules: Sequence[NatRule], oversubscription: int, tables: NatTables) -> None:
         """Raises ValueError, which names the rule, for what cannot be translated."""
         self.nats = [_compiled(rule, oversubscription, tables) for rule in rules]
+        if len(tables.targets) > MAX_NAT_TARGETS:
+            raise ValueError(
+                f"least-sessions has been asked for over {MAX_NAT_TARGETS - 1} servers;"
+                " restart the dataplane to forget those of the past"
+            )
         self._policy: Policy[NatRule, None] = Policy(rules, None, None)
         self._by_egress: Mapping[str, int] = {}
         self._other_egress = EVERY_RULE

@@ -73,9 +73,7 @@ def _ip(flow: Flow, body: bytes, options: bool) -> bytes:
     return struct.pack("!BBHHHBBH", *fields, checksum) + ends + body
 
 
-def tcp(
-    flow: Flow, segment: Segment, size: int = 0, *, options: bool = False
-) -> Raw:
+def tcp(flow: Flow, segment: Segment, size: int = 0, *, options: bool = False) -> Raw:
     """`size` bytes of payload."""
     flags, seq, ack, window, scale = segment
     more = b"" if scale is None else b"\x01\x03\x03" + bytes([scale])
