@@ -561,7 +561,7 @@ class Engine:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
-        self._fed: list[Any] = []  # packets, rewritten in place, until their verdicts are taken
+        self._given: list[Any] = []  # data of packets without a verdict, alive until then
         self._undecided = ffi.new("struct undecided[]", _PAGE)
         self._events = ffi.new("struct event[]", _PAGE)
         self._views = ffi.new("struct session_view[]", _PAGE)
@@ -615,7 +615,7 @@ class Engine:
             burst = burst[:MAX_BURST]
         for raw, packet in zip(self._inputs, burst, strict=False):
             data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
-            self._fed.append(data)
+            self._given.append(data)
             raw.tag, raw.data, raw.len = packet.tag, data, len(packet.data)
             raw.port, raw.link, raw.now_ns = packet.port, packet.link, packet.now_ns
             raw.flags = packet.flags | (
@@ -641,7 +641,7 @@ class Engine:
             )
             for item in raw[0 : self._count[0]]
         ]
-        self._fed.clear()
+        self._given.clear()
         return result
 
     def undecided(self) -> list[Undecided]:

@@ -100,7 +100,7 @@ def echo(flow: Flow, *, reply: bool, size: int = 0) -> Raw:
     kind = (0 if reply else 8) if flow.proto == ICMP else (129 if reply else 128)
     identifier, sequence = (flow.dport, flow.sport) if reply else (flow.sport, flow.dport)
     header = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence)
-    data = _ip(flow, header + bytes(size), 64, False)
+    data = _ip(flow, header + bytes(size), False)
     return Raw(data, flow, size, is_reply=reply)
 
 
@@ -109,4 +109,4 @@ def error(about: Raw, router: bytes) -> Raw:
     family = about.flow.family
     flow = Flow(router, about.flow.src, 0, 0, ICMP if family == 4 else ICMPV6)
     header = struct.pack("!BBHI", 3 if family == 4 else 1, 1, 0, 0)
-    return Raw(_ip(flow, header + about.data[:68], 64, False), flow, 0, about=about.flow)
+    return Raw(_ip(flow, header + about.data[:68], False), flow, 0, about=about.flow)
