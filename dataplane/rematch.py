@@ -18,7 +18,9 @@ class Rematch:
 
     def begin(self, before: Snapshot, now: Snapshot) -> None:
         """A commit: every session is to be looked at if policy may say otherwise now."""
-        if now.rematch and _policy(before) != _policy(now):
+        if not now.rematch:
+            self._cursor = None
+        elif _policy(before) != _policy(now):
             self._cursor = 0
 
     def page(self, native: Engine, tables: Tables, now_ns: int) -> bool:

@@ -372,7 +372,7 @@ def test_without_routes_nothing_goes_anywhere() -> None:
 def test_sessions_live_on_across_commits() -> None:
     firewall = Firewall()
     firewall.send(udp(), TRUST, 1)
-    firewall.engine.configure(snapshot(default_rule("closed", "deny")))
+    firewall.engine.configure(replace(snapshot(default_rule("closed", "deny")), rematch=False))
     assert firewall.send(udp(), TRUST, 2).what == "forward"
     assert firewall.send(udp(dport=54), TRUST, 2).what == "flow_policy_deny"
     firewall.tick(100)
