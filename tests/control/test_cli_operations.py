@@ -29,7 +29,7 @@ from dataplane.snapshot import (
     ServiceMatch,
 )
 from native import COUNTERS, TIMERS, CounterInfo
-from tests.control.cli_fake import PING, START_NS, FakeManagement, pings
+from tests.control.cli_fake import PING, START_NS, FakeManagement, example, pings
 
 
 @pytest.fixture(autouse=True)
@@ -1183,7 +1183,7 @@ def test_pipes_do_not_run_here(firewall: FakeManagement) -> None:
 def test_configure(firewall: FakeManagement) -> None:
     text = refusal(firewall, "configure")
     assert "not available in this version" in text
-    assert "sixtuple run --config FILE" in text
+    assert "load config from FILE" in text
 
 
 @pytest.mark.parametrize(
@@ -1234,9 +1234,7 @@ def test_the_dataplane_may_refuse(
 def test_every_command_has_an_answer(firewall: FakeManagement) -> None:
     firewall.sessions = pings(1)
     for syntax in grammar.commands():
-        line = syntax.name.replace("<1-4294967295>", "1")
-        line = line.replace("on|off", "on").replace("yes|no", "no")
-        chunks(Operations(firewall), line)
+        chunks(Operations(firewall), example(syntax.name))
 
 
 @given(st.text())
