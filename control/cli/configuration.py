@@ -20,9 +20,9 @@ async def load(management: Management, name: str) -> str:
         raise RefusedError(f"{error}; the candidate configuration stays as it is") from None
     lines = [f"Config loaded from {loaded.name}"]
     if loaded.errors:
-        lines.append(f"It has {loaded.errors} errors: commit refuses it, validate full lists them")
+        lines.append(f"Errors: {loaded.errors}; commit refuses it, validate full lists them")
     elif loaded.warnings:
-        lines.append(f"It has {loaded.warnings} warnings: validate full lists them")
+        lines.append(f"Warnings: {loaded.warnings}; validate full lists them")
     return _text(lines)
 
 

@@ -38,7 +38,7 @@ async def clear(management: Management, arguments: Mapping[str, str]) -> str:
     names = tuple(hit.rule for hit in await _hits(management, arguments))
     wanted = names if "rules" in arguments else ()
     await ask(management, ClearHits(arguments["rulebase"], wanted), Done)
-    return f"Hit counts of {len(names)} rules cleared\n"
+    return f"Hit counts cleared, of rules: {len(names)}\n"
 
 
 async def _hits(management: Management, arguments: Mapping[str, str]) -> list[Hit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from control.cli.answers import RefusedError
+from control.cli.policy import shown_range
 from control.management import InterfaceStatus
 from dataplane.snapshot import Port, Snapshot
 
@@ -135,4 +136,5 @@ def _management(port: Port) -> list[str]:
             "  " + "  ".join(f"{one}: {'yes' if one in profile.services else 'no'}" for one in row)
             for row in _SERVICES
         ),
+        *(f"  permitted-ip: {shown_range(one)}" for one in profile.permitted),
     ]

@@ -13,7 +13,7 @@ _COLUMNS = (40, 15, 10, 10, 5)
 async def show(management: Management) -> str:
     pools = (await ask(management, GetNatPools(), NatPools)).pools
     lines = [
-        f"VSYS 1 has {len(pools)} NAT rules, DIP and DIPP rules:",
+        f"VSYS 1 has {len({pool.rule for pool in pools})} NAT rules, DIP and DIPP rules:",
         _row("Rule", "Type", "Used", "Available", "Ratio"),
         " ".join("-" * width for width in _COLUMNS),
         *(
@@ -47,8 +47,7 @@ def _pool(index: int, pool: NatPool) -> str:
 
 
 def _row(*cells: str) -> str:
-    rule, kind, *numbers = (
+    return " ".join(
         f"{cell:<{width}s}" if place < 2 else f"{cell:>{width}s}"
         for place, (cell, width) in enumerate(zip(cells, _COLUMNS, strict=True))
     )
-    return " ".join([rule, kind, *numbers])

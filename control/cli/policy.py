@@ -180,7 +180,7 @@ def _source_translation(source: SourceTranslation, pool: int) -> str:
     if isinstance(source, DynamicIp):
         shown = f"{', '.join(_ranges(source.addresses))} (dynamic-ip) (pool idx: {pool})"
         return shown + (f" fallback {_pool(source.fallback)}" if source.fallback else "")
-    return f"{_range(source.translated)} (static-ip)"
+    return f"{shown_range(source.translated)} (static-ip)"
 
 
 def _pool(source: DynamicIpAndPort) -> str:
@@ -258,10 +258,10 @@ def _list(values: Sequence[str]) -> str:
 
 
 def _ranges(ranges: Iterable[AddressRange]) -> list[str]:
-    return [_range(one) for one in ranges]
+    return [shown_range(one) for one in ranges]
 
 
-def _range(addresses: AddressRange) -> str:
+def shown_range(addresses: AddressRange) -> str:
     first, last = ip_address(addresses.first), ip_address(addresses.last)
     if first == last:
         return f"{first}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from control.cli.answers import RefusedError
 from control.management import Management, QosClassStatus
 
-_COLUMNS = (
-    "class  priority     guaranteed          max                bytes       packets      drops"
-)
+_WIDTHS = (5, 9, 13, 13, 20, 14, 10)
+_TITLES = ("class", "priority", "guaranteed", "max", "bytes", "packets", "drops")
 
 
 async def interface(management: Management, name: str) -> str:
@@ -19,18 +18,23 @@ async def interface(management: Management, name: str) -> str:
     lines = [
         f"Interface: {name}, maximum: {_rate(port.qos.max_bps)}",
         "",
-        _COLUMNS,
-        "-" * len(_COLUMNS),
-        *map(_row, await management.qos_classes(name)),
+        _row(*_TITLES),
+        "-" * (sum(_WIDTHS) + len(_WIDTHS) - 1),
+        *map(_class, await management.qos_classes(name)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(one: QosClassStatus) -> str:
+def _class(one: QosClassStatus) -> str:
     guaranteed = _rate(one.guaranteed_bps) if one.guaranteed_bps else "-"
-    return (
-        f"{one.number:<6d} {one.priority:<9s} {guaranteed:>13s} {_rate(one.max_bps):>12s}"
-        f" {one.bytes:>20d} {one.packets:>13d} {one.drops:>10d}"
+    counted = (f"{one.bytes}", f"{one.packets}", f"{one.drops}")
+    return _row(f"{one.number}", one.priority, guaranteed, _rate(one.max_bps), *counted)
+
+
+def _row(*cells: str) -> str:
+    return " ".join(
+        f"{cell:<{width}s}" if place < 2 else f"{cell:>{width}s}"
+        for place, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
     )
 
 

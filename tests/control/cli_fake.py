@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from control.cli.answers import Refusal
+from control.cli.operations import Operations
 from control.config.load import UnreadableError
 from control.management import (
     CommitError,
@@ -49,7 +52,7 @@ from dataplane.messages import (
     SessionPage,
     SetOffload,
 )
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot, VirtualRouter
+from dataplane.snapshot import NatRule, Port, Route, SecurityRule, Snapshot, VirtualRouter
 from tests.support.fake_dataplane import STATUS
 
 START_S = 1767261600  # Thu Jan  1 10:00:00 2026 UTC
@@ -114,6 +117,7 @@ SNAPSHOT = Snapshot(
     interzone_default=SecurityRule("interzone-default", "deny", rule_type="interzone"),
     timeouts_s=STATUS.timeouts_s,
     virtual_routers=(VirtualRouter("default", 254),),
+    nat_rules=(NatRule("n-out"), NatRule("n-out", mirrors=True)),
 )
 
 CONFIG = ["set deviceconfig system hostname fw1", "set zone trust"]
@@ -310,3 +314,20 @@ def example(syntax: str) -> str:
     values = {"<ip>": "192.0.2.1", "<1-4294967295>": "1"}
     words = (word.split("|")[0] for word in syntax.split())
     return " ".join(values.get(word, "x") if word.startswith("<") else word for word in words)
+
+
+def chunks(operations: Operations, line: str) -> list[str]:
+    async def collect() -> list[str]:
+        return [chunk async for chunk in operations.run(line)]
+
+    return asyncio.run(collect())
+
+
+def run(firewall: FakeManagement, line: str) -> str:
+    return "".join(chunks(Operations(firewall), line))
+
+
+def refusal(firewall: FakeManagement, line: str) -> str:
+    (chunk,) = chunks(Operations(firewall), line)
+    assert isinstance(chunk, Refusal)
+    return chunk

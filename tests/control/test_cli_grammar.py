@@ -111,9 +111,8 @@ def test_a_blank_line_is_nothing(line: str) -> None:
     assert parse(line) is None
 
 
-_FIRST = (
-    "check clear commit configure exit help load quit revert save set show test validate".split()
-)
+_FIRST = ["check", "clear", "commit", "configure", "exit", "help", "load", "quit", "revert", "save"]
+_FIRST += ["set", "show", "test", "validate"]
 _TOP = f"{', '.join(_FIRST[:-1])} or {_FIRST[-1]}"
 
 

@@ -591,7 +591,7 @@ def test_a_candidate_is_loaded_compared_saved_and_committed() -> None:
         0,
         [
             "Config loaded from /run/new.set",
-            "It has 1 warnings: validate full lists them",
+            "Warnings: 1; validate full lists them",
             "yes",
         ],
     )
