@@ -165,7 +165,7 @@ class Engine:
                 vsys_max_sessions=snapshot.max_sessions,
             )
         )
-        self.native.set_fib(fib.native(numbers))
+        self.native.set_fibs([fib.native(numbers)])
         self._offload_ordered = offload_ordered
         self._ports, self._zones = ports, zones
         self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}

@@ -33,7 +33,12 @@ class Fib:
         """The table for an engine that knows ports by number."""
         return native.Fib(
             [
-                (address, length, ports.get(route.port, 0) if route.kind == "unicast" else None)
+                (
+                    address,
+                    length,
+                    ports.get(route.port, 0) if route.kind == "unicast" else None,
+                    (),
+                )
                 for (address, length), route in zip(self._prefixes, self._routes, strict=True)
             ]
         )

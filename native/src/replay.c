@@ -82,7 +82,7 @@ static uint16_t port_of_source(const struct engine *e, const struct input *in)
     struct packet p;
     if (!packet_source(in->data, in->len, in->link, source))
         return first_port(e);
-    const struct route *route = e->fib ? fib_route(e->fib, source) : NULL;
+    const struct route *route = e->fibs[0] ? fib_route(e->fibs[0], source) : NULL;
     if (route && route->leaves && route->port)
         return route->port;
     if (is_local(e, source) || packet_parse(in->data, in->len, in->link, true, &p) || p.icmp_kind == ICMP_DISCOVERY)
