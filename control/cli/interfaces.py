@@ -16,6 +16,7 @@ _RULE = "-" * 80
 _SERVICES = (  # in the device's order and lines
     ("ping", "telnet", "ssh", "http", "https"),
     ("snmp", "response-pages", "userid-service"),
+    ("http-ocsp", "userid-syslog-listener-ssl", "userid-syslog-listener-udp"),
 )
 
 

@@ -182,6 +182,7 @@ Interface IP address: 2001:db8::1/64
 Interface management profile:
   ping: yes  telnet: no  ssh: yes  http: no  https: no
   snmp: no  response-pages: no  userid-service: no
+  http-ocsp: no  userid-syslog-listener-ssl: no  userid-syslog-listener-udp: no
   permitted-ip: 10.0.0.0/8
 Zone: trust, virtual system: vsys1
 Adjust TCP MSS: yes, 40 bytes for IPv4, 60 for IPv6
