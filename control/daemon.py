@@ -137,6 +137,8 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
             interface=interfaces.get(port, port),
             metric=route.metric,
             is_discard=route.discard,
+            virtual_router=route.virtual_router,
+            weight=route.weight,
         )
 
 

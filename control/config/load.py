@@ -40,13 +40,15 @@ class LoadedConfig:
 
 
 class StaticRoute(Struct, frozen=True):
-    """A route for the kernel's table."""
+    """A route for the kernel's tables; several of one prefix and metric are of equal cost."""
 
     prefix: str  # "192.0.2.0/24"
     nexthop: str | None
     interface: str | None  # port name
     metric: int
     discard: bool
+    virtual_router: str = ""  # "" the first
+    weight: int = 1  # among routes of equal cost
 
 
 def shown_name(path: str | os.PathLike[str]) -> str:

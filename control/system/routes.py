@@ -21,6 +21,8 @@ class StaticRoute(NamedTuple):
     interface: str  # Linux name; "" lets the kernel find it from the next hop
     metric: int
     is_discard: bool
+    virtual_router: str = ""  # "" the first, whose table is the main one
+    weight: int = 1  # among routes of equal cost
 
 
 class Plan(NamedTuple):
