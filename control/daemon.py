@@ -13,28 +13,34 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control import state_dir
+from control import candidate, state_dir
 from control.cli.operations import Operations
 from control.cli.server import CliServer, CliSocketError
 from control.config.compile import compile_snapshot
 from control.config.errors import ConfigError
 from control.config.load import (
+    LoadedConfig,
     UnreadableError,
     hostname,
-    load_config,
-    read_file,
-    shown_name,
     static_routes,
 )
 from control.config.tree import Tree
 from control.dataplane_client import DataplaneClient
-from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
+from control.management import (
+    CommitError,
+    Committed,
+    DataplaneUnavailable,
+    InterfaceStatus,
+    Loaded,
+    Neighbor,
+    QosClassStatus,
+)
 from control.state_dir import Locks, StateDirError
 from control.supervisor import DATAPLANE, DataplaneError, Supervisor
 from control.system import checks, fib, links, mirror, monitor
@@ -61,19 +67,11 @@ class Options(Struct, frozen=True, kw_only=True):
     dataplane: tuple[str, ...] = DATAPLANE  # the program to start, without its options
 
 
-class StartError(Exception):
-    """Why a configuration cannot be run (any more), a line each."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = tuple(lines)
-
-
 class Running(Struct, frozen=True):
     """A configuration in all the forms it is needed in."""
 
+    loaded: LoadedConfig
     hostname: str
-    lines: list[str]  # set commands
     snapshot: Snapshot
     static_routes: tuple[StaticRoute, ...]
 
@@ -81,7 +79,7 @@ class Running(Struct, frozen=True):
 _RETRY_S = 1.0
 
 # What can go wrong between a good configuration and a running one.
-_REFUSALS = (StartError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
+_REFUSALS = (CommitError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
 
 
 def run(options: Options) -> int:
@@ -96,7 +94,7 @@ def run(options: Options) -> int:
         state_dir.prepare(options.directory)
         with Locks(options.directory):
             return asyncio.run(Daemon(options, config).run())
-    except StartError as error:
+    except CommitError as error:
         lines: Sequence[str] = error.lines
     except StateDirError as error:
         lines = [str(error)]
@@ -106,27 +104,35 @@ def run(options: Options) -> int:
 
 
 def load(options: Options) -> Running:
-    """Reads the configuration file. Raises StartError with everything that is wrong with it."""
-    name = shown_name(options.config)
+    """The configuration a firewall starts with. Raises CommitError with all that is wrong."""
     try:
-        text = read_file(options.config)
+        loaded = candidate.read(options.config)
     except UnreadableError as error:
-        raise StartError([str(error)]) from None
-    loaded = load_config(text, name)
+        raise CommitError([str(error)]) from None
+    config = compiled(loaded, options.ports)
+    for warning in _warnings(loaded):
+        LOG.warning("%s", warning)
+    return config
+
+
+def compiled(loaded: LoadedConfig, ports: dict[str, str]) -> Running:
+    """Raises CommitError with everything that is wrong with it."""
+    if loaded.errors:
+        raise CommitError(_errors(loaded))
     try:
-        if loaded.errors:
-            raise ConfigError(loaded.errors)
-        snapshot = compile_snapshot(loaded.tree, options.ports)
+        snapshot = compile_snapshot(loaded.tree, ports)
     except ConfigError as error:
-        raise StartError([problem.text(name) for problem in error.problems]) from None
-    for warning in loaded.warnings:
-        LOG.warning("%s", warning.text(name))
-    return Running(
-        hostname(loaded.tree),
-        list(loaded.tree.lines()),
-        snapshot,
-        tuple(_kernel_routes(loaded.tree, snapshot)),
-    )
+        raise CommitError([problem.text(loaded.name) for problem in error.problems]) from None
+    routes = tuple(_kernel_routes(loaded.tree, snapshot))
+    return Running(loaded, hostname(loaded.tree), snapshot, routes)
+
+
+def _errors(loaded: LoadedConfig) -> tuple[str, ...]:
+    return tuple(error.text(loaded.name) for error in loaded.errors)
+
+
+def _warnings(loaded: LoadedConfig) -> tuple[str, ...]:
+    return tuple(warning.text(loaded.name) for warning in loaded.warnings)
 
 
 def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
@@ -148,7 +154,7 @@ def _check_machine(config: Running) -> None:
     with Netlink() as netlink:
         missing = links.problems(config.snapshot.ports, netlink.links())
     if problems := checks.problems() + missing:
-        raise StartError(problems)
+        raise CommitError(problems)
 
 
 class Daemon:
@@ -160,6 +166,7 @@ class Daemon:
         self.started_ns = self.now_ns()
         self._options = options
         self._config = config
+        self._candidate = config.loaded
         self._client = DataplaneClient(options.directory / state_dir.DATAPLANE_SOCKET)
         self._supervisor = Supervisor(
             options.directory,
@@ -179,6 +186,8 @@ class Daemon:
         self._cli = CliServer(
             Operations(self), self.hostname, options.directory / state_dir.CLI_SOCKET
         )
+        self._committing = asyncio.Lock()  # somebody changes the configuration
+        self._commit: asyncio.Task[Committed] | None = None  # an administrator's, the last one
         self._monitors = Monitors(lambda: self._is_behind.set())
         self._applying = asyncio.Lock()  # a configuration is on its way to dataplane and kernel
         self._reload_wanted = asyncio.Event()
@@ -205,7 +214,47 @@ class Daemon:
         return self._config.snapshot
 
     def config_lines(self) -> list[str]:
-        return self._config.lines
+        return list(self._config.loaded.tree.lines())
+
+    def candidate_lines(self) -> list[str]:
+        return list(self._candidate.tree.lines())
+
+    def has_pending_changes(self) -> bool:
+        config = self._candidate
+        return bool(config.errors) or config.tree != self._config.loaded.tree
+
+    def config_files(self) -> list[str]:
+        return [candidate.RUNNING, *candidate.files(self._options.config)]
+
+    async def load_config(self, name: str) -> Loaded:
+        if name == candidate.RUNNING:
+            self.revert_config()
+        else:
+            self._candidate = await asyncio.to_thread(candidate.read, self._path(name))
+        config = self._candidate
+        return Loaded(config.name, len(config.errors), len(config.warnings))
+
+    def revert_config(self) -> None:
+        self._candidate = self._config.loaded
+
+    async def save_config(self, name: str) -> tuple[Path, Path | None]:
+        config = self._candidate
+        if config.errors:
+            raise CommitError(_errors(config))
+        path = self._path(name)
+        return path, await asyncio.to_thread(candidate.save, config, path)
+
+    async def validate_config(self) -> tuple[str, ...]:
+        config = self._candidate
+        await asyncio.to_thread(self._checked, config)
+        return _warnings(config)
+
+    async def commit(self, progress: Callable[[str], None]) -> Committed:
+        if self._committing.locked():
+            raise CommitError(["Another commit is in progress. Please try again later"])
+        self._commit = asyncio.create_task(self._commit_candidate(progress))
+        self._commit.add_done_callback(_look_at)  # who asked may be gone
+        return await asyncio.shield(self._commit)
 
     def interfaces(self) -> list[InterfaceStatus]:
         return links.status(self._config.snapshot.ports, self._state.links)
@@ -220,13 +269,19 @@ class Daemon:
     def neighbors(self) -> list[Neighbor]:
         return self._neighbors
 
+    def unreachable_pbf(self) -> Collection[str]:
+        return ()
+
+    async def qos_classes(self, port: str) -> list[QosClassStatus]:
+        return []
+
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
 
     # ---- life ------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Runs until SIGTERM or SIGINT; the exit status. Raises StartError where it cannot."""
+        """Runs until SIGTERM or SIGINT; the exit status. Raises CommitError where it cannot."""
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -239,9 +294,10 @@ class Daemon:
             if not end.is_set():
                 await _first_of(ending, *self._followers)
         except _REFUSALS as error:
-            raise _start_error(error) from None
+            raise _commit_error(error) from None
         finally:
-            failures = await self._stop(starting, *self._followers)
+            commits = [self._commit] if self._commit else []
+            failures = await self._stop(starting, *commits, *self._followers)
             ending.cancel()
         return 1 if failures else 0
 
@@ -265,7 +321,7 @@ class Daemon:
             flush=True,
         )
 
-    async def _stop(self, *tasks: asyncio.Task[None]) -> list[str]:
+    async def _stop(self, *tasks: asyncio.Task[None] | asyncio.Task[Committed]) -> list[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -283,8 +339,48 @@ class Daemon:
 
     # ---- configuration ---------------------------------------------------------------------------
 
-    async def _configure(self, config: Running) -> None:
+    def _path(self, name: str) -> Path:
+        return self._options.config.parent / name
+
+    def _checked(self, loaded: LoadedConfig) -> Running:
+        """Ready to be brought in. Raises CommitError."""
+        config = compiled(loaded, self._options.ports)
+        _check_machine(config)
+        return config
+
+    async def _commit_candidate(self, progress: Callable[[str], None]) -> Committed:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        wanted = self._candidate
+        async with self._committing:
+            try:
+                await self._commit_config(wanted, progress)
+            except _REFUSALS as error:
+                raise _commit_error(error) from None
+        LOG.info("%s committed", wanted.name)
+        return Committed(_warnings(wanted), loop.time() - started_s)
+
+    async def _commit_config(self, loaded: LoadedConfig, progress: Callable[[str], None]) -> None:
+        """Raises one of _REFUSALS; then the old configuration is in force again."""
+        old = self._config
+        try:
+            progress("checking the configuration")
+            config = await asyncio.to_thread(self._checked, loaded)
+            await self._configure(config, progress)
+        except _REFUSALS:
+            if self._config is not old:
+                await self._go_back_to(old)
+            raise
+        else:
+            self.hostname = config.hostname
+        finally:
+            self._kernel_mirror.refresh()
+
+    async def _configure(
+        self, config: Running, progress: Callable[[str], None] = lambda step: None
+    ) -> None:
         """Raises one of _REFUSALS."""
+        progress("telling the dataplane")
         async with self._applying:
             try:
                 reply = await self._client.ask(Configure(config.snapshot))
@@ -293,9 +389,10 @@ class Daemon:
                 await self._forget_told()
                 raise
             if isinstance(reply, Failed):
-                raise StartError([reply.message])
+                raise CommitError([reply.message])
             self._config = config
             self._is_configured = True
+            progress("configuring the kernel")
             await self._configure_kernel(config)
 
     async def _configure_kernel(self, config: Running) -> None:
@@ -312,21 +409,20 @@ class Daemon:
             await self._reload()
 
     async def _reload(self) -> None:
-        old = self._config
-        try:
-            config = await asyncio.to_thread(load, self._options)
-            await asyncio.to_thread(_check_machine, config)
-            await self._configure(config)
-        except _REFUSALS as error:
-            for line in _start_error(error).lines:
-                LOG.error("%s", line)
-            LOG.error("%s not loaded, the old configuration stays", self._options.config)
-            if self._config is not old:
-                await self._go_back_to(old)
-        else:
-            self.hostname = config.hostname
-            LOG.info("%s loaded", self._options.config)
-        self._kernel_mirror.refresh()
+        file = self._options.config
+        async with self._committing:
+            try:
+                loaded = await asyncio.to_thread(candidate.read, file)
+                await self._commit_config(loaded, lambda step: None)
+            except (UnreadableError, *_REFUSALS) as error:
+                for line in _commit_error(error).lines:
+                    LOG.error("%s", line)
+                LOG.error("%s not loaded, the old configuration stays", file)
+                return
+            self._candidate = loaded
+        for warning in _warnings(loaded):
+            LOG.warning("%s", warning)
+        LOG.info("%s loaded", file)
 
     async def _go_back_to(self, old: Running) -> None:
         """From a configuration the dataplane took and the kernel did not."""
@@ -445,5 +541,10 @@ async def _first_of(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
         task.result()
 
 
-def _start_error(error: Exception) -> StartError:
-    return error if isinstance(error, StartError) else StartError([str(error)])
+def _look_at(task: asyncio.Task[Committed]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _commit_error(error: Exception) -> CommitError:
+    return error if isinstance(error, CommitError) else CommitError([str(error)])

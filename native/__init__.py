@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
-from native.packets import MAX_BURST, LinkType, Packet, Verdict, VerdictAction
+from native.packets import MAX_BURST, InputFlag, LinkType, Packet, Verdict, VerdictAction
 from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
@@ -25,6 +25,13 @@ __all__ = [
     "END_REASONS",
     "FOREVER_NS",
     "MAX_BURST",
+    "MAX_NAT_TARGETS",
+    "MAX_VIRTUAL_ROUTERS",
+    "NAT_BOTH",
+    "NAT_DESTINATION",
+    "NAT_NONE",
+    "NAT_SOURCE",
+    "PORT_MODES",
     "SESSION_STATES",
     "TCP_STATES",
     "TIMERS",
@@ -40,6 +47,7 @@ __all__ = [
     "Fib",
     "Filter",
     "FlowKey",
+    "InputFlag",
     "LinkType",
     "Nfqueue",
     "NfqueueError",
@@ -124,9 +132,14 @@ class DropReason(IntEnum):
     flow_fwd_l3_bcast_drop = lib.COUNTER_flow_fwd_l3_bcast_drop
     flow_host_service_deny = lib.COUNTER_flow_host_service_deny
     flow_no_interface = lib.COUNTER_flow_no_interface
+    flow_fwd_l3_noroute_nat = lib.COUNTER_flow_fwd_l3_noroute_nat
     flow_own_source = lib.COUNTER_flow_own_source
+    flow_policy_nat_land = lib.COUNTER_flow_policy_nat_land
     flow_policy_nofwd = lib.COUNTER_flow_policy_nofwd
     flow_slowpath_error = lib.COUNTER_flow_slowpath_error
+    flow_tap_drop = lib.COUNTER_flow_tap_drop
+    flow_tunnel_no_encap = lib.COUNTER_flow_tunnel_no_encap
+    nat_port_alloc_fail = lib.COUNTER_nat_port_alloc_fail
 
 
 class EventType(IntEnum):
@@ -173,6 +186,8 @@ class Undecided(NamedTuple):
     tcp_flags: int
     icmp_type: int
     icmp_code: int
+    egress: int = 0  # port number: of bridged ports, by which the bridge sends it
+    mac: bytes = bytes(6)  # of its sender; zeros where it is not known
 
 
 class SessionTimeouts(NamedTuple):
@@ -197,6 +212,19 @@ class SessionSpec(NamedTuple):
     keep_denied: bool = True  # whether a denied packet leaves a DISCARD session
     timeouts: SessionTimeouts = SessionTimeouts()
     service_timeout: bool = False  # they come from a service
+    path: tuple[int, int] = (0, 0)  # of c2s and s2c packets; 0: by the routes
+    fixed_c2s: bool = False  # c2s packets keep port and path whatever the routes say
+    fixed_s2c: bool = False
+    dscp: tuple[int | None, int | None] = (None, None)  # None: packets keep theirs
+    qos_class: int = 0  # 0: none
+    oversubscription: int = 0  # not 0: the engine chooses s2c.dport, shared by no more sessions
+    lease_pool: int = 0  # the pool in which the source has its lease
+    nat_target: int = 0  # where the session is counted as long as it lives
+    nat_rule: int = 0
+    pbf_rule: int = 0
+    qos_rule: int = 0
+    is_host: bool = False  # with the firewall itself
+    icmp_unreachable: bool = False  # if it denies: tell the sender
 
 
 class SessionView(NamedTuple):
@@ -229,8 +257,17 @@ class SessionView(NamedTuple):
     seen_data: bool  # a packet had a payload
     service_timeout: bool
     was_offloaded: bool  # it is or has been in the offload engine
+    is_host: bool
+    source_nat: bool
+    destination_nat: bool
     in_ager: bool
     offloaded: bool
+    nat_rule: int
+    pbf_rule: int
+    qos_rule: int
+    qos_class: int
+    path_c2s: int
+    path_s2c: int
 
 
 class TcpLimits(NamedTuple):
@@ -261,12 +298,37 @@ class Filter(NamedTuple):
     state: int | None = None
     rule: int | None = None
     application: int | None = None
+    nat_rule: int | None = None
+    nat: int | None = None  # of NAT_NONE, NAT_SOURCE, NAT_DESTINATION, NAT_BOTH
+
+
+NAT_NONE = 0
+NAT_SOURCE: int = lib.SESSION_SOURCE_NAT
+NAT_DESTINATION: int = lib.SESSION_DESTINATION_NAT
+NAT_BOTH = NAT_SOURCE | NAT_DESTINATION
+
+PORT_MODES = {
+    "layer3": lib.PORT_LAYER3,
+    "layer2": lib.PORT_LAYER2,
+    "virtual-wire": lib.PORT_VIRTUAL_WIRE,
+    "tap": lib.PORT_TAP,
+    "loopback": lib.PORT_LOOPBACK,
+    "tunnel": lib.PORT_TUNNEL,
+}
+MAX_VIRTUAL_ROUTERS: int = lib.MAX_VIRTUAL_ROUTERS
+MAX_NAT_TARGETS: int = lib.MAX_NAT_TARGETS
 
 
 class PortConfig(NamedTuple):
     zone: int
     ipv6: bool
     mark: int = 0  # of packets that may leave by it
+    mode: str = "layer3"  # of PORT_MODES
+    multicast_firewalling: bool = False
+    mtu: int = 0  # bytes; 0: no limit
+    largest_mss: tuple[int, int] = (0, 0)  # of IPv4 and IPv6 SYN segments; 0: any
+    virtual_router: int = 0  # index of its forwarding table
+    address: tuple[bytes, bytes] = (bytes(16), bytes(16))  # it sends ICMP errors from, by family
 
 
 class OffloadProfile(NamedTuple):
@@ -292,6 +354,8 @@ class EngineConfig(NamedTuple):
     aging_threshold_percent: int = 100
     aging_factor: int = 1  # 1: no accelerated aging
     vsys_max_sessions: int = 0  # 0: no limit but the table's
+    icmp_unreachable_per_s: int = 200
+    nat_reserve_s: int = 0  # how long a lease outlives its last session
 
 
 class Stats(NamedTuple):
@@ -303,6 +367,7 @@ class Stats(NamedTuple):
     other: int
     discard: int
     offloaded: int  # sessions in the offload engine
+    translated: int  # sessions whose packets are rewritten
     undecided: int
     held: int
     installed: int
@@ -314,11 +379,11 @@ class Stats(NamedTuple):
 # Records that come by the thousand are unpacked at once: a field read through cffi costs as much as
 # a whole record this way. The layouts are those of engine.h, checked below.
 _KEY = "16s16sHHHBB"
-_UNDECIDED = Struct(f"@IIq{_KEY}HBBBBB0q")
-_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??0q"
+_UNDECIDED = Struct(f"@IIq{_KEY}HBBBBBH6s0q")
+_VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??IIIBBB0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
 _INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
-_SPEC = Struct(f"@{_KEY}IIHBB4I")
+_SPEC = Struct(f"@{_KEY}IIHHBBBBBBBIIIHH4I")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
 
@@ -339,7 +404,7 @@ _check_layouts()
 def _view(record: Sequence[Any]) -> SessionView:
     """A session_view as unpacked."""
     session_id, state, tcp_state, end_reason, action = record[:5]
-    flags, in_ager, offloaded = record[-3:]
+    flags, in_ager, offloaded = record[35:38]
     return SessionView._make(
         (
             session_id,
@@ -356,10 +421,23 @@ def _view(record: Sequence[Any]) -> SessionView:
             bool(flags & _SEEN_DATA),
             bool(flags & _SERVICE_TIMEOUT),
             bool(flags & _OFFLOADED),
+            bool(flags & _HOST),
+            bool(flags & NAT_SOURCE),
+            bool(flags & NAT_DESTINATION),
             in_ager,
             offloaded,
+            *record[38:],
         )
     )
+
+
+def _fill_port(raw: Any, port: PortConfig) -> None:
+    for name in ("zone", "ipv6", "mark", "multicast_firewalling", "mtu", "virtual_router"):
+        setattr(raw, name, getattr(port, name))
+    raw.mode = PORT_MODES[port.mode]
+    for family in range(2):
+        raw.largest_mss[family] = port.largest_mss[family]
+        ffi.memmove(raw.address[family], port.address[family], 16)
 
 
 def describe(packet: Packet) -> PacketInfo | CounterInfo:
@@ -383,6 +461,10 @@ _SEEN_DATA: int = lib.SESSION_SEEN_DATA
 _UNKEPT: int = lib.SESSION_UNKEPT
 _SERVICE_TIMEOUT: int = lib.SESSION_SERVICE_TIMEOUT
 _OFFLOADED: int = lib.SESSION_OFFLOADED
+_HOST: int = lib.SESSION_HOST
+_FIXED_C2S: int = lib.SESSION_FIXED_C2S
+_FIXED_S2C: int = lib.SESSION_FIXED_S2C
+_ICMP_UNREACHABLE: int = lib.SESSION_ICMP_UNREACHABLE
 
 # name in Filter -> bit
 _FILTER_BITS = {
@@ -396,6 +478,8 @@ _FILTER_BITS = {
     "state": lib.FILTER_STATE,
     "rule": lib.FILTER_RULE,
     "application": lib.FILTER_APPLICATION,
+    "nat_rule": lib.FILTER_NAT_RULE,
+    "nat": lib.FILTER_NAT,
 }
 _FILTER_FIELDS = {"from_zone": "from", "to_zone": "to"}
 
@@ -405,20 +489,29 @@ _PAGE = 512  # events, undecided packets or sessions taken from C at once
 
 
 class Fib:
-    """A forwarding table: longest prefix match over (prefix, length, port) routes.
+    """A forwarding table: longest prefix match over (prefix, length, port, hops) routes.
 
     A prefix has 16 bytes and its length counts all of them (an IPv4 prefix of n bits: 96 + n); port
-    None forwards nothing. Of several routes with one prefix the first wins.
+    None forwards nothing. Of several routes with one prefix the first wins. Where a route has
+    several next hops, `hops` are all of them, as port and path.
     """
 
-    def __init__(self, routes: Sequence[tuple[bytes, int, int | None]]) -> None:
+    def __init__(
+        self, routes: Sequence[tuple[bytes, int, int | None, Sequence[tuple[int, int]]]]
+    ) -> None:
         """Raises ValueError where a length is not within 0..128."""
         raw = ffi.new("struct route[]", max(len(routes), 1))
-        for item, (prefix, length, port) in zip(raw, routes, strict=False):
+        hops: list[tuple[int, int]] = []
+        for item, (prefix, length, port, several) in zip(raw, routes, strict=False):
             ffi.memmove(item.prefix, prefix, 16)
             item.length = length if 0 <= length <= 128 else 255
             item.leaves, item.port = port is not None, port or 0
-        fib = lib.fib_new(raw, len(routes))
+            item.hop, item.hop_count = len(hops), len(several)
+            hops += several
+        raw_hops = ffi.new("struct route_hop[]", max(len(hops), 1))
+        for hop, (port, path) in zip(raw_hops, hops, strict=False):
+            hop.port, hop.path = port, path
+        fib = lib.fib_new(raw, len(routes), raw_hops, len(hops))
         if not fib:
             if ffi.errno == errno.EINVAL:
                 raise ValueError("a prefix length is not within 0..128")
@@ -468,6 +561,7 @@ class Engine:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._engine = ffi.gc(engine, lib.engine_free)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
+        self._given: list[Any] = []  # data of packets without a verdict, alive until then
         self._undecided = ffi.new("struct undecided[]", _PAGE)
         self._events = ffi.new("struct event[]", _PAGE)
         self._views = ffi.new("struct session_view[]", _PAGE)
@@ -488,6 +582,8 @@ class Engine:
             "no_refresh_on_discard",
             "ipv6_firewalling",
             "vsys_max_sessions",
+            "icmp_unreachable_per_s",
+            "nat_reserve_s",
             "host_mark",
         ):
             setattr(raw, name, getattr(config, name))
@@ -498,8 +594,7 @@ class Engine:
         raw.accelerated_aging.factor = config.aging_factor
         ports = ffi.new("struct port_config[]", max(len(config.ports), 1))
         for number, port in enumerate(config.ports):
-            ports[number].zone, ports[number].ipv6 = port.zone, port.ipv6
-            ports[number].mark = port.mark
+            _fill_port(ports[number], port)
         raw.port_count, raw.ports = len(config.ports), ports
         addresses = sorted(set(config.local))
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
@@ -507,24 +602,26 @@ class Engine:
         if lib.engine_configure(self._engine, raw):
             if len(config.ports) > lib.MAX_PORTS:
                 raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
-            raise ValueError("accelerated aging or offload profile out of range")
+            raise ValueError("accelerated aging, offload profile or virtual router out of range")
 
-    def set_fib(self, fib: Fib) -> None:
-        """Where packets of live sessions go from now on."""
-        lib.engine_set_fib(self._engine, fib._fib)
-        self._fib = fib  # alive as long as the engine asks it
+    def set_fibs(self, fibs: Sequence[Fib]) -> None:
+        """Where packets of live sessions go from now on, a table for each virtual router."""
+        lib.engine_set_fibs(self._engine, [fib._fib for fib in fibs], len(fibs))
+        self._fibs = fibs  # alive as long as the engine asks them
 
     def input(self, burst: Sequence[Packet], *, stop_when_undecided: bool = False) -> int:
         """Feeds at most MAX_BURST packets; returns how many were taken."""
         if len(burst) > MAX_BURST:
             burst = burst[:MAX_BURST]
-        keep = []
         for raw, packet in zip(self._inputs, burst, strict=False):
             data = ffi.from_buffer("uint8_t[]", bytearray(packet.data))
-            keep.append(data)
+            self._given.append(data)
             raw.tag, raw.data, raw.len = packet.tag, data, len(packet.data)
             raw.port, raw.link, raw.now_ns = packet.port, packet.link, packet.now_ns
-            raw.flags = lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+            raw.flags = packet.flags | (
+                lib.INPUT_CHECKSUM_TRUSTED if packet.checksum_trusted else 0
+            )
+            raw.egress, raw.mac = packet.egress, packet.mac
         taken: int = lib.engine_input(self._engine, self._inputs, len(burst), stop_when_undecided)
         return taken
 
@@ -540,9 +637,11 @@ class Engine:
                 item.session,
                 item.mark,
                 ffi.buffer(item.data, item.len)[:] if item.changed else None,
+                bytes(item.mac),
             )
             for item in raw[0 : self._count[0]]
         ]
+        self._given.clear()
         return result
 
     def undecided(self) -> list[Undecided]:
@@ -564,8 +663,13 @@ class Engine:
             | (_LOG_END if spec.log_end else 0)
             | (0 if spec.keep_denied else _UNKEPT)
             | (_SERVICE_TIMEOUT if spec.service_timeout else 0)
+            | (_FIXED_C2S if spec.fixed_c2s else 0)
+            | (_FIXED_S2C if spec.fixed_s2c else 0)
+            | (_HOST if spec.is_host else 0)
+            | (_ICMP_UNREACHABLE if spec.icmp_unreachable else 0)
         )
         action = _ACTION_NUMBERS[spec.action]
+        dscp_c2s, dscp_s2c = spec.dscp
         _SPEC.pack_into(
             self._spec_buffer,
             0,
@@ -573,8 +677,18 @@ class Engine:
             spec.rule,
             spec.application,
             spec.egress_port,
-            action,
             flags,
+            action,
+            spec.qos_class,
+            *spec.path,
+            0 if dscp_c2s is None else dscp_c2s + 1,
+            0 if dscp_s2c is None else dscp_s2c + 1,
+            spec.oversubscription,
+            spec.nat_rule,
+            spec.pbf_rule,
+            spec.qos_rule,
+            spec.lease_pool,
+            spec.nat_target,
             *spec.timeouts,
         )
         result: int = lib.engine_install(self._engine, handle, self._spec)
@@ -642,6 +756,31 @@ class Engine:
         """Ends a session; False where there is none of that id."""
         cleared: bool = lib.engine_clear(self._engine, session_id) == 0
         return cleared
+
+    def deny(self, session_id: int, action: str, rule: int) -> bool:
+        """Makes an active session one that is denied for `rule`; False where there is none."""
+        denied: bool = lib.engine_deny(self._engine, session_id, _ACTION_NUMBERS[action], rule) == 0
+        return denied
+
+    def nat_lease(self, pool: int, size: int, source: bytes) -> int | None:
+        """The number below `size` that is a source's own in a pool; None where all are taken."""
+        index: int = lib.engine_nat_lease(self._engine, pool, size, source)
+        return None if index < 0 else index
+
+    def nat_leases(self, pool: int) -> int:
+        """Leases in force of a pool."""
+        count: int = lib.engine_nat_leases(self._engine, pool)
+        return count
+
+    def nat_ports(self, address: bytes) -> int:
+        """Sessions that have a port of this address (16 bytes)."""
+        count: int = lib.engine_nat_ports(self._engine, address)
+        return count
+
+    def nat_target(self, target: int) -> int:
+        """Live sessions that are counted there."""
+        count: int = lib.engine_nat_target(self._engine, target)
+        return count
 
     def stats(self) -> Stats:
         raw = ffi.new("struct engine_stats *")
@@ -729,11 +868,11 @@ class Nfqueue:
         """Silences the bell; to be called before looking."""
         lib.nfqueue_hear(self._queue)
 
-    def set_ports(self, ports: Sequence[tuple[int, int]]) -> None:
-        """(Linux interface index, port number) of every port."""
+    def set_ports(self, ports: Sequence[tuple[int, int, bool]]) -> None:
+        """Every port: Linux interface index, port number, whether its routes are not in main."""
         raw = ffi.new("struct nfqueue_port[]", max(len(ports), 1))
-        for item, (index, port) in zip(raw, ports, strict=False):
-            item.ifindex, item.port = index, port
+        for item, (index, port, own_table) in zip(raw, ports, strict=False):
+            item.ifindex, item.port, item.own_table = index, port, own_table
         if lib.nfqueue_set_ports(self._queue, raw, len(ports)):
             raise MemoryError
 

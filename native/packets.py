@@ -1,6 +1,6 @@
 """Packets as an edge has them, and what becomes of them."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from native._engine import lib
@@ -25,6 +25,15 @@ class Packet(NamedTuple):
     tag: int = 0
     link: LinkType = LinkType.IP
     checksum_trusted: bool = False
+    flags: int = 0  # of InputFlag
+    egress: int = 0  # port: of bridged ports, by which the bridge sends it
+    mac: bytes = bytes(6)  # of its sender
+
+
+class InputFlag(IntFlag):
+    CHECKSUM_UNFINISHED = lib.INPUT_CHECKSUM_UNFINISHED
+    GSO = lib.INPUT_GSO
+    FROM_HOST = lib.INPUT_FROM_HOST
 
 
 class VerdictAction(IntEnum):
@@ -42,3 +51,4 @@ class Verdict(NamedTuple):
     session: int  # 0 where none
     mark: int  # of FORWARD and HOST, for the kernel to check
     data: bytes | None  # what to send, where it differs from what came in
+    mac: bytes = bytes(6)  # of EMIT by a bridged port: to whom; else zeros

@@ -12,16 +12,19 @@ import warnings
 from netfilterqueue import NetfilterQueue
 from netfilterqueue import Packet as QueuedPacket
 
+from dataplane import marks
 from dataplane.edges.edge import EdgeError
 from dataplane.edges.ports import by_index
 from dataplane.edges.queue_counters import QueueCounters
 from dataplane.engine import Engine
-from native import MAX_BURST, Packet, Verdict, VerdictAction
+from native import MAX_BURST, InputFlag, Packet, Verdict, VerdictAction
 
 QUEUE_PACKETS = 4096  # the kernel holds this many, then drops (fail closed)
 SOCKET_BUFFER_BYTES = 4 << 20
 MESSAGE_BYTES = 8192  # more than a packet of 4,016 bytes and all that can be said about it
 IPV6_HDRINCL = 36  # linux/in6.h; Python has no name for it
+_LOCAL_OUT = 3  # enum nf_inet_hooks
+_ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 
 
 class _BoundedReader:
@@ -53,6 +56,7 @@ class NetfilterQueueEdge:
         self._waiting: dict[int, QueuedPacket] = {}  # by tag: no verdict yet
         self._next_tag = 1
         self._port_by_index: dict[int, int] = {}
+        self._interfaces: dict[int, str] = {}
         try:
             self._queue = NetfilterQueue()
             with warnings.catch_warnings():
@@ -77,6 +81,7 @@ class NetfilterQueueEdge:
                 4: _raw_socket(socket.AF_INET, socket.IPPROTO_IP, socket.IP_HDRINCL),
                 6: _raw_socket(socket.AF_INET6, socket.IPPROTO_IPV6, IPV6_HDRINCL),
             }
+            self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         except OSError as error:
             raise EdgeError(f"raw sockets need CAP_NET_RAW (run as root): {error}") from error
 
@@ -88,7 +93,9 @@ class NetfilterQueueEdge:
         return self._socket.fileno()
 
     def configured(self) -> None:
-        self._port_by_index = by_index(self._engine, self._engine.snapshot.ports)
+        ports = self._engine.snapshot.ports
+        self._port_by_index = by_index(self._engine, ports)
+        self._interfaces = {self._engine.port_number(port.name): port.interface for port in ports}
 
     def run_once(self, now_ns: int) -> bool:
         self._reader.left = MAX_BURST
@@ -97,11 +104,22 @@ class NetfilterQueueEdge:
         for queued, payload in self._burst:
             tag, self._next_tag = self._next_tag, self._next_tag + 1
             self._waiting[tag] = queued
-            port = self._port_by_index.get(queued.indev, 0)
-            packets.append(Packet(payload, port, now_ns, tag))
+            packets.append(self._packet(queued, payload, now_ns, tag))
         self._burst.clear()
         self._settle(self._engine.feed(packets))
         return True
+
+    def _packet(self, queued: QueuedPacket, payload: bytes, now_ns: int, tag: int) -> Packet:
+        ports = self._port_by_index
+        return Packet(
+            payload,
+            ports.get(queued.physindev or queued.indev, 0),
+            now_ns,
+            tag,
+            flags=InputFlag.FROM_HOST if queued.hook == _LOCAL_OUT else 0,
+            egress=ports.get(queued.physoutdev, 0),
+            mac=(queued.get_hw() or b"")[:6].ljust(6, b"\0"),
+        )
 
     def tick(self, now_ns: int) -> bool:
         self._settle(self._engine.tick(now_ns))
@@ -126,22 +144,27 @@ class NetfilterQueueEdge:
 
     def _emit(self, verdict: Verdict) -> None:
         assert verdict.data is not None
-        is_v4 = verdict.data[0] >> 4 == 4
-        address = verdict.data[16:20] if is_v4 else verdict.data[24:40]
-        family = socket.AF_INET if is_v4 else socket.AF_INET6
+        version = verdict.data[0] >> 4
+        address = verdict.data[16:20] if version == 4 else verdict.data[24:40]
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
         try:
-            destination = (socket.inet_ntop(family, address), 0)
-            self._raw[4 if is_v4 else 6].sendto(verdict.data, destination)
+            if any(verdict.mac):  # to a neighbour on a bridged port, where no route leads
+                interface = self._interfaces[verdict.port]
+                to = (interface, _ETHERTYPE[version], 0, 0, verdict.mac)
+                self._frames.sendto(verdict.data, to)
+            else:
+                self._raw[version].sendto(verdict.data, (socket.inet_ntop(family, address), 0))
         except OSError:  # no neighbour, no route back: the sender will have to time out
             self._emit_failed += 1
 
     def close(self) -> None:
         self._queue.unbind()
-        for raw in (self._socket, *self._raw.values()):
+        for raw in (self._socket, *self._raw.values(), self._frames):
             raw.close()
 
 
 def _raw_socket(family: int, level: int, header_included: int) -> socket.socket:
     raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
     raw.setsockopt(level, header_included, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, marks.HOST)  # the hook knows it for ours
     return raw

@@ -47,8 +47,14 @@ class NfqueueEdge:
             raise EdgeError(f"the queue broke: {error}") from error
 
     def _find_ports(self) -> None:
-        ports = by_index(self._engine, self._engine.snapshot.ports)
-        self._queue.set_ports(list(ports.items()))
+        snapshot = self._engine.snapshot
+        elsewhere = {router.name for router in snapshot.virtual_routers[1:]}
+        own_table = {
+            self._engine.port_number(port.name): port.virtual_router in elsewhere
+            for port in snapshot.ports
+        }
+        ports = by_index(self._engine, snapshot.ports)
+        self._queue.set_ports([(index, port, own_table[port]) for index, port in ports.items()])
 
     def run_once(self, now_ns: int) -> bool:
         self._queue.hear()

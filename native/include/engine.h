@@ -337,8 +337,6 @@ struct undecided {
     uint8_t mac[6];
 };
 
-enum { DSCP_KEPT = 255 };
-
 /* The complete description of a session to install. Packets are translated where s2c is not c2s the other way round. */
 struct session_spec {
     struct flow_key s2c;        /* the key the server's packets will have: post-NAT, egress zone */
@@ -348,7 +346,7 @@ struct session_spec {
     uint8_t action;             /* enum action; anything but allow makes a DISCARD session, of c2s alone */
     uint8_t qos_class;          /* 0..15, for the mark of its packets; 0: none */
     uint8_t path[2];            /* of c2s packets, of s2c packets: for the lowest byte of the mark; 0: by the routes */
-    uint8_t dscp[2];            /* what c2s and s2c packets are marked with, or DSCP_KEPT */
+    uint8_t dscp[2];            /* what c2s and s2c packets are marked with, plus 1; 0: they keep theirs */
     /* Where not 0, s2c.dport is chosen by the engine: a port (or an ICMP identifier) of address s2c.dst that no more
      * than so many sessions have, all with different servers. nat_port_alloc_fail where there is none. */
     uint8_t oversubscription;
@@ -602,6 +600,7 @@ struct nfqueue_params {
 struct nfqueue_port {
     uint32_t ifindex;
     uint16_t port;
+    bool own_table; /* its virtual router is not the kernel's main table: packets for its hosts must name it */
 };
 
 struct nfqueue_stats {

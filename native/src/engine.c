@@ -44,6 +44,7 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t verdict_at = reserve(&total, verdict_bytes), taken_at = reserve(&total, verdict_bytes);
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
+    uint64_t nat_at = reserve(&total, nat_bytes());
 
     /* pages are taken from the kernel when they are first touched */
     uint8_t *region = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -78,6 +79,7 @@ struct engine *engine_new(const struct engine_params *params)
         e->held_free = i;
     }
     e->held_data = region + data_at;
+    e->nat = (struct nat *)(region + nat_at);
     e->verdicts = (struct verdict *)(region + verdict_at);
     e->verdicts_taken = (struct verdict *)(region + taken_at);
     e->verdict_limit = MAX_BURST + params->max_held;
@@ -101,11 +103,19 @@ void engine_free(struct engine *e)
 
 /* ---- configuration -------------------------------------------------------------------------------- */
 
+static bool ports_are_sane(const struct engine_config *c)
+{
+    for (uint32_t i = 0; i < c->port_count; i++)
+        if (c->ports[i].virtual_router >= MAX_VIRTUAL_ROUTERS || c->ports[i].mode > PORT_TUNNEL)
+            return false;
+    return true;
+}
+
 static bool config_is_sane(const struct engine_config *c)
 {
     const struct offload_profile *profile = &c->offload_profile;
     const struct accelerated_aging *aging = &c->accelerated_aging;
-    return c->port_count <= MAX_PORTS && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
+    return c->port_count <= MAX_PORTS && ports_are_sane(c) && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
            (aging->threshold_percent || aging->factor == 1) && profile->packets <= MAX_REPORT_PACKETS &&
            profile->udp_packets <= MAX_REPORT_PACKETS && !profile->packets == !profile->udp_packets;
 }
@@ -147,10 +157,11 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     return 0;
 }
 
-void engine_set_fib(struct engine *e, const struct fib *fib)
+void engine_set_fibs(struct engine *e, const struct fib *const *fibs, uint32_t count)
 {
     engine_enter(e);
-    e->fib = fib;
+    for (uint32_t i = 0; i < MAX_VIRTUAL_ROUTERS; i++)
+        e->fibs[i] = i < count ? fibs[i] : NULL;
     next_generation(e);
     engine_leave(e);
 }
@@ -298,7 +309,9 @@ static bool matches(const struct session *s, const struct session_filter *f)
            (!(f->fields & FILTER_TO) || s2c->zone == f->to) &&
            (!(f->fields & FILTER_STATE) || s->state == f->state) &&
            (!(f->fields & FILTER_RULE) || s->rule == f->rule) &&
-           (!(f->fields & FILTER_APPLICATION) || s->application == f->application);
+           (!(f->fields & FILTER_APPLICATION) || s->application == f->application) &&
+           (!(f->fields & FILTER_NAT_RULE) || s->nat_rule == f->nat_rule) &&
+           (!(f->fields & FILTER_NAT) || (s->flags & (SESSION_SOURCE_NAT | SESSION_DESTINATION_NAT)) == f->nat);
 }
 
 uint32_t engine_sessions(struct engine *e, uint32_t *cursor, uint32_t scan, const struct session_filter *filter,
@@ -336,6 +349,23 @@ int engine_clear(struct engine *e, uint32_t id)
         session_end(e, id, e->now_ns, END_REASON_unknown);
     engine_leave(e);
     return live ? 0 : -ENOENT;
+}
+
+int engine_deny(struct engine *e, uint32_t id, enum action action, uint32_t rule)
+{
+    int result = 0;
+    if (action == ACTION_allow || action >= ACTION_COUNT)
+        return -EINVAL;
+    engine_enter(e);
+    if (!is_live(e, id) || session_is_over(e, id) || e->sessions[id].state != SESSION_ACTIVE)
+        result = -ENOENT;
+    else {
+        reset_ends(e, &e->sessions[id], action == ACTION_reset_client || action == ACTION_reset_both,
+                   action == ACTION_reset_server || action == ACTION_reset_both);
+        session_deny(e, id, action, rule);
+    }
+    engine_leave(e);
+    return result;
 }
 
 void engine_stats(struct engine *e, struct engine_stats *out)

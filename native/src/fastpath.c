@@ -24,16 +24,40 @@ void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter re
     verdict_add(e, VERDICT_DROP, tag, slot)->reason = (uint16_t)reason;
 }
 
-void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port)
+void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark,
+                     bool changed)
 {
+    if (e->config.ports[port].mode == PORT_TAP) {
+        verdict_drop(e, tag, slot, COUNTER_flow_tap_drop);
+        return;
+    }
     struct verdict *v = verdict_add(e, VERDICT_FORWARD, tag, slot);
     v->port = port;
-    v->mark = e->config.ports[port].mark;
+    v->mark = e->config.ports[port].mark | mark;
     v->data = p->data;
     v->len = p->len;
+    v->changed = changed;
     e->stats.packets++;
     e->stats.bytes += p->len;
     count(e, COUNTER_pkt_sent);
+}
+
+static void verdict_host(struct engine *e, uint64_t tag, uint32_t slot)
+{
+    verdict_add(e, VERDICT_HOST, tag, slot)->mark = e->config.host_mark;
+}
+
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, const uint8_t *mac)
+{
+    struct verdict *v = verdict_add(e, VERDICT_EMIT, 0, NONE);
+    v->data = h->packet.data;
+    v->len = len;
+    v->port = port;
+    v->mark = e->config.host_mark;
+    v->changed = true;
+    if (is_bridged(e, port))
+        memcpy(v->mac, mac, sizeof v->mac);
+    held_finish(e, h);
 }
 
 /* ---- a packet of a session ------------------------------------------------------------------------ */
@@ -43,15 +67,38 @@ static bool opens_connection(const struct packet *p)
     return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN;
 }
 
-/* Why packets to `address` cannot go on: the drop reason, or 0, and then *port is the way. */
-static uint8_t look_up_way(const struct engine *e, const uint8_t *address, uint16_t zone, uint16_t *port)
+/* Where a session's packets go by a route: its own next hop as long as there is that one, else one of them. */
+static void follow_route(const struct fib *fib, const struct route *route, uint32_t slot, uint16_t *port, uint16_t *mark)
 {
-    const struct route *route = e->fib ? fib_route(e->fib, address) : NULL;
-    if (e->fib && !route)
-        return COUNTER_flow_fwd_l3_noroute;
-    uint16_t way = !e->fib ? *port : route->leaves ? route->port : 0;
+    const struct route_hop *hops = fib_hops(fib, route);
+    if (!route->hop_count) {
+        *port = route->leaves ? route->port : 0;
+        *mark &= (uint16_t)~MARK_PATH;
+        return;
+    }
+    for (uint32_t i = 0; i < route->hop_count; i++)
+        if (hops[i].port == *port && hops[i].path == (uint8_t)*mark)
+            return;
+    const struct route_hop *hop = &hops[slot % route->hop_count];
+    *port = hop->port;
+    *mark = (uint16_t)((*mark & ~MARK_PATH) | hop->path);
+}
+
+/* Why packets that come in by `ingress` cannot go to `address` in `zone`: the drop reason, or 0, and then *port and
+ * *mark are the way. */
+static uint8_t look_up_way(const struct engine *e, uint16_t ingress, const uint8_t *address, uint16_t zone, uint32_t slot,
+                           bool is_fixed, uint16_t *port, uint16_t *mark)
+{
+    const struct fib *fib = port_takes(e, ingress) ? e->fibs[e->config.ports[ingress].virtual_router] : NULL;
+    uint16_t way = *port;
+    if (fib && !is_fixed && !is_bridged(e, ingress)) {
+        const struct route *route = fib_route(fib, address);
+        if (!route)
+            return COUNTER_flow_fwd_l3_noroute;
+        follow_route(fib, route, slot, &way, mark);
+    }
     if (!port_takes(e, way)) /* a commit took it away, or it is none of the firewall's */
-        return e->fib ? COUNTER_flow_fwd_zonechange : COUNTER_flow_no_interface;
+        return fib ? COUNTER_flow_fwd_zonechange : COUNTER_flow_no_interface;
     if (e->config.ports[way].zone != zone)
         return COUNTER_flow_fwd_zonechange;
     *port = way;
@@ -62,26 +109,76 @@ static uint8_t look_up_way(const struct engine *e, const uint8_t *address, uint1
  * go where the routes lead now, as long as that is in the same zone. */
 static void look_up_ways(struct engine *e, uint32_t slot)
 {
+    static const uint16_t fixed[2] = {SESSION_FIXED_C2S, SESSION_FIXED_S2C};
     struct session *s = &e->sessions[slot];
     s->generation = e->generation;
+    if (s->flags & SESSION_HOST) {
+        s->blocked[C2S] = is_local(e, s->key[C2S].dst) ? 0 : COUNTER_flow_fwd_zonechange;
+        return;
+    }
+    const uint16_t ingress[2] = {s->port[C2S], s->port[S2C]};
     for (enum direction d = C2S; d <= S2C; d++)
-        s->blocked[d] = look_up_way(e, s->key[!d].src, s->key[!d].zone, &s->port[!d]);
+        s->blocked[d] = look_up_way(e, ingress[d], s->key[!d].src, s->key[!d].zone, slot, s->flags & fixed[d],
+                                    &s->port[!d], &s->mark[d]);
     if (s->offload) /* with another way, or for good */
         offload_leave(e, slot);
 }
 
-static void session_packet(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag)
+/* Between bridged ports the bridge says where a packet goes. */
+static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction direction, uint16_t egress)
+{
+    struct session *s = &e->sessions[slot];
+    if (!port_takes(e, egress) || e->config.ports[egress].zone != s->key[!direction].zone)
+        return COUNTER_flow_fwd_zonechange;
+    s->port[!direction] = egress;
+    if (s->offload)
+        offload_leave(e, slot);
+    return 0;
+}
+
+/* Why a packet cannot leave by a port, as it came: 0, or the drop reason, and its sender is told. */
+static uint32_t refuse_egress(struct engine *e, const struct packet *p, uint16_t ingress, uint16_t egress)
+{
+    uint32_t mtu = e->config.ports[egress].mtu;
+    if (e->config.ports[egress].mode != PORT_LAYER3 || e->config.ports[ingress].mode != PORT_LAYER3)
+        return e->config.ports[egress].mode == PORT_TUNNEL ? COUNTER_flow_tunnel_no_encap : 0;
+    if (p->ttl <= 1) {
+        icmp_error_emit(e, p, ingress, ICMP_TIME_EXCEEDED, 0);
+        return COUNTER_flow_fwd_l3_ttl_zero;
+    }
+    if (!mtu || p->len <= mtu || p->gso) /* of segments only the kernel knows the length */
+        return 0;
+    count(e, COUNTER_flow_fwd_mtu_exceeded);
+    if (!p->dont_fragment) /* the kernel does it */
+        return 0;
+    icmp_error_emit(e, p, ingress, ICMP_TOO_BIG, mtu);
+    return COUNTER_ip_df_drop;
+}
+
+static uint16_t largest_mss(const struct engine *e, const struct packet *p, uint16_t ingress, uint16_t egress)
+{
+    uint16_t in = e->config.ports[ingress].largest_mss[p->key.family == 6];
+    uint16_t out = e->config.ports[egress].largest_mss[p->key.family == 6];
+    return in && (!out || in < out) ? in : out;
+}
+
+static void session_packet(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port)
 {
     uint32_t slot = ref / 2, reason = 0;
     enum direction direction = ref & 1;
     struct session *s = &e->sessions[slot];
     bool discard = s->state == SESSION_DISCARD, restart = !discard || !e->config.no_refresh_on_discard;
+    bool is_host = s->flags & SESSION_HOST;
     if (!discard) {
         if (s->generation != e->generation)
             look_up_ways(e, slot);
         reason = s->blocked[direction];
+        if (!reason && p->egress && p->egress != s->port[!direction])
+            reason = follow_bridge(e, slot, direction, p->egress);
+        if (!reason && !is_host)
+            reason = refuse_egress(e, p, port, s->port[!direction]);
         if (!reason && p->key.proto == PROTO_TCP)
-            reason = tcp_segment(e, s, direction, p, &restart);
+            reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
@@ -98,10 +195,18 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         verdict_drop(e, tag, slot, COUNTER_flow_discard_drop);
         return;
     }
-    verdict_forward(e, p, tag, slot, s->port[!direction]);
+    if (is_host) {
+        count(e, COUNTER_flow_host_session_pass);
+        verdict_host(e, tag, slot);
+        return;
+    }
+    bool may_offload = !s->offload && e->offload.limit && restart; /* so its timer is the one that is configured */
+    bool changed = rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
+                                  p->tcp_flags & TCP_SYN ? largest_mss(e, p, port, s->port[!direction]) : 0);
+    verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
     if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
         offload_leave(e, slot);
-    else if (!s->offload && e->offload.limit && restart) /* so its timer is the one that is configured */
+    else if (may_offload)
         offload_enter(e, slot);
 }
 
@@ -144,17 +249,36 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
         return;
     }
     count(e, COUNTER_flow_host_pass);
-    verdict_add(e, VERDICT_HOST, tag, 0)->mark = e->config.host_mark;
+    verdict_host(e, tag, NONE);
+}
+
+/* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. */
+static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag)
+{
+    if (!is_local(e, p->key.dst)) {
+        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+        return;
+    }
+    count(e, COUNTER_flow_host_pass);
+    verdict_host(e, tag, NONE);
+}
+
+/* The session an ICMP error speaks about, as the reference of the flow it goes with; NONE where there is none. */
+static uint32_t session_about(struct engine *e, const struct flow_key *about)
+{
+    uint32_t ref = flow_table_lookup(e, about), slot = ref / 2;
+    bool is_live = slot && slot <= e->params.max_sessions && e->sessions[slot].state == SESSION_ACTIVE;
+    return is_live && !session_is_over(e, slot) ? ref : NONE;
 }
 
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
 static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
-    uint32_t ref = flow_table_lookup(e, &p->about), slot = ref / 2;
+    uint32_t ref = session_about(e, &p->about), slot = ref / 2;
     struct session *s = &e->sessions[slot];
     enum direction direction = ref & 1;
-    if (!slot || slot > e->params.max_sessions || s->state != SESSION_ACTIVE || session_is_over(e, slot)) {
-        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+    if (!ref || s->flags & SESSION_HOST) {
+        unasked_packet(e, p, tag);
         return;
     }
     if (s->generation != e->generation)
@@ -164,7 +288,43 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
         return;
     }
     count(e, COUNTER_flow_icmp_err_pass);
-    verdict_forward(e, p, tag, slot, s->port[!direction]);
+    bool changed = is_translated(s) && rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]);
+    verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
+}
+
+/* An error of the machine's own kernel about a packet it was to forward, so after translation: it is for who sent the
+ * packet before. Of the zone that packet was to leave by nothing is said, so all are asked. */
+static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
+{
+    uint32_t ref = NONE;
+    for (uint32_t port = 1; port < e->config.port_count && !ref && p->icmp_kind == ICMP_ERROR; port++) {
+        p->about.zone = e->config.ports[port].zone;
+        ref = p->about.zone ? session_about(e, &p->about) : NONE;
+    }
+    struct session *s = &e->sessions[ref / 2];
+    enum direction direction = ref & 1;
+    struct verdict *v = verdict_add(e, VERDICT_HOST, tag, ref / 2);
+    v->mark = e->config.host_mark;
+    if (!ref || !is_translated(s) || !rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]))
+        return;
+    count(e, COUNTER_flow_icmp_err_host);
+    v->mark |= s->mark[direction];
+    v->data = p->data;
+    v->len = p->len;
+    v->changed = true;
+}
+
+/* What a bridge passes on without anybody looking (fact sheet 4.3). */
+static bool passes_bridge(const struct engine *e, const struct packet *p, const struct port_config *port)
+{
+    const uint8_t *dst = p->key.dst;
+    bool is_v4 = p->key.family == 4, is_limited_broadcast = is_v4 && !memcmp(dst + 12, "\xff\xff\xff\xff", 4);
+    bool is_multicast = is_v4 ? dst[12] >= 224 && dst[12] < 240 : dst[0] == 0xff;
+    if (port->mode != PORT_LAYER2 && port->mode != PORT_VIRTUAL_WIRE)
+        return false;
+    if (!is_v4 && !e->config.ipv6_firewalling)
+        return true;
+    return (is_multicast || is_limited_broadcast) && (port->mode == PORT_LAYER2 || !port->multicast_firewalling);
 }
 
 /* ---- the decision --------------------------------------------------------------------------------- */
@@ -175,10 +335,15 @@ void fastpath_place(const struct engine *e, struct packet *p, uint16_t port)
     p->hash = flow_table_hash(e, &p->key);
 }
 
-bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint32_t *ref)
+bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref)
 {
     *ref = NONE;
-    if (p->icmp_kind == ICMP_DISCOVERY) {
+    if (is_bridged(e, port) && passes_bridge(e, p, &e->config.ports[port])) {
+        count(e, COUNTER_flow_fwd_bridge_pass);
+        verdict_forward(e, p, tag, NONE, p->egress, 0, false);
+        return true;
+    }
+    if (p->icmp_kind == ICMP_DISCOVERY && !is_bridged(e, port)) {
         discovery_packet(e, p, tag);
         return true;
     }
@@ -194,7 +359,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
     if (*ref)
         *ref = live_session(e, *ref, p);
     if (*ref) {
-        session_packet(e, *ref, p, tag);
+        session_packet(e, *ref, p, tag, port);
         return true;
     }
     if (p->key.proto == PROTO_TCP && !opens_connection(p)) {
@@ -204,11 +369,35 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
             return true;
         }
     }
-    if (p->icmp_kind == ICMP_REPLY || p->icmp_kind == ICMP_OTHER) {
-        verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
+    if (p->icmp_kind == ICMP_DISCOVERY) { /* between the hosts of a bridge */
+        count(e, COUNTER_flow_fwd_bridge_pass);
+        verdict_forward(e, p, tag, NONE, p->egress, 0, false);
+        return true;
+    }
+    if (p->icmp_kind == ICMP_REPLY) {
+        unasked_packet(e, p, tag);
+        return true;
+    }
+    if (p->icmp_kind == ICMP_OTHER) {
+        verdict_drop(e, tag, NONE, COUNTER_flow_icmp_no_session);
         return true;
     }
     return false;
+}
+
+/* Between bridged ports IPv6 that is not inspected is passed on, or, of a tap, dropped. */
+static bool is_v6_taken(const struct engine *e, uint16_t port)
+{
+    const struct port_config *config = &e->config.ports[port];
+    if (config->mode == PORT_LAYER2 || config->mode == PORT_VIRTUAL_WIRE)
+        return true;
+    return e->config.ipv6_firewalling && (config->ipv6 || config->mode == PORT_TAP);
+}
+
+bool is_bridged(const struct engine *e, uint16_t port)
+{
+    uint8_t mode = e->config.ports[port].mode;
+    return mode == PORT_LAYER2 || mode == PORT_VIRTUAL_WIRE || mode == PORT_TAP;
 }
 
 bool port_takes(const struct engine *e, uint16_t port)
@@ -219,18 +408,27 @@ bool port_takes(const struct engine *e, uint16_t port)
 /* Parses a packet and gives it its place; 0, or the drop reason. */
 static uint32_t prepare(const struct engine *e, const struct input *in, struct packet *p)
 {
-    if (!port_takes(e, in->port))
+    bool is_own = in->flags & INPUT_FROM_HOST;
+    if (!is_own && !port_takes(e, in->port))
         return COUNTER_flow_no_interface;
-    bool needs_no_check = in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED);
-    uint32_t reason = packet_parse(in->data, in->len, in->link, needs_no_check, p);
-    if (reason == COUNTER_flow_parse_l4_cksm && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED &&
-        !packet_parse(in->data, in->len, in->link, true, p) && packet_checksum_is_unfinished(p)) {
+    uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
+                   (is_own ? PARSE_TRUSTED | PARSE_OWN : 0);
+    uint32_t reason = packet_parse(in->data, in->len, in->link, how, p);
+    if (!reason) {
+        p->unfinished = in->flags & INPUT_CHECKSUM_UNFINISHED;
+    } else if (reason == COUNTER_flow_parse_l4_cksm && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED &&
+               !packet_parse(in->data, in->len, in->link, PARSE_TRUSTED, p) && packet_checksum_is_unfinished(p)) {
         p->unfinished = true;
         reason = 0;
     }
     if (reason)
         return reason;
-    if (p->key.family == 6 && !(e->config.ports[in->port].ipv6 && e->config.ipv6_firewalling))
+    p->gso = in->flags & INPUT_GSO;
+    p->egress = in->egress;
+    memcpy(p->mac, in->mac, sizeof p->mac);
+    if (is_own)
+        return 0;
+    if (p->key.family == 6 && !is_v6_taken(e, in->port))
         return COUNTER_flow_ipv6_disabled;
     fastpath_place(e, p, in->port);
     flow_table_prefetch_bucket(e, p->hash);
@@ -239,15 +437,27 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     return 0;
 }
 
+static void decide_own(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
+{
+    if (reason)
+        verdict_drop(e, in->tag, NONE, reason);
+    else
+        own_error_packet(e, p, in->tag);
+}
+
 /* Returns true where the packet now waits for the slowpath as the first of its flow. */
-static bool decide(struct engine *e, const struct input *in, const struct packet *p, uint32_t reason)
+static bool decide(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
 {
     uint32_t ref = NONE;
+    if (in->flags & INPUT_FROM_HOST) {
+        decide_own(e, in, p, reason);
+        return false;
+    }
     count(e, COUNTER_pkt_recv);
     if (!reason) {
-        if (p->unfinished)
+        if (p->unfinished && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED)
             count(e, COUNTER_flow_l4_cksm_unfinished);
-        if (fastpath_decide(e, p, in->tag, &ref))
+        if (fastpath_decide(e, p, in->tag, in->port, &ref))
             return false;
         if (ref)
             reason = undecided_park(e, ref, p, in->tag, in->port);

@@ -23,6 +23,7 @@ struct segment {
 
 struct fib {
     struct route *routes;
+    struct route_hop *hops; /* behind the routes */
     uint32_t count;
     struct segment segments[];
 };
@@ -83,26 +84,29 @@ static void cut(struct fib *fib, const struct span *spans, uint32_t n)
     }
 }
 
-struct fib *fib_new(const struct route *routes, uint32_t count)
+struct fib *fib_new(const struct route *routes, uint32_t count, const struct route_hop *hops, uint32_t hop_count)
 {
     static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff};
-    if (count > MAX_ROUTES) {
+    if (count > MAX_ROUTES || hop_count > MAX_ROUTES) {
         errno = EINVAL;
         return NULL;
     }
     struct span *spans = malloc((count + 1ull) * sizeof *spans);
     struct fib *fib = malloc(sizeof *fib + (2ull * count + 3) * sizeof(struct segment));
-    struct route *copy = malloc((count + 1ull) * sizeof *copy);
+    struct route *copy = malloc((count + 1ull) * sizeof *copy + hop_count * sizeof *hops);
     bool sane = true;
     if (spans && fib && copy) {
         for (uint32_t i = 0; i < count; i++) {
-            sane = sane && routes[i].length <= ADDRESS_BITS;
+            sane = sane && routes[i].length <= ADDRESS_BITS && routes[i].hop <= hop_count &&
+                   routes[i].hop_count <= hop_count - routes[i].hop;
             if (sane)
                 spans[i] = span_of(routes[i].prefix, routes[i].length, (int32_t)i);
             copy[i] = routes[i];
         }
         spans[count] = span_of(v4, V4_BITS, NO_ROUTE);
-        *fib = (struct fib){.routes = copy};
+        *fib = (struct fib){.routes = copy, .hops = (struct route_hop *)(copy + count)};
+        if (hop_count)
+            memcpy(fib->hops, hops, hop_count * sizeof *hops);
         if (sane) {
             qsort(spans, count + 1ull, sizeof *spans, compare_spans);
             cut(fib, spans, count + 1);
@@ -143,4 +147,9 @@ const struct route *fib_route(const struct fib *fib, const uint8_t *address)
 {
     int64_t index = fib_lookup(fib, address);
     return index < 0 ? NULL : &fib->routes[index];
+}
+
+const struct route_hop *fib_hops(const struct fib *fib, const struct route *route)
+{
+    return fib->hops + route->hop;
 }

@@ -14,6 +14,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <netinet/in.h>
@@ -59,7 +61,7 @@ struct nfqueue {
     uint16_t number;
     uint8_t mode;
     int bell, wake;
-    int raw4, raw6; /* for packets of the engine's own */
+    int raw4, raw6, frames; /* for packets of the engine's own */
     atomic_bool stopping, has_rung;
     pthread_mutex_t map_lock;
     struct port_map *map;
@@ -131,6 +133,14 @@ void nfqueue_stats(const struct nfqueue *q, struct nfqueue_stats *out)
 
 /* ---- receiving --------------------------------------------------------------------------------------- */
 
+static const struct nfqueue_port *interface_of(const struct port_map *map, uint16_t port)
+{
+    for (uint32_t i = 0; i < map->count; i++)
+        if (map->ports[i].port == port)
+            return &map->ports[i];
+    return NULL;
+}
+
 static uint16_t port_of(const struct port_map *map, uint32_t ifindex)
 {
     for (uint32_t i = 0; i < map->count; i++)
@@ -153,16 +163,19 @@ static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct
     case QUEUE_PACKET:
         break;
     }
+    uint8_t checksum = queued.checksum_unfinished    ? INPUT_CHECKSUM_UNFINISHED
+                       : queued.checksum_unverified ? 0
+                                                    : INPUT_CHECKSUM_TRUSTED;
     *in = (struct input){
         .tag = queued.id,
         .data = queued.data,
         .len = queued.len,
-        .port = port_of(q->map, queued.ifindex),
+        .port = port_of(q->map, queued.bridge_in ? queued.bridge_in : queued.ifindex),
         .link = LINK_IP,
-        .flags = queued.checksum_unfinished    ? INPUT_CHECKSUM_UNFINISHED
-                 : queued.checksum_unverified ? 0
-                                              : INPUT_CHECKSUM_TRUSTED,
+        .flags = (uint8_t)(checksum | (queued.gso ? INPUT_GSO : 0) | (queued.is_own ? INPUT_FROM_HOST : 0)),
+        .egress = queued.bridge_out ? port_of(q->map, queued.bridge_out) : 0,
     };
+    memcpy(in->mac, queued.mac, sizeof in->mac);
     q->stats.cut += queued.wire_len > queued.len; /* the parser finds it shorter than it says and drops it */
     return true;
 }
@@ -193,7 +206,21 @@ static int receive(struct nfqueue *q)
 
 /* ---- sending ------------------------------------------------------------------------------------------ */
 
-static void emit(struct nfqueue *q, const struct verdict *v)
+/* As a frame to a neighbour on a bridged port, where no route leads. */
+static bool send_frame(struct nfqueue *q, const struct verdict *v, uint32_t ifindex)
+{
+    struct sockaddr_ll to = {
+        .sll_family = AF_PACKET,
+        .sll_protocol = htons(v->data[0] >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6),
+        .sll_ifindex = (int)ifindex,
+        .sll_halen = sizeof v->mac,
+    };
+    memcpy(to.sll_addr, v->mac, sizeof v->mac);
+    return sendto(q->frames, v->data, v->len, 0, (struct sockaddr *)&to, sizeof to) >= 0;
+}
+
+/* As a packet, by the routes; by this interface where one is named. */
+static bool send_packet(struct nfqueue *q, const struct verdict *v, uint32_t ifindex)
 {
     struct sockaddr_in to4 = {.sin_family = AF_INET};
     struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
@@ -201,8 +228,47 @@ static void emit(struct nfqueue *q, const struct verdict *v)
     memcpy(&to4.sin_addr, v->data + 16, 4);
     if (!is_v4)
         memcpy(&to6.sin6_addr, v->data + 24, 16);
-    const struct sockaddr *to = is_v4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6;
-    if (sendto(is_v4 ? q->raw4 : q->raw6, v->data, v->len, 0, to, is_v4 ? sizeof to4 : sizeof to6) < 0)
+    union {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    } control = {0};
+    struct iovec data = {(void *)v->data, v->len};
+    struct msghdr message = {
+        .msg_name = is_v4 ? (void *)&to4 : (void *)&to6,
+        .msg_namelen = is_v4 ? sizeof to4 : sizeof to6,
+        .msg_iov = &data,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    struct in_pktinfo by4 = {.ipi_ifindex = (int)ifindex};
+    struct in6_pktinfo by6 = {.ipi6_ifindex = ifindex};
+    uint32_t by = is_v4 ? sizeof by4 : sizeof by6;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof v->mark), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_MARK};
+    memcpy(CMSG_DATA(header), &v->mark, sizeof v->mark); /* so that the hook knows it for ours */
+    message.msg_controllen = CMSG_SPACE(sizeof v->mark);
+    if (ifindex) {
+        header = (struct cmsghdr *)(control.bytes + message.msg_controllen);
+        *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(by),
+                                   .cmsg_level = is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                                   .cmsg_type = is_v4 ? IP_PKTINFO : IPV6_PKTINFO};
+        memcpy(CMSG_DATA(header), is_v4 ? (void *)&by4 : (void *)&by6, by);
+        message.msg_controllen += CMSG_SPACE(by);
+    }
+    return sendmsg(is_v4 ? q->raw4 : q->raw6, &message, 0) >= 0;
+}
+
+static void emit(struct nfqueue *q, const struct verdict *v)
+{
+    static const uint8_t none[6];
+    pthread_mutex_lock(&q->map_lock);
+    const struct nfqueue_port *port = interface_of(q->map, v->port);
+    uint32_t ifindex = port ? port->ifindex : 0;
+    bool own_table = port && port->own_table;
+    pthread_mutex_unlock(&q->map_lock);
+    bool is_frame = memcmp(v->mac, none, sizeof none);
+    if (!(is_frame ? send_frame(q, v, ifindex) : send_packet(q, v, own_table ? ifindex : 0)))
         q->stats.emit_failed++; /* no neighbour, no route back: the sender will have to time out */
 }
 
@@ -370,6 +436,9 @@ static const char *open_socket(struct nfqueue *q, const struct nfqueue_params *p
     q->raw6 = raw_socket(AF_INET6);
     if (q->raw4 < 0 || (q->raw6 < 0 && errno != EAFNOSUPPORT))
         return "raw sockets";
+    q->frames = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* of no protocol: it hears nothing */
+    if (q->frames < 0)
+        return "a packet socket";
     return NULL;
 }
 
@@ -396,7 +465,7 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
         snprintf(error, ERROR_BYTES, "cannot have memory: %s", strerror(ENOMEM));
         return NULL;
     }
-    q->bell = q->wake = q->raw4 = q->raw6 = -1;
+    q->bell = q->wake = q->raw4 = q->raw6 = q->frames = -1;
     pthread_mutex_init(&q->map_lock, NULL);
     q->engine = engine;
     q->number = params->queue;
@@ -421,10 +490,10 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
 
 void nfqueue_close(struct nfqueue *q)
 {
-    int descriptors[] = {q->bell, q->wake, q->raw4, q->raw6};
+    int descriptors[] = {q->bell, q->wake, q->raw4, q->raw6, q->frames};
     if (q->socket)
         mnl_socket_close(q->socket); /* which unbinds the queue: the kernel drops what waits */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
     if (q->buffers && q->buffers != MAP_FAILED)

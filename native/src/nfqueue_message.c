@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <string.h>
@@ -30,16 +31,31 @@ static enum queue_message read_packet(const struct nlmsghdr *message, struct que
         uint16_t len = mnl_attr_get_payload_len(attribute);
         void *payload = mnl_attr_get_payload(attribute);
         struct nfqnl_msg_packet_hdr header;
+        struct nfqnl_msg_packet_hw address;
         switch (mnl_attr_get_type(attribute)) {
         case NFQA_PACKET_HDR:
             if (len < sizeof header)
                 break;
             memcpy(&header, payload, sizeof header);
             out->id = ntohl(header.packet_id);
+            out->is_own = header.hook == NF_INET_LOCAL_OUT;
             has_id = true;
             break;
         case NFQA_IFINDEX_INDEV:
             read_u32(attribute, &out->ifindex);
+            break;
+        case NFQA_IFINDEX_PHYSINDEV:
+            read_u32(attribute, &out->bridge_in);
+            break;
+        case NFQA_IFINDEX_PHYSOUTDEV:
+            read_u32(attribute, &out->bridge_out);
+            break;
+        case NFQA_HWADDR:
+            if (len < sizeof address)
+                break;
+            memcpy(&address, payload, sizeof address);
+            if (ntohs(address.hw_addrlen) == sizeof out->mac)
+                memcpy(out->mac, address.hw_addr, sizeof out->mac);
             break;
         case NFQA_SKB_INFO:
             read_u32(attribute, &info);
@@ -59,6 +75,7 @@ static enum queue_message read_packet(const struct nlmsghdr *message, struct que
         out->wire_len = out->len;
     out->checksum_unfinished = info & NFQA_SKB_CSUMNOTREADY;
     out->checksum_unverified = info & NFQA_SKB_CSUM_NOTVERIFIED;
+    out->gso = info & NFQA_SKB_GSO;
     return QUEUE_PACKET;
 }
 

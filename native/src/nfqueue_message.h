@@ -13,11 +13,14 @@ enum queue_message {
 
 struct queued {
     uint32_t id;
-    uint32_t ifindex;  /* 0 where it was not said */
+    uint32_t ifindex;  /* 0 where it was not said, as are the others */
+    uint32_t bridge_in, bridge_out; /* the ports of a bridge between which it goes */
+    uint8_t mac[6];    /* of its sender */
     uint8_t *data;     /* the IP packet, within the message */
     uint32_t len;
     uint32_t wire_len; /* more than len where the queue cut the packet off */
-    bool checksum_unfinished, checksum_unverified;
+    bool checksum_unfinished, checksum_unverified, gso;
+    bool is_own;       /* the machine itself sends it */
     int error;
 };
 

@@ -6,8 +6,8 @@
  * figure, or a packet has waited for the profile's scan interval, it reports: the session's statistics grow by what
  * was counted and its timer starts again (fact sheet 3.1). So a session can age out although packets flow.
  *
- * What the hardware does not understand fully - SYN, FIN, RST, IP options, a TTL that ends here - goes up to the
- * fastpath. TCP windows are followed here as there, so that offloading changes timers and nothing else.
+ * What the hardware does not understand fully - SYN, FIN, RST, IP options, a TTL that ends here, more than the MTU -
+ * goes up to the fastpath. TCP windows are followed here as there, so that offloading changes timers and nothing else.
  *
  * Reports by time happen when somebody looks: at the next packet, at expiry, in a listing. They carry the time they
  * were due, so nobody can tell. The scan timer runs on the ager's clock: while aging is accelerated, so is scanning,
@@ -147,7 +147,7 @@ void offload_settle(struct engine *e, uint32_t slot)
 static bool is_eligible(const struct session *s)
 {
     uint8_t proto = s->key[C2S].proto;
-    if (s->state != SESSION_ACTIVE || s->blocked[C2S] || s->blocked[S2C])
+    if (s->state != SESSION_ACTIVE || s->blocked[C2S] || s->blocked[S2C] || s->flags & SESSION_HOST)
         return false;
     if (proto == PROTO_TCP)
         return s->tcp_state == TCP_STATE_ESTABLISHED;
@@ -172,6 +172,9 @@ void offload_enter(struct engine *e, uint32_t slot)
             .port = {s->port[C2S], s->port[S2C]},
             .report_packets = (uint16_t)(s->key[C2S].proto == PROTO_UDP ? profile->udp_packets : profile->packets),
             .generation = s->generation,
+            .mark = {s->mark[C2S], s->mark[S2C]},
+            .dscp = {s->dscp[C2S], s->dscp[S2C]},
+            .translates = is_translated(s),
         };
         bool fits = insert(e, record * 2 + C2S, slot) && insert(e, record * 2 + S2C, slot);
         if (!fits) {
@@ -258,6 +261,12 @@ static bool is_understood(const struct packet *p)
     return p->ttl > 1 && p->l4_offset == plain_header && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
+static bool is_too_long(const struct engine *e, const struct packet *p, uint16_t egress)
+{
+    uint32_t mtu = e->config.ports[egress].mtu;
+    return mtu && p->len > mtu && !p->gso;
+}
+
 bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     uint32_t ref = find(e, &p->key, p->hash);
@@ -268,7 +277,8 @@ bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
     enum direction d = ref & 1;
     uint32_t slot = r->slot, reason;
     bool restart;
-    if (r->generation != e->generation)
+    uint16_t port = r->port[!d];
+    if (r->generation != e->generation || (p->egress && p->egress != port) || is_too_long(e, p, port))
         return false;
     offload_settle(e, slot);
     if (s->expires_ns <= e->age_ns)
@@ -286,6 +296,7 @@ bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
     if (r->packets[d] >= r->report_packets)
         report(e, r, d, e->age_ns);
     count(e, COUNTER_pkt_offloaded);
-    verdict_forward(e, p, tag, slot, r->port[!d]);
+    bool changed = rewrite_packet(e, p, r->translates ? &r->key[!d] : NULL, r->dscp[d], 0);
+    verdict_forward(e, p, tag, slot, port, r->mark[d], changed);
     return true;
 }

@@ -25,7 +25,7 @@ enum {
 
 enum { NEXT_HOP_BY_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_DESTINATION = 60 };
 
-enum { IPV4_MORE_FRAGMENTS = 0x2000, IPV4_OFFSET = 0x1fff };
+enum { IPV4_DONT_FRAGMENT = 0x4000, IPV4_MORE_FRAGMENTS = 0x2000, IPV4_OFFSET = 0x1fff };
 
 static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -100,7 +100,7 @@ static bool is_martian_v6(const uint8_t *src, const uint8_t *dst)
            !memcmp(src, v4_mapped, 12) || !memcmp(dst, v4_mapped, 12);
 }
 
-static uint32_t parse_ipv4(struct packet *p, uint32_t available)
+static uint32_t parse_ipv4(struct packet *p, uint32_t available, uint32_t how)
 {
     const uint8_t *ip = p->data;
     if (available < IPV4_HEADER)
@@ -114,7 +114,7 @@ static uint32_t parse_ipv4(struct packet *p, uint32_t available)
         return COUNTER_flow_parse_ip_proto;
     if (!ip[8])
         return COUNTER_flow_parse_ip_ttl;
-    if (!memcmp(ip + 12, ip + 16, 4))
+    if (!(how & PARSE_OWN) && !memcmp(ip + 12, ip + 16, 4))
         return COUNTER_flow_parse_land;
     if ((fragment & IPV4_OFFSET) * 8u + (total - header) > 65535)
         return COUNTER_flow_parse_ping_of_death;
@@ -128,6 +128,7 @@ static uint32_t parse_ipv4(struct packet *p, uint32_t available)
     p->l4_offset = (uint16_t)header;
     p->ttl = ip[8];
     p->dscp = ip[1] >> 2;
+    p->dont_fragment = fragment & IPV4_DONT_FRAGMENT;
     map_v4(p->key.src, ip + 12);
     map_v4(p->key.dst, ip + 16);
     p->key.proto = ip[9];
@@ -181,7 +182,7 @@ static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, uint32_t *offse
     return 0;
 }
 
-static uint32_t parse_ipv6(struct packet *p, uint32_t available)
+static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
 {
     const uint8_t *ip = p->data;
     if (available < IPV6_HEADER)
@@ -189,7 +190,7 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available)
     uint32_t total = IPV6_HEADER + be16(ip + 4), offset;
     if (!ip[7])
         return COUNTER_flow_parse_ip_ttl;
-    if (!memcmp(ip + 8, ip + 24, 16))
+    if (!(how & PARSE_OWN) && !memcmp(ip + 8, ip + 24, 16))
         return COUNTER_flow_parse_land;
     if (is_martian_v6(ip + 8, ip + 24))
         return COUNTER_flow_parse_martian;
@@ -207,6 +208,7 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available)
     memcpy(p->key.src, ip + 8, 16);
     memcpy(p->key.dst, ip + 24, 16);
     p->key.family = 6;
+    p->dont_fragment = true;
     return 0;
 }
 
@@ -364,6 +366,7 @@ static bool parse_quoted(struct packet *p, const uint8_t *ip, uint32_t len)
             return false; /* no errors about errors */
         icmp_ports(key, l4, kind);
     }
+    p->quoted_l4_offset = (uint16_t)(l4 - p->data);
     memcpy(p->about.src, key->dst, 16);
     memcpy(p->about.dst, key->src, 16);
     p->about.sport = key->dport;
@@ -404,26 +407,40 @@ bool packet_checksum_is_unfinished(const struct packet *p)
     return found == pseudo;
 }
 
+uint32_t packet_checksum_at(const struct packet *p)
+{
+    const uint8_t *l4 = p->data + p->l4_offset;
+    if (p->key.proto == PROTO_TCP)
+        return 16;
+    if (p->key.proto == PROTO_UDP)
+        return l4[6] || l4[7] ? 6 : 0;
+    return p->icmp_kind != ICMP_NONE ? 2 : 0;
+}
+
+void packet_complete_checksum(const struct packet *p)
+{
+    uint8_t *l4 = p->data + p->l4_offset;
+    uint32_t at = packet_checksum_at(p), len = p->key.proto == PROTO_UDP ? be16(l4 + 4) : p->len - p->l4_offset;
+    uint64_t sum = 0;
+    if (!at)
+        return;
+    memset(l4 + at, 0, 2);
+    if (p->key.family == 6)
+        sum = checksum_add_pseudo(0, 6, p->data + 8, p->data + 24, p->key.proto, len);
+    else if (p->key.proto != PROTO_ICMP)
+        sum = checksum_add_pseudo(0, 4, p->data + 12, p->data + 16, p->key.proto, len);
+    uint16_t checksum = checksum_finish(checksum_add(sum, l4, len));
+    if (!checksum && p->key.proto == PROTO_UDP)
+        checksum = 0xffff; /* zero would say that there is none */
+    memcpy(l4 + at, &checksum, 2);
+}
+
 bool packet_finish_checksum(uint8_t *data, uint32_t len)
 {
     struct packet p;
-    if (packet_parse(data, len, LINK_IP, true, &p))
+    if (packet_parse(data, len, LINK_IP, PARSE_TRUSTED, &p) || !packet_checksum_at(&p))
         return false;
-    uint32_t l4_len = p.len - p.l4_offset, at;
-    uint8_t *l4 = p.data + p.l4_offset;
-    if (p.key.proto == PROTO_TCP)
-        at = 16;
-    else if (p.key.proto == PROTO_UDP && (l4[6] || l4[7]))
-        at = 6, l4_len = be16(l4 + 4);
-    else if (p.icmp_kind != ICMP_NONE)
-        at = 2;
-    else
-        return false;
-    memset(l4 + at, 0, 2);
-    uint16_t sum = checksum_of(&p, l4_len, p.key.proto != PROTO_ICMP);
-    if (!sum && p.key.proto == PROTO_UDP)
-        sum = 0xffff; /* zero would say that there is none */
-    memcpy(l4 + at, &sum, 2);
+    packet_complete_checksum(&p);
     return true;
 }
 
@@ -442,7 +459,7 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
     return true;
 }
 
-uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out)
+uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t how, struct packet *out)
 {
     int family;
     uint32_t reason = skip_link(link, &data, &len, &family);
@@ -456,7 +473,7 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
 
     memset(out, 0, sizeof *out);
     out->data = data;
-    reason = version == 4 ? parse_ipv4(out, len) : parse_ipv6(out, len);
+    reason = version == 4 ? parse_ipv4(out, len, how) : parse_ipv6(out, len, how);
     if (reason)
         return reason;
 
@@ -464,11 +481,11 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool che
     out->payload_offset = out->l4_offset;
     bool icmp_fits = out->key.proto == (version == 4 ? PROTO_ICMP : PROTO_ICMPV6);
     if (out->key.proto == PROTO_TCP)
-        reason = parse_tcp(out, l4_len, checksum_trusted);
+        reason = parse_tcp(out, l4_len, how & PARSE_TRUSTED);
     else if (out->key.proto == PROTO_UDP)
-        reason = parse_udp(out, l4_len, checksum_trusted);
+        reason = parse_udp(out, l4_len, how & PARSE_TRUSTED);
     else if (icmp_fits)
-        reason = parse_icmp(out, l4_len, checksum_trusted);
+        reason = parse_icmp(out, l4_len, how & PARSE_TRUSTED);
     if (reason)
         return reason;
     if (version == 6 && is_unspecified(out->key.src) && out->icmp_kind != ICMP_DISCOVERY)

@@ -33,17 +33,28 @@ struct packet {
     struct flow_key about; /* ICMP_ERROR: key of the flow against which the quoted packet went */
     uint32_t tcp_seq, tcp_ack;
     uint16_t l4_offset, payload_offset;
+    uint16_t quoted_l4_offset; /* ICMP_ERROR: layer 4 of the quoted packet */
     uint16_t tcp_window;
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code, icmp_kind;
-    bool unfinished; /* the checksum is right as far as it goes; set by who asks for it */
+    bool dont_fragment; /* IPv6: always */
+    /* set by the fastpath from what the edge says */
+    bool unfinished;    /* the checksum is right as far as it goes */
+    bool gso;
+    uint16_t egress;
+    uint8_t mac[6];
 };
 
-/* Parses the packet of `link` type at data. 0, or the drop reason; `out` is valid only after 0. Every
+enum parse_how {
+    PARSE_TRUSTED = 1,  /* layer 4's checksum needs no check */
+    PARSE_OWN = 2,      /* the machine's own packet: it may speak to itself */
+};
+
+/* Parses the packet of `link` type at data (`how`: of enum parse_how). 0, or the drop reason; `out` is valid only after 0. Every
  * offset in it lies within len, and the whole layer 4 header is there.
  * Order and reasons: packet flow sequence, section 2.1. */
-uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, bool checksum_trusted, struct packet *out);
+uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t how, struct packet *out);
 
 /* Finds the source address of a frame and judges nothing; false where there is no address to be found. */
 bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16]);
@@ -51,6 +62,13 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
 /* Whether the checksum of a packet that parsed is what a host leaves to its network card: the sum of the pseudo
  * header alone. */
 bool packet_checksum_is_unfinished(const struct packet *p);
+
+/* The offset of the checksum in the layer 4 header of a packet with one that counts; 0 where there is none: not TCP, UDP
+ * or ICMP, or a UDP packet that goes without. */
+uint32_t packet_checksum_at(const struct packet *p);
+
+/* Computes the layer 4 checksum anew, over addresses and data as they are now. */
+void packet_complete_checksum(const struct packet *p);
 
 /* Computes the layer 4 checksum of the IP packet at data in full: what a packet needs that is sent back changed
  * after the kernel left its checksum unfinished. False where there is none to compute: not TCP, UDP or ICMP,

@@ -109,6 +109,26 @@ void session_note_end(struct session *s, enum end_reason reason)
         s->end_reason = (uint8_t)reason;
 }
 
+/* Takes back what was begun. */
+static void uninstall(struct engine *e, uint32_t slot)
+{
+    flow_table_remove(e, slot * 2 + C2S);
+    e->sessions[slot].state = SESSION_INIT;
+    slot_free(e, slot);
+    count(e, COUNTER_session_freed);
+}
+
+/* What the two keys say of each other. */
+static void note_translation(struct session *s)
+{
+    const struct flow_key *c2s = &s->key[C2S], *s2c = &s->key[S2C];
+    s->flags &= (uint16_t)~(SESSION_SOURCE_NAT | SESSION_DESTINATION_NAT);
+    if (memcmp(c2s->src, s2c->dst, 16) || c2s->sport != s2c->dport)
+        s->flags |= SESSION_SOURCE_NAT;
+    if (memcmp(c2s->dst, s2c->src, 16) || c2s->dport != s2c->sport)
+        s->flags |= SESSION_DESTINATION_NAT;
+}
+
 uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t ingress_port,
                          const struct session_spec *spec, uint32_t *reason)
 {
@@ -135,8 +155,15 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     s->flags = spec->flags;
     s->established_s = spec->timeouts.established_s;
     s->half_closed_s = spec->timeouts.half_closed_s;
-    s->time_wait_s = (uint16_t)spec->timeouts.time_wait_s;
+    s->time_wait_s = spec->timeouts.time_wait_s;
     s->discard_s = spec->timeouts.discard_s;
+    for (enum direction d = C2S; d <= S2C; d++) {
+        s->mark[d] = (uint16_t)(spec->qos_class << MARK_CLASS_SHIFT | spec->path[d]);
+        s->dscp[d] = spec->dscp[d];
+    }
+    s->nat_rule = spec->nat_rule;
+    s->pbf_rule = spec->pbf_rule;
+    s->qos_rule = spec->qos_rule;
     s->end_reason = END_REASON_unknown;
     s->ager_slot = NOT_IN_AGER;
     s->generation = (uint16_t)(e->generation - 1); /* the first packet has its ways looked up */
@@ -150,6 +177,15 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
         count(e, COUNTER_session_discard);
         e->stats.discard++;
     } else {
+        s->oversubscription = spec->oversubscription;
+        s->lease_pool = spec->lease_pool;
+        s->nat_target = spec->nat_target;
+        if (!nat_take(e, s)) {
+            uninstall(e, slot);
+            *reason = COUNTER_nat_port_alloc_fail;
+            return NONE;
+        }
+        note_translation(s);
         uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
         if (other && other != slot && session_is_over(e, other))
             other = NONE;
@@ -158,15 +194,14 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
             session_end(e, other, e->now_ns, END_REASON_policy_deny);
         } else if (other) {
             /* packet flow sequence 3.9: the new instance is discarded */
-            flow_table_remove(e, slot * 2 + C2S);
-            s->state = SESSION_INIT;
-            slot_free(e, slot);
-            count(e, COUNTER_session_freed);
+            nat_give_back(e, s);
+            uninstall(e, slot);
             *reason = COUNTER_session_install_error;
             return NONE;
         }
         flow_table_insert(e, slot * 2 + S2C);
         s->state = SESSION_ACTIVE;
+        e->stats.translated += is_translated(s);
     }
     e->stats.allocated++;
     ++*stat_of(e, c2s->proto);
@@ -176,6 +211,31 @@ uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t 
     if (s->flags & SESSION_LOG_START)
         push_event(e, EVENT_SESSION_START, slot);
     return slot;
+}
+
+/* Takes away what a denied session has not: the server's flow and its translation. */
+static void withdraw_server(struct engine *e, uint32_t slot)
+{
+    struct session *s = &e->sessions[slot];
+    flow_table_remove(e, slot * 2 + S2C);
+    nat_give_back(e, s);
+    e->stats.translated -= is_translated(s);
+}
+
+void session_deny(struct engine *e, uint32_t slot, enum action action, uint32_t rule)
+{
+    struct session *s = &e->sessions[slot];
+    if (s->offload)
+        offload_leave(e, slot);
+    withdraw_server(e, slot);
+    s->state = SESSION_DISCARD;
+    s->action = (uint8_t)action;
+    s->rule = rule;
+    session_note_end(s, END_REASON_policy_deny);
+    e->stats.discard++;
+    count(e, COUNTER_session_discard);
+    count(e, COUNTER_session_rematch_deny);
+    session_refresh(e, slot);
 }
 
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason)
@@ -191,7 +251,7 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
     if (s->state == SESSION_DISCARD)
         e->stats.discard--;
     else
-        flow_table_remove(e, slot * 2 + S2C);
+        withdraw_server(e, slot);
     e->stats.allocated--;
     --*stat_of(e, s->key[C2S].proto);
     s->state = SESSION_CLOSED;
@@ -243,5 +303,10 @@ void session_view(struct engine *e, uint32_t slot, struct session_view *out)
         .flags = s->flags & (SESSION_NO_ROOM - 1), /* without the engine's own marks */
         .in_ager = is_in_ager(s),
         .offloaded = r,
+        .nat_rule = s->nat_rule,
+        .pbf_rule = s->pbf_rule,
+        .qos_rule = s->qos_rule,
+        .qos_class = (uint8_t)(s->mark[C2S] >> MARK_CLASS_SHIFT),
+        .path = {(uint8_t)s->mark[C2S], (uint8_t)s->mark[S2C]},
     };
 }

@@ -52,14 +52,19 @@ struct tcp_window {
     uint32_t max_ack;    /* what it expects next, as far as it has said */
 };
 
-/* Four cache lines; a packet the offload engine forwards touches the last one alone. */
+/* Five cache lines; a packet the offload engine forwards touches the fourth one alone, the last one is read when
+ * somebody looks and when the session ends. */
 struct session {
     struct flow_key key[2]; /* spans lines 0 and 1, with what a packet in software needs beside it */
     int64_t refreshed_ns;   /* when the timer was started */
     uint32_t timeout_s;     /* the timer in force */
     uint32_t rule;
-    uint32_t established_s, half_closed_s, discard_s; /* timers of its own, 0 where it has none */
-    uint16_t time_wait_s;
+    uint32_t established_s; /* a timer of its own, 0 where it has none; the seldom ones are below */
+    uint16_t mark[2];       /* what its packets' marks have beside the port's: class and path, by direction */
+    uint8_t dscp[2];        /* as in its spec */
+    uint8_t oversubscription; /* not 0: the port of key[S2C].dst was chosen and is to be given back */
+    uint8_t unused;
+    uint16_t lease_pool;    /* 0: none */
     uint16_t application;
     uint16_t port[2];
     uint16_t ager_slot;  /* level * WHEEL_SLOTS + slot, or NOT_IN_AGER */
@@ -83,16 +88,21 @@ struct session {
     uint8_t scale[2];   /* of the window a direction offers */
     uint8_t seen;       /* enum tcp_seen */
     uint8_t tcp_state;
+
+    uint32_t half_closed_s, discard_s, time_wait_s; /* timers of its own */
+    uint32_t nat_rule, pbf_rule, qos_rule;
+    uint16_t nat_target;
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct session) == 256, "four cache lines");
+_Static_assert(sizeof(struct session) == 320, "five cache lines");
 
 enum { NOT_IN_AGER = 0xffff };
+enum { MARK_PATH = 0xff, MARK_CLASS_SHIFT = 9 }; /* dataplane/marks.py */
 
 /* Marks of the engine's own, above enum session_flag in the same field. */
 enum session_mark {
-    SESSION_NO_ROOM = 1 << 8, /* counted as kept in software: the offload engine was full */
-    SESSION_NO_WAY = 1 << 9,  /* not because of its size: a bucket was */
+    SESSION_NO_ROOM = 1 << 12, /* counted as kept in software: the offload engine was full */
+    SESSION_NO_WAY = 1 << 13,  /* not because of its size: a bucket was */
 };
 
 enum { OFFLOAD_WAYS = 5, MAX_REPORT_PACKETS = 1 << 15 };
@@ -115,7 +125,9 @@ struct offload_record {
     uint16_t port[2];
     uint16_t report_packets;
     uint16_t generation;
-    bool seen_data;
+    uint16_t mark[2];
+    uint8_t dscp[2];
+    bool seen_data, translates;
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct offload_record) == 128, "two cache lines");
@@ -149,6 +161,12 @@ struct held {
     uint16_t port;
 };
 
+/* So many a second. */
+struct allowance {
+    int64_t since_ns;
+    uint32_t used;
+};
+
 struct engine {
     /* Taken in this order by every call from outside. `gate` keeps the turns fair: a thread that leaves and
      * comes back at once finds the one that was waiting before it. */
@@ -163,7 +181,7 @@ struct engine {
 
     struct engine_config config; /* ports and local point to `tables` */
     void *tables;
-    const struct fib *fib; /* NULL: sessions go where they went */
+    const struct fib *fibs[MAX_VIRTUAL_ROUTERS]; /* NULL: sessions go where they went */
     uint16_t generation;   /* of configuration and routes */
 
     struct bucket *buckets;
@@ -184,6 +202,10 @@ struct engine {
     uint32_t held_taken; /* the verdict is taken, the buffer still in use */
     uint32_t held_count; /* not free */
     uint32_t held_over;  /* of these: done or taken */
+
+    struct nat *nat;
+    uint64_t random_count;
+    struct allowance unreachables, errors; /* ICMP errors that may still be sent */
 
     struct verdict *verdicts;       /* being filled */
     struct verdict *verdicts_taken; /* in the hands of whoever called engine_verdicts */
@@ -277,6 +299,8 @@ enum tcp_seen { TCP_SEEN_C2S = 1, TCP_SEEN_S2C = 2, TCP_SEEN_SYN_C2S = 4, TCP_SE
  * says whether the session's timer starts again. */
 uint32_t tcp_segment(struct engine *e, struct session *s, enum direction direction, const struct packet *p,
                      bool *restart);
+/* Follows what a host sends the firewall itself, whose answers are not seen. */
+uint32_t tcp_host_segment(struct session *s, const struct packet *p, bool *restart);
 enum timer tcp_timer(const struct engine_config *config, enum tcp_state state);
 
 /* ---- session.c ------------------------------------------------------------------------------------ */
@@ -284,6 +308,8 @@ enum timer tcp_timer(const struct engine_config *config, enum tcp_state state);
 /* Installs a session; its slot, or 0 with *reason set. */
 uint32_t session_install(struct engine *e, const struct flow_key *c2s, uint16_t ingress_port,
                          const struct session_spec *spec, uint32_t *reason);
+/* Makes an active session one that is denied. */
+void session_deny(struct engine *e, uint32_t slot, enum action action, uint32_t rule);
 /* Takes a session out of the table and the ager, tells the world, frees the slot. */
 void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reason reason);
 /* Ends a session whose time has come before the wheel comes by; whether it did. */
@@ -307,6 +333,11 @@ static inline void session_touch(const struct engine *e, struct session *s)
 {
     session_note_longest(&s->longest_gap_ms, e->now_ns - s->last_ns);
     s->last_ns = e->now_ns;
+}
+
+static inline bool is_translated(const struct session *s)
+{
+    return s->flags & (SESSION_SOURCE_NAT | SESSION_DESTINATION_NAT);
 }
 
 static inline bool session_is_live(const struct session *s)
@@ -343,23 +374,55 @@ int64_t undecided_next_ns(const struct engine *e);
 struct held *held_take(struct engine *e);
 void held_finish(struct engine *e, struct held *h);
 
+/* ---- nat.c ----------------------------------------------------------------------------------------- */
+
+uint64_t nat_bytes(void);
+/* Takes what the session's translation needs beside its keys: with an oversubscription its port, which completes
+ * key[S2C]; its lease; its target. False where there is none left. */
+bool nat_take(struct engine *e, struct session *s);
+void nat_give_back(struct engine *e, struct session *s);
+
+/* ---- rewrite.c ------------------------------------------------------------------------------------- */
+
+/* Makes a packet of one flow what leaves on the other side, where `to` is the key of the session's other flow (NULL:
+ * addresses and ports stay), with this DSCP (as in a session_spec) and, in a SYN, no larger MSS than this (0: any).
+ * Whether anything was changed; all checksums are complete then. */
+bool rewrite_packet(struct engine *e, const struct packet *p, const struct flow_key *to, uint8_t dscp, uint16_t largest_mss);
+/* The same for an ICMP error that goes the way of flow `own`, and for what it quotes of the other flow. */
+bool rewrite_icmp_error(const struct packet *p, const struct flow_key *own, const struct flow_key *to);
+
+/* ---- icmp_error.c ---------------------------------------------------------------------------------- */
+
+enum icmp_error { ICMP_TIME_EXCEEDED, ICMP_TOO_BIG, ICMP_PROHIBITED };
+/* Emits an ICMP error about a packet as it came in, to its sender; where that is fitting, allowed and not too often. */
+void icmp_error_emit(struct engine *e, const struct packet *p, uint16_t port, enum icmp_error error, uint32_t mtu);
+
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
 /* The address is the firewall's own. */
 bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
+/* It is a bridge's, of layer 2, a virtual wire or a tap. */
+bool is_bridged(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of such a port, and hashes it. */
 void fastpath_place(const struct engine *e, struct packet *p, uint16_t port);
 /* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
  * the handle it must wait behind, or 0. */
-bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint32_t *ref);
-void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port);
+bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref);
+/* `mark` is added to the port's. */
+void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark, bool changed);
 void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
+/* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one. */
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, const uint8_t *mac);
 
 /* ---- reset.c -------------------------------------------------------------------------------------- */
 
 /* Emits a RST that answers the TCP segment p, to its sender (RFC 9293 3.10.7.1). */
 void reset_sender(struct engine *e, const struct packet *p, uint16_t port);
+/* Emits a RST in the name of p's sender, to whom p was meant for: no SYN, so there may be a connection. */
+void reset_receiver(struct engine *e, const struct packet *p, uint16_t port);
+/* Emits a RST to both ends, or one, of an established session. */
+void reset_ends(struct engine *e, const struct session *s, bool client, bool server);
 
 #endif

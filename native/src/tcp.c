@@ -338,6 +338,21 @@ uint32_t tcp_segment(struct engine *e, struct session *s, enum direction d, cons
     return 0;
 }
 
+uint32_t tcp_host_segment(struct session *s, const struct packet *p, bool *restart)
+{
+    static const uint8_t next[SEG_COUNT] = {
+        [SEG_SYN] = HS, [SEG_SYNACK] = HS, [SEG_ACK] = ES, [SEG_FIN] = TW, [SEG_RST] = TW};
+    enum segment kind = kind_of(p->tcp_flags);
+    *restart = s->tcp_state != TW;
+    if (kind == SEG_RST)
+        session_note_end(s, END_REASON_tcp_rst_from_client);
+    else if (kind == SEG_FIN)
+        session_note_end(s, END_REASON_tcp_fin);
+    if (s->tcp_state != TW && (kind != SEG_SYN || s->tcp_state <= HS))
+        s->tcp_state = next[kind];
+    return 0;
+}
+
 int engine_tcp_limits(struct engine *e, uint32_t id, struct tcp_limits out[2])
 {
     engine_enter(e);

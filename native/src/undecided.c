@@ -160,7 +160,7 @@ static uint32_t release(struct engine *e, uint32_t at)
         fastpath_place(e, &h->packet, h->port);
         /* where this needs the slowpath again, the session ended in the meantime (a reset among the parked
          * ones), and this packet opens the next one */
-        if (!fastpath_decide(e, &h->packet, h->tag, &ref))
+        if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref))
             reason = ref ? undecided_park(e, ref, &h->packet, h->tag, h->port)
                          : undecided_open(e, &h->packet, h->tag, h->port);
     }
@@ -202,7 +202,9 @@ uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
             .tcp_flags = h->packet.tcp_flags,
             .icmp_type = h->packet.icmp_type,
             .icmp_code = h->packet.icmp_code,
+            .egress = h->packet.egress,
         };
+        memcpy(out[n].mac, h->packet.mac, sizeof out[n].mac);
         e->undecided_unseen = u->next;
     }
     engine_leave(e);
@@ -220,7 +222,8 @@ static bool is_sane(const struct engine *e, const struct session_spec *spec)
 {
     enum { LONGEST_S = 15999999, LONGEST_TIME_WAIT_S = 600 };
     const struct session_timeouts *t = &spec->timeouts;
-    return spec->action < ACTION_COUNT && spec->egress_port < e->config.port_count && spec->application <= UINT16_MAX &&
+    return spec->action < ACTION_COUNT && spec->egress_port < e->config.port_count && spec->qos_class < 16 &&
+           spec->nat_target < MAX_NAT_TARGETS && spec->application <= UINT16_MAX &&
            (spec->s2c.family == 4 || spec->s2c.family == 6) && t->established_s <= LONGEST_S &&
            t->half_closed_s <= LONGEST_S && t->time_wait_s <= LONGEST_TIME_WAIT_S && t->discard_s <= LONGEST_S;
 }
@@ -244,6 +247,10 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
     }
     if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
         reset_sender(e, &first->packet, first->port);
+    if (spec->action == ACTION_reset_server || spec->action == ACTION_reset_both)
+        reset_receiver(e, &first->packet, spec->egress_port);
+    if (spec->flags & SESSION_ICMP_UNREACHABLE)
+        icmp_error_emit(e, &first->packet, first->port, ICMP_PROHIBITED, 0);
     at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
     while (at)
         at = slot ? release(e, at) : release_dropped(e, at, slot, COUNTER_flow_policy_deny);

@@ -166,7 +166,12 @@ static const int64_t SECOND = 1000000000;
 
 static inline void build_configure(struct engine *e, const struct engine_config *template)
 {
-    static const struct port_config ports[] = {{0, false, 0}, {1, true, 0x100}, {2, true, 0x200}, {3, true, 0x300}};
+    static const struct port_config ports[] = {
+        {0},
+        {.zone = 1, .ipv6 = true, .mark = 0x1000},
+        {.zone = 2, .ipv6 = true, .mark = 0x2000},
+        {.zone = 3, .ipv6 = true, .mark = 0x3000},
+    };
     struct engine_config config = *template;
     config.port_count = 4;
     config.ports = ports;

@@ -384,10 +384,10 @@ static void change_routes(struct history *h)
         build_key_address(routes[i].prefix, choice & 16 ? 6 : 4, 1 + (choice >> 5));
         routes[i].length = choice & 128 ? 128 : choice & 16 ? 0 : 96;
     }
-    h->fib = count ? fib_new(routes, count) : NULL;
+    h->fib = count ? fib_new(routes, count, NULL, 0) : NULL;
     if (count && !h->fib)
         abort();
-    engine_set_fib(h->engine, h->fib);
+    engine_set_fibs(h->engine, (const struct fib *[]){h->fib}, 1);
     fib_free(old);
 }
 

@@ -254,7 +254,7 @@ static void *feeding(void *argument)
 static void *answering(void *argument)
 {
     static const struct route everywhere[] = {{.length = 0, .leaves = true, .port = 2}};
-    struct fib *fib = fib_new(everywhere, 1);
+    struct fib *fib = fib_new(everywhere, 1, NULL, 0);
     struct shared *s = argument;
     struct undecided waiting[8];
     struct event events[8];
@@ -279,11 +279,11 @@ static void *answering(void *argument)
         if (turn % 11 == 0)
             build_configure(s->engine, &config);
         if (turn % 13 == 0)
-            engine_set_fib(s->engine, turn & 1 ? fib : NULL);
+            engine_set_fibs(s->engine, (const struct fib *[]){turn & 1 ? fib : NULL}, 1);
         engine_stats(s->engine, &stats);
         engine_next_timer_ns(s->engine);
     }
-    engine_set_fib(s->engine, NULL);
+    engine_set_fibs(s->engine, (const struct fib *[]){NULL}, 1);
     fib_free(fib);
     return NULL;
 }

@@ -101,7 +101,7 @@ static void random_tables(uint64_t seed)
                 route->prefix[(route->length - 1) / 8] ^= (uint8_t)(0x80 >> (route->length - 1) % 8);
         }
     }
-    struct fib *fib = fib_new(routes, count);
+    struct fib *fib = fib_new(routes, count, NULL, 0);
     CHECK(fib != NULL);
     for (uint32_t i = 0; i < count; i++)
         check_edges(fib, routes, count, &routes[i]);
@@ -126,7 +126,7 @@ static void every_length(void)
                 for (int i = mapped ? 12 : 0; i < 16; i++)
                     routes[length].prefix[i] = ones ? 0xff : 0;
             }
-            struct fib *fib = fib_new(routes, 129);
+            struct fib *fib = fib_new(routes, 129, NULL, 0);
             for (int length = 0; length <= 128; length++)
                 check_edges(fib, routes, 129, &routes[length]);
             fib_free(fib);
@@ -146,13 +146,13 @@ static void families_are_apart(void)
     static const uint8_t other[16] = {0x20, 0x01}, below[16] = {[10] = 0xff, [11] = 0xfe, [12] = 0xff};
     struct route routes[] = {{.length = 0, .port = 1}, {.length = 80, .port = 2}, {.length = 96, .port = 3}};
     build_key_address(routes[2].prefix, 4, 0);
-    struct fib *fib = fib_new(routes, 1);
+    struct fib *fib = fib_new(routes, 1, NULL, 0);
     CHECK(v4_lookup(fib, 7) == -1 && fib_lookup(fib, other) == 0);
     fib_free(fib);
-    fib = fib_new(routes, 2);
+    fib = fib_new(routes, 2, NULL, 0);
     CHECK(v4_lookup(fib, 7) == -1 && fib_lookup(fib, other) == 0 && fib_lookup(fib, below) == 1);
     fib_free(fib);
-    fib = fib_new(routes, 3);
+    fib = fib_new(routes, 3, NULL, 0);
     CHECK(v4_lookup(fib, 7) == 2 && fib_lookup(fib, other) == 0 && fib_lookup(fib, below) == 1);
     fib_free(fib);
 }
@@ -164,7 +164,7 @@ static void first_of_the_same(void)
         routes[i] = (struct route){.length = 64, .port = (uint16_t)i};
         build_key_address(routes[i].prefix, 6, (uint32_t)i); /* they differ behind their length alone */
     }
-    struct fib *fib = fib_new(routes, 5);
+    struct fib *fib = fib_new(routes, 5, NULL, 0);
     CHECK(fib_lookup(fib, routes[4].prefix) == 0);
     fib_free(fib);
 }
@@ -172,14 +172,14 @@ static void first_of_the_same(void)
 static void nothing_and_nonsense(void)
 {
     static const uint8_t zero[16];
-    struct fib *fib = fib_new(NULL, 0);
+    struct fib *fib = fib_new(NULL, 0, NULL, 0);
     CHECK(fib != NULL && fib_lookup(fib, zero) == -1 && !fib_route(fib, zero) && v4_lookup(fib, 1) == -1);
     fib_free(fib);
     struct route routes[] = {{.length = 128}, {.length = 129}, {.length = 0}};
     errno = 0;
-    CHECK(!fib_new(routes, 3) && errno == EINVAL);
+    CHECK(!fib_new(routes, 3, NULL, 0) && errno == EINVAL);
     errno = 0;
-    CHECK(!fib_new(routes, UINT32_MAX) && errno == EINVAL); /* it is not read */
+    CHECK(!fib_new(routes, UINT32_MAX, NULL, 0) && errno == EINVAL); /* it is not read */
     fib_free(NULL);
 }
 

@@ -465,15 +465,13 @@ static void what_it_does_not_understand_goes_to_software(void)
     static uint8_t frame[BUILD_BYTES];
     static const uint8_t flags[] = {TCP_FIN | TCP_ACK, TCP_RST, TCP_SYN, TCP_SYN | TCP_ACK};
     struct build b = from_client(1, PROTO_TCP);
-    for (unsigned i = 0; i < sizeof flags + 2; i++) {
+    for (unsigned i = 0; i < sizeof flags + 1; i++) {
         struct engine *e = engine_of(by_count, 10);
         int64_t id = open_session(e, 1, PROTO_TCP, 0);
         uint64_t before = view_of(e, id).packets[C2S];
         b.flags = i < sizeof flags ? flags[i] : TCP_ACK;
         uint32_t len = build_packet(frame, &b);
-        if (i == sizeof flags) { /* hop limit */
-            frame[7] = 1;
-        } else if (i > sizeof flags) { /* a hop-by-hop header of padding */
+        if (i == sizeof flags) { /* a hop-by-hop header of padding */
             static const uint8_t padding[8] = {PROTO_TCP, 0, 1, 4};
             memmove(frame + 48, frame + 40, len - 40);
             memcpy(frame + 40, padding, sizeof padding);
@@ -522,7 +520,12 @@ static void a_packet_at_the_end(void)
 /* Ports 2 and 3 in one zone, port 1 in another. */
 static void configure_two_ways(struct engine *e, const struct engine_config *template)
 {
-    static const struct port_config ports[] = {{0, false, 0}, {1, true, 1}, {2, true, 2}, {2, true, 3}};
+    static const struct port_config ports[] = {
+        {0},
+        {.zone = 1, .ipv6 = true, .mark = 0x1000},
+        {.zone = 2, .ipv6 = true, .mark = 0x2000},
+        {.zone = 2, .ipv6 = true, .mark = 0x3000},
+    };
     struct engine_config config = *template;
     config.port_count = 4;
     config.ports = ports;
@@ -533,7 +536,7 @@ static struct fib *fib_to_server(uint8_t family, uint16_t port)
 {
     struct route routes[] = {{.length = 128, .leaves = true, .port = port}, {.length = 0, .leaves = true, .port = CLIENT}};
     build_key_address(routes[0].prefix, family, HOST);
-    return fib_new(routes, 2);
+    return fib_new(routes, 2, NULL, 0);
 }
 
 static void routes_move_offloaded_sessions(void)
@@ -543,19 +546,19 @@ static void routes_move_offloaded_sessions(void)
     configure_two_ways(e, &config);
     struct fib *second = fib_to_server(6, 2), *third = fib_to_server(6, 3), *client = fib_to_server(6, CLIENT);
     struct build b = from_client(1, PROTO_UDP), back = from_server(1, PROTO_UDP);
-    engine_set_fib(e, second);
+    engine_set_fibs(e, (const struct fib *[]){second}, 1);
     int64_t id = open_session(e, 1, PROTO_UDP, 0);
     CHECK(send(e, &b, 0).port == 2 && counter(e, COUNTER_pkt_offloaded) == 1);
-    engine_set_fib(e, third);
+    engine_set_fibs(e, (const struct fib *[]){third}, 1);
     CHECK(view_of(e, id).unreported[C2S] == 1);
     CHECK(send(e, &b, 0).port == 3 && counter(e, COUNTER_pkt_offloaded) == 1); /* it leaves, looks, and enters again */
     CHECK(send(e, &b, 0).port == 3 && counter(e, COUNTER_pkt_offloaded) == 2 && view_of(e, id).port[S2C] == 3);
-    engine_set_fib(e, client);
+    engine_set_fibs(e, (const struct fib *[]){client}, 1);
     CHECK(send(e, &b, 0).reason == COUNTER_flow_fwd_zonechange && send(e, &back, 0).action == VERDICT_FORWARD);
     CHECK(!view_of(e, id).offloaded && view_of(e, id).packets[C2S] == 4);
-    engine_set_fib(e, second);
+    engine_set_fibs(e, (const struct fib *[]){second}, 1);
     CHECK(send(e, &b, 0).port == 2 && view_of(e, id).offloaded);
-    engine_set_fib(e, NULL);
+    engine_set_fibs(e, (const struct fib *[]){NULL}, 1);
     CHECK(send(e, &b, 0).port == 2);
     engine_free(e);
     fib_free(second), fib_free(third), fib_free(client);
@@ -569,12 +572,12 @@ static void generations_wrap(void)
     configure_two_ways(e, &config);
     struct fib *second = fib_to_server(6, 2), *third = fib_to_server(6, 3);
     struct build b = from_client(1, PROTO_UDP), quiet = from_client(3, PROTO_UDP);
-    engine_set_fib(e, second);
+    engine_set_fibs(e, (const struct fib *[]){second}, 1);
     open_session(e, 1, PROTO_UDP, 0);
     open_session(e, 3, PROTO_UDP, 0); /* has no packet until the number it looked at comes again */
     uint16_t looked = e->generation;
     for (uint32_t i = 1; i < 1u << 16; i++) {
-        engine_set_fib(e, i & 1 ? third : second);
+        engine_set_fibs(e, (const struct fib *[]){i & 1 ? third : second}, 1);
         if (i % 1000 == 0)
             CHECK(send(e, &b, 0).port == (i & 1 ? 3 : 2));
         if (e->generation == looked) {

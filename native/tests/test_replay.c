@@ -90,14 +90,14 @@ static struct bench bench_new(const struct file *files, uint32_t count, bool by_
     config.local = own;
     build_configure(b.engine, &config);
     struct route routes[] = {
-        {{[10] = 0xff, [11] = 0xff, [12] = 10}, 96 + 9, true, 1},
-        {{[10] = 0xff, [11] = 0xff, [12] = 10}, 96 + 8, true, 2},
-        {{0x20, 0x01, 0x0d, 0xb8}, 32, true, 3},
-        {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}, 128, false, 0},
-        {{[10] = 0xff, [11] = 0xff, [12] = 172}, 96 + 8, false, 0},
+        {.prefix = {[10] = 0xff, [11] = 0xff, [12] = 10}, .length = 96 + 9, .leaves = true, .port = 1},
+        {.prefix = {[10] = 0xff, [11] = 0xff, [12] = 10}, .length = 96 + 8, .leaves = true, .port = 2},
+        {.prefix = {0x20, 0x01, 0x0d, 0xb8}, .length = 32, .leaves = true, .port = 3},
+        {.prefix = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}, .length = 128, .leaves = false, .port = 0},
+        {.prefix = {[10] = 0xff, [11] = 0xff, [12] = 172}, .length = 96 + 8, .leaves = false, .port = 0},
     };
-    b.fib = fib_new(routes, sizeof routes / sizeof *routes);
-    engine_set_fib(b.engine, b.fib);
+    b.fib = fib_new(routes, sizeof routes / sizeof *routes, NULL, 0);
+    engine_set_fibs(b.engine, (const struct fib *[]){b.fib}, 1);
     b.replay = replay_new(sources, count);
     if (!b.replay || !b.fib)
         abort();

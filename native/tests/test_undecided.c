@@ -272,7 +272,7 @@ static void connection_over_while_its_packets_wait(void)
 /* What waits may have lost its port when it is answered. */
 static void ports_gone_while_packets_wait(void)
 {
-    static const struct port_config two_ports[] = {{0, false, 0}, {1, true, 0}};
+    static const struct port_config two_ports[] = {{0}, {.zone = 1, .ipv6 = true}};
     struct engine *e = build_engine((struct engine_params){0});
     struct build b = udp_of(1);
     struct undecided u;

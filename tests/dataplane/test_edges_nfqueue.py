@@ -54,7 +54,7 @@ class FakeQueue:
     def fileno(self) -> int:
         return 77
 
-    def set_ports(self, ports: Sequence[tuple[int, int]]) -> None:
+    def set_ports(self, ports: Sequence[tuple[int, int, bool]]) -> None:
         self.ports = list(ports)
 
     def set_fail_open(self, fail_open: bool) -> None:
@@ -108,7 +108,7 @@ def test_a_configuration_reaches_the_queue(site: Site, interfaces: dict[str, int
     assert site.edge.fileno() == 77
     site.engine.configure(snapshot(ALLOW))
     site.edge.configured()
-    assert site.queue.ports == [(11, 1), (12, 2)]  # eth3 is not there
+    assert site.queue.ports == [(11, 1, False), (12, 2, False)]  # eth3 is not there
     assert site.queue.fail_open is False
 
 
@@ -118,7 +118,7 @@ def test_interfaces_that_come_and_go_are_found(site: Site, interfaces: dict[str,
     interfaces.update(eth1=21, eth3=13)
     del interfaces["eth2"]
     site.edge.tick(1 * NS)
-    assert site.queue.ports == [(21, 1), (13, 3)]
+    assert site.queue.ports == [(21, 1, False), (13, 3, False)]
 
 
 def test_answers_are_sent_by_the_loop(site: Site) -> None:

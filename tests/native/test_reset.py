@@ -37,15 +37,22 @@ def test_resets(
     firewall = Firewall(rules)
     verdict = firewall.send(tcp(flags, family, payload=payload))
     assert verdict.what == "flow_policy_deny"
-    ((port, data),) = verdict.emitted
+    *to_server, (port, data) = reversed(verdict.emitted)
     assert port == TRUST
+    # whom it was meant for may have a connection, unless it was to open one
+    assert len(to_server) == (action == "reset-both" and "S" not in flags)
+    for egress, reset in to_server:
+        packet = (IP if family == 4 else IPv6)(reset)
+        assert (egress, packet.src, packet.dst) == (UNTRUST, CLIENT[family], SERVER[family])
+        assert (packet[TCP].sport, packet[TCP].dport, packet[TCP].seq) == (40001, 80, 0x11223345)
+        assert str(packet[TCP].flags) == "R"
     packet = (IP if family == 4 else IPv6)(data)
     assert (packet.src, packet.dst) == (SERVER[family], CLIENT[family])
     segment = packet[TCP]
     assert (segment.sport, segment.dport) == (80, 40001)
     assert (str(segment.flags), segment.seq, segment.ack) == (answer, seq, ack)
     assert len(segment.payload) == 0
-    assert firewall.counters()["flow_action_close"] == 1
+    assert firewall.counters()["flow_action_close"] == 1 + len(to_server)
     # the way back is open to it: it is a packet like any other
     assert firewall.send(data, UNTRUST).what != "flow_discard_drop"
 

@@ -157,7 +157,7 @@ class Say:
     window: int = WINDOW
     scale: int | None = None
     size: int = 0
-    rare: str = ""  # options, ttl
+    has_options: bool = False
     port: int = 0  # 0: the one of its side
     count: int = 1
     gap_ns: int = 0  # between several
@@ -246,7 +246,7 @@ WILD = st.builds(
     window=st.sampled_from([WINDOW, WINDOW, 0, 65535]),
     scale=st.sampled_from([None, 0, 3, 15]),
     size=SIZE,
-    rare=st.sampled_from(["", "", "", "options", "ttl"]),
+    has_options=st.sampled_from([False, False, False, True]),
     port=st.sampled_from([0, 0, 0, 0, 0, 0, UNTRUST_TOO, DMZ]),
 )
 TALK = st.builds(
@@ -255,7 +255,7 @@ TALK = st.builds(
     back=BACK,
     window=st.sampled_from([WINDOW, 65535]),
     size=st.sampled_from([0, 1, 10]),
-    rare=st.sampled_from(["", "", "", "", "options", "ttl"]),
+    has_options=st.sampled_from([False, False, False, False, True]),
     count=st.sampled_from([1, 1, 2, 3, 7, 8, 15, 16, 17, 65]),
     gap_ns=st.sampled_from([0, 1, NS // 10, NS, 2 * NS]),
 )
@@ -383,15 +383,14 @@ class Both:
 
     def _say(self, say: Say) -> None:
         of = FLOWS[say.flow].back() if say.back else FLOWS[say.flow]
-        ttl, options = 1 if say.rare == "ttl" else 64, say.rare == "options"
         if of.proto == raw.TCP:
             segment = self.ends[say.flow].segment(say)
-            packet = raw.tcp(of, segment, say.size, ttl=ttl, options=options)
+            packet = raw.tcp(of, segment, say.size, options=say.has_options)
         elif of.proto == raw.UDP:
-            packet = raw.udp(of, say.size, ttl=ttl, options=options)
+            packet = raw.udp(of, say.size, options=say.has_options)
         elif of.proto == raw.GRE:
             size = 8 + say.size  # an error quotes that much
-            packet = raw.other(of, size, ttl=ttl, options=options)
+            packet = raw.other(of, size, options=say.has_options)
         else:
             packet = raw.echo(of, reply=say.back, size=say.size)
         self.last[say.flow, say.back] = packet
@@ -420,7 +419,9 @@ class Both:
         self.model.configure(config)
 
     def _lead(self, way: Ways) -> None:
-        self.engine.set_fib(Fib([(a, 128, port) for a, port in way.items() if port is not None]))
+        self.engine.set_fibs(
+            [Fib([(a, 128, port, ()) for a, port in way.items() if port is not None])]
+        )
 
     def _clear(self, of: int) -> None:
         self._tick()

@@ -10,6 +10,7 @@ TCP, UDP, ICMP, ICMPV6, GRE = 6, 17, 1, 58, 47
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 _DONT_FRAGMENT = 0x4000
+_TTL = 64
 
 
 class Flow(NamedTuple):
@@ -57,51 +58,49 @@ def _checksum(header: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def _ip(flow: Flow, body: bytes, ttl: int, options: bool) -> bytes:
+def _ip(flow: Flow, body: bytes, options: bool) -> bytes:
     if flow.family == 6:
         extension = struct.pack("!BBBB4x", flow.proto, 0, 1, 4) if options else b""  # one PadN
         next_header = 60 if options else flow.proto
         length = len(extension) + len(body)
-        fixed = struct.pack("!IHBB", 6 << 28, length, next_header, ttl)
+        fixed = struct.pack("!IHBB", 6 << 28, length, next_header, _TTL)
         return fixed + flow.src + flow.dst + extension + body
     extension = b"\x01" * 4 if options else b""
     length = 20 + len(extension) + len(body)
-    fields = (0x45 + options, 0, length, 0, _DONT_FRAGMENT, ttl, flow.proto)
+    fields = (0x45 + options, 0, length, 0, _DONT_FRAGMENT, _TTL, flow.proto)
     ends = flow.src[12:] + flow.dst[12:] + extension
     checksum = _checksum(struct.pack("!BBHHHBBH", *fields, 0) + ends)
     return struct.pack("!BBHHHBBH", *fields, checksum) + ends + body
 
 
-def tcp(
-    flow: Flow, segment: Segment, size: int = 0, *, ttl: int = 64, options: bool = False
-) -> Raw:
+def tcp(flow: Flow, segment: Segment, size: int = 0, *, options: bool = False) -> Raw:
     """`size` bytes of payload."""
     flags, seq, ack, window, scale = segment
     more = b"" if scale is None else b"\x01\x03\x03" + bytes([scale])
     offset = (20 + len(more)) // 4 << 4
     ports = flow.sport, flow.dport
     header = struct.pack("!HHIIBBHHH", *ports, seq, ack, offset, flags, window, 0, 0) + more
-    data = _ip(flow, header + bytes(size), ttl, options)
-    return Raw(data, flow, size, ttl > 1 and not options, segment)
+    data = _ip(flow, header + bytes(size), options)
+    return Raw(data, flow, size, not options, segment)
 
 
-def udp(flow: Flow, size: int = 0, *, ttl: int = 64, options: bool = False) -> Raw:
+def udp(flow: Flow, size: int = 0, *, options: bool = False) -> Raw:
     header = struct.pack("!HHHH", flow.sport, flow.dport, 8 + size, 1)
-    data = _ip(flow, header + bytes(size), ttl, options)
-    return Raw(data, flow, size, ttl > 1 and not options)
+    data = _ip(flow, header + bytes(size), options)
+    return Raw(data, flow, size, not options)
 
 
-def other(flow: Flow, size: int = 0, *, ttl: int = 64, options: bool = False) -> Raw:
+def other(flow: Flow, size: int = 0, *, options: bool = False) -> Raw:
     """A protocol without ports."""
-    data = _ip(flow, bytes(size), ttl, options)
-    return Raw(data, flow, size, ttl > 1 and not options)
+    data = _ip(flow, bytes(size), options)
+    return Raw(data, flow, size, not options)
 
 
 def echo(flow: Flow, *, reply: bool, size: int = 0) -> Raw:
     kind = (0 if reply else 8) if flow.proto == ICMP else (129 if reply else 128)
     identifier, sequence = (flow.dport, flow.sport) if reply else (flow.sport, flow.dport)
     header = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence)
-    data = _ip(flow, header + bytes(size), 64, False)
+    data = _ip(flow, header + bytes(size), False)
     return Raw(data, flow, size, is_reply=reply)
 
 
@@ -110,4 +109,4 @@ def error(about: Raw, router: bytes) -> Raw:
     family = about.flow.family
     flow = Flow(router, about.flow.src, 0, 0, ICMP if family == 4 else ICMPV6)
     header = struct.pack("!BBHI", 3 if family == 4 else 1, 1, 0, 0)
-    return Raw(_ip(flow, header + about.data[:68], 64, False), flow, 0, about=about.flow)
+    return Raw(_ip(flow, header + about.data[:68], False), flow, 0, about=about.flow)
