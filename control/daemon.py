@@ -270,10 +270,10 @@ class Daemon:
         return self._neighbors
 
     def unreachable_pbf(self) -> Collection[str]:
-        return ()
+        return self._monitors.unreachable()
 
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
-        return []
+        return await asyncio.to_thread(self._kernel.qos_classes, port)
 
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
