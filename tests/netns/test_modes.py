@@ -1,6 +1,7 @@
 """Bridged ports with the whole firewall: client and server in one network, by eth1 and eth2.
 
 client 10.1.0.1 --- eth1 [ virtual wire, or VLAN ] eth2 --- 10.1.0.2 server
+                                              eth4 tap --- dmz
 """
 
 import re
@@ -29,6 +30,12 @@ VLAN = (
     + ZONE.format("left", "layer2", 1)
     + ZONE.format("right", "layer2", 2)
 )
+TAP = (
+    PORT.format(4, "tap")
+    + ZONE.format("heard", "tap", 4)
+    + "set rulebase security rules all from heard to heard source any destination any "
+    "application any service any action allow\n"
+)
 RULE = (
     "set rulebase security rules out from left to right source any destination any "
     "application any service any action allow\n"
@@ -41,7 +48,7 @@ def firewall(
     request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Firewall]:
     config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(request.param + RULE)
+    config.write_text(request.param + TAP + RULE)
     for host, number in (("client", 1), ("server", 2)):
         for address in (f"10.1.0.{number}/24", f"2001:db8:a::{number}/64"):
             done = lab.run(host, ["ip", "addr", "replace", address, "dev", "eth0", "nodad"])
@@ -75,6 +82,16 @@ def test_zones_of_both_ports_are_in_the_session(lab: Lab, firewall: Firewall) ->
     shown = firewall.ask("show session all filter destination 10.1.0.2 destination-port 80")
     assert re.search(r"10\.1\.0\.1\[\d+\]/left/6", shown), shown
     assert re.search(r"10\.1\.0\.2\[80\]/right", shown), shown
+
+
+def test_a_tap_makes_sessions_and_lets_nothing_out(lab: Lab, firewall: Firewall) -> None:
+    neighbor = ["ip", "neigh", "replace", "198.51.100.77", "lladdr", "02:00:00:00:00:77"]
+    assert lab.run("dmz", [*neighbor, "dev", "eth0"]).returncode == 0
+    heard = Counted(firewall, "flow_tap_drop")
+    assert not pings(lab, "dmz", "198.51.100.77")
+    assert heard.by_now() >= 2
+    shown = firewall.ask("show session all filter destination 198.51.100.77")
+    assert re.search(r"198\.51\.100\.10\[\d+\]/heard/1", shown), shown
 
 
 def test_without_the_dataplane_nothing_passes(lab: Lab, firewall: Firewall) -> None:
