@@ -153,7 +153,7 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
 def _check_machine(config: Running) -> None:
     with Netlink() as netlink:
         missing = links.problems(config.snapshot.ports, netlink.links())
-    if problems := checks.problems() + missing:
+    if problems := checks.problems(config.snapshot.ports) + missing:
         raise CommitError(problems)
 
 
@@ -270,10 +270,10 @@ class Daemon:
         return self._neighbors
 
     def unreachable_pbf(self) -> Collection[str]:
-        return ()
+        return self._monitors.unreachable()
 
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
-        return []
+        return await asyncio.to_thread(self._kernel.qos_classes, port)
 
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
