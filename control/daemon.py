@@ -224,7 +224,7 @@ class Daemon:
         if name == candidate.RUNNING:
             self.revert_config()
         else:
-            self._candidate = await asyncio.to_thread(candidate.read, self._path(name))
+            self._candidate = await asyncio.to_thread(candidate.load, self._path(name))
         config = self._candidate
         return Loaded(config.name, len(config.errors), len(config.warnings))
 
@@ -349,7 +349,11 @@ class Daemon:
             try:
                 await self._commit_config(wanted, progress)
             except _REFUSALS as error:
-                raise _commit_error(error) from None
+                refusal = _commit_error(error)
+                for line in refusal.lines:
+                    LOG.error("%s", line)
+                LOG.error("%s not committed, the old configuration stays", wanted.name)
+                raise refusal from None
         LOG.info("%s committed", wanted.name)
         return Committed(_warnings(wanted), loop.time() - started_s)
 
