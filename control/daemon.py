@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from control import candidate, state_dir
 from control.cli.operations import Operations
@@ -42,14 +43,15 @@ from control.management import (
 )
 from control.state_dir import Locks, StateDirError
 from control.supervisor import DATAPLANE, DataplaneError, Supervisor
-from control.system import checks, fib, links, mirror
+from control.system import checks, fib, links, mirror, monitor
 from control.system.errors import KernelError
 from control.system.kernel import Kernel, KernelState
 from control.system.mirror import Mirror
+from control.system.monitor import Monitors
 from control.system.netlink import Netlink
 from control.system.routes import StaticRoute
 from control.version import version
-from dataplane.messages import Configure, Failed, Reply, Request, SetRoutes
+from dataplane.messages import Configure, Failed, Reply, Request, SetPaths, SetRoutes
 from dataplane.snapshot import Route, Snapshot
 
 LOG = logging.getLogger(__name__)
@@ -143,6 +145,8 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
             interface=interfaces.get(port, port),
             metric=route.metric,
             is_discard=route.discard,
+            virtual_router=route.virtual_router,
+            weight=route.weight,
         )
 
 
@@ -184,6 +188,7 @@ class Daemon:
         )
         self._committing = asyncio.Lock()  # somebody changes the configuration
         self._commit: asyncio.Task[Committed] | None = None  # an administrator's, the last one
+        self._monitors = Monitors(lambda: self._is_behind.set())
         self._applying = asyncio.Lock()  # a configuration is on its way to dataplane and kernel
         self._reload_wanted = asyncio.Event()
         self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
@@ -192,6 +197,7 @@ class Daemon:
         self._fib: tuple[Route, ...] = ()
         self._is_configured = False  # the dataplane, with self._config
         self._told_routes: tuple[Route, ...] | None = None
+        self._told_paths: SetPaths | None = None
         self._is_behind = asyncio.Event()  # the dataplane has to be told something
         self._neighbors: list[Neighbor] = []
         self._learned_since_s: dict[str, float] = {}
@@ -319,6 +325,7 @@ class Daemon:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._monitors.stop()
         failures = await asyncio.to_thread(self._kernel.close)
         for line in failures:
             LOG.error("%s", line)
@@ -390,12 +397,14 @@ class Daemon:
             self._config = config
             self._is_configured = True
             progress("configuring the kernel")
-            await asyncio.to_thread(
-                self._kernel.configure,
-                config.snapshot.ports,
-                config.static_routes,
-                fail_open=config.snapshot.fail_open,
-            )
+            await self._configure_kernel(config)
+
+    async def _configure_kernel(self, config: Running) -> None:
+        """Raises KernelError."""
+        for line in await asyncio.to_thread(
+            self._kernel.configure, config.snapshot, config.static_routes
+        ):
+            LOG.warning("%s", line)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -425,12 +434,7 @@ class Daemon:
             self._config = old
             await self._forget_told()
             try:
-                await asyncio.to_thread(
-                    self._kernel.configure,
-                    old.snapshot.ports,
-                    old.static_routes,
-                    fail_open=old.snapshot.fail_open,
-                )
+                await self._configure_kernel(old)
             except KernelError as error:
                 LOG.error("%s", error)
 
@@ -442,7 +446,7 @@ class Daemon:
         What is told next comes behind everything it has not read yet.
         """
         self._is_configured = False
-        self._told_routes = None
+        self._told_routes = self._told_paths = None
         self._is_behind.set()
 
     async def _keep_in_step(self) -> None:
@@ -466,6 +470,11 @@ class Daemon:
             if not self._is_configured:
                 await self._tell(Configure(self._config.snapshot))
                 self._is_configured = True
+            paths = self._paths()
+            if paths != self._told_paths:  # before the routes, which may speak of them
+                self._told_paths = None
+                await self._tell(paths)
+                self._told_paths = paths
             routes = self._fib
             if routes != self._told_routes:
                 self._told_routes = None  # unknown until it answers
@@ -488,12 +497,28 @@ class Daemon:
         now_s = asyncio.get_running_loop().time()
         since_s = self._learned_since_s
         self._learned_since_s = {
-            prefix: since_s.get(prefix, now_s) for prefix in fib.learned(state.routes)
+            prefix: since_s.get(prefix, now_s)
+            for prefix in fib.learned(state.routes, self._config.snapshot.virtual_routers)
         }
-        routes = fib.mirror(state.routes, state.ports)
-        if routes != self._fib:
-            self._fib = routes
-            self._is_behind.set()
+        self._fib = state.fib
+        snapshot = self._config.snapshot
+        self._monitors.watch(monitor.targets(snapshot.pbf_rules, snapshot.ports, state.paths))
+        self._is_behind.set()
+        # A dataplane that knows the next hops can tell by which one a packet has come.
+        known = {(neighbor.port, neighbor.address) for neighbor in self._neighbors}
+        hops = [(path.port, path.nexthop) for path in state.paths if path.nexthop]
+        if unknown := [hop for hop in hops if hop not in known]:
+            await asyncio.to_thread(self._kernel.resolve, unknown)
+
+    def _paths(self) -> SetPaths:
+        """With the link-layer addresses of the next hops, as far as they are known."""
+        macs = {(one.port, one.address): one.mac for one in self._neighbors}
+        paths = tuple(
+            replace(path, mac=bytes.fromhex(mac.replace(":", ""))) if mac else path
+            for path in self._state.paths
+            for mac in [macs.get((path.port, path.nexthop), "")]
+        )
+        return SetPaths(paths, self._monitors.disabled())
 
     def _report_links(self, state: KernelState) -> None:
         """What became of the ports' links since the last look."""
@@ -510,6 +535,7 @@ class Daemon:
 
     async def _see_neighbors(self, neighbors: list[Neighbor]) -> None:
         self._neighbors = neighbors
+        self._is_behind.set()
 
 
 async def _first_of(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:

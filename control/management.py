@@ -37,6 +37,9 @@ class InterfaceStatus(Struct, frozen=True):
     zone: str
     virtual_router: str
     addresses: tuple[str, ...]
+    mode: str = "layer3"  # of snapshot.Port
+    tag: int = 0
+    bridge: str = ""  # the VLAN of a layer2 port, the wire of a virtual-wire one
 
 
 class Neighbor(Struct, frozen=True):

@@ -33,3 +33,10 @@ def is_multicast(address: bytes) -> bool:
 def is_link_local(address: bytes) -> bool:
     """IPv6 only: 169.254.0.0/16 is routed like any other."""
     return address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
+def is_multicast_on_link(address: bytes) -> bool:
+    """Of a multicast address: whether routers leave it alone (RFC 5771 4, RFC 4291 2.7)."""
+    if address.startswith(V4_PREFIX):
+        return address[12:15] == b"\xe0\x00\x00"
+    return address[1] & 0x0F <= 2

@@ -6,26 +6,43 @@ of day.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
-
-from msgspec.structs import astuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from dataplane import applications, marks
 from dataplane.addresses import packed, text
-from dataplane.fib import Fib
+from dataplane.checks import bounded, check
+from dataplane.fib import Fibs
+from dataplane.hits import Hits
+from dataplane.keyed_hash import KeyedHash
 from dataplane.messages import Flow, Session, SessionFilter
 from dataplane.names import Names
+from dataplane.nat import NatPolicy, NatTables
 from dataplane.offload import DEFAULT_PLATFORM, PROFILES
-from dataplane.policy import RULE_TYPES, Policy
+from dataplane.pbf import PbfPolicy
+from dataplane.policy import Policy
+from dataplane.port_configs import MULTICAST, NOBODY, port_config
+from dataplane.qos import QosPolicy
 from dataplane.rates import RateMeter, Rates
+from dataplane.rematch import Rematch
+from dataplane.routing import Paths, Routing
+from dataplane.schedules import InForce
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.pipeline import Decision, decide
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot, Timeouts
+from dataplane.snapshot import (
+    ApplicationOverride,
+    Path,
+    Route,
+    SecurityRule,
+    Snapshot,
+)
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
-    ACTIONS,
     MAX_BURST,
+    NAT_BOTH,
+    NAT_DESTINATION,
+    NAT_NONE,
+    NAT_SOURCE,
     SESSION_STATES,
     TIMERS,
     DropReason,
@@ -34,7 +51,6 @@ from native import (
     Filter,
     FlowKey,
     Packet,
-    PortConfig,
     SessionView,
     Stats,
     Verdict,
@@ -47,15 +63,43 @@ _DENY_ALL = SecurityRule(name="interzone-default", action="deny", log_end=False)
 _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
-_MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
-_MAX_AGING_FACTOR = 16
+_ICMP_UNREACHABLE_PER_S = 200  # fact sheet 4.10
 _EVENT_PAGES = 2  # logged at once, about 10 ms
 _UDP = 17
+_DEFAULT_CLASS = 4  # of what no QoS rule matches
+_NAT_FILTERS = {
+    "none": NAT_NONE,
+    "source": NAT_SOURCE,
+    "destination": NAT_DESTINATION,
+    "both": NAT_BOTH,
+}
 _STATE_FILTERS = {"initial": "INIT"}  # the others are the state's name in lower case
 
 
 class UnknownName(Exception):
     """A filter names a zone, rule or application nobody has heard of: nothing matches."""
+
+
+class _Policies(NamedTuple):
+    """The rulebases of a snapshot, compiled; those without a rule are None."""
+
+    security: Policy[SecurityRule, SecurityRule]
+    in_force: InForce
+    timed_rules: frozenset[str]
+    nat: NatPolicy | None
+    qos: QosPolicy | None
+    application_overrides: Policy[ApplicationOverride, None] | None
+
+
+class _State(NamedTuple):
+    """What the engine runs on, as it was told."""
+
+    snapshot: Snapshot
+    policies: _Policies
+    fibs: Fibs
+    paths: tuple[Path, ...] = ()
+    unreachable_pbf: tuple[str, ...] = ()
+    offload_ordered: bool | None = None  # by an administrator, until a commit says else
 
 
 class Observer(Protocol):
@@ -86,7 +130,6 @@ class Engine:
         self.platform = platform
         self._observer = observer
         self._profile = PROFILES[platform]
-        self._offload_ordered: bool | None = None  # by an administrator, until a commit says else
         self.native = NativeEngine(
             hash_key=hash_key,
             now_ns=now_ns,
@@ -100,30 +143,60 @@ class Engine:
         self._ports = Names()
         self._zones = Names()
         self._rules = Names()
+        self._nat_rules = Names()
+        self._pbf_rules = Names()
+        self._qos_rules = Names()
         self._applications = Names()
-        self._port_by_number: dict[int, Port] = {}
+        self._hash = KeyedHash(hash_key)
+        self._nat_tables = NatTables(
+            pools=Names(),
+            targets=Names(),
+            lease=self.native.nat_lease,
+            target_sessions=self.native.nat_target,
+            secret_hash=self._hash,
+        )
         self._entries: list[Entry] = []
         self._meter = RateMeter(self.native.stats(), now_ns)
-        self.snapshot = _NOTHING
-        self._fib = Fib()
-        self._swap(_NOTHING, self._fib, None)
+        self._hits = Hits()
+        self._rematch = Rematch()
+        self._swap(_State(_NOTHING, self._policies(_NOTHING), Fibs()))
 
     # ---- configuration
 
     def configure(self, snapshot: Snapshot) -> None:
         """Swaps the configuration between two packets. ValueError leaves the old one running."""
-        ordered = self._offload_ordered if snapshot.offload == self.snapshot.offload else None
-        self._swap(snapshot, self._fib, ordered)
+        check(snapshot)
+        before = self.snapshot
+        ordered = self._state.offload_ordered if snapshot.offload == before.offload else None
+        self._swap(
+            self._state._replace(
+                snapshot=snapshot, policies=self._policies(snapshot), offload_ordered=ordered
+            )
+        )
+        self._rematch.begin(before, snapshot)
 
     def set_routes(self, routes: Iterable[Route]) -> None:
         """Swaps the mirrored FIB. ValueError leaves the old one."""
-        self._swap(self.snapshot, Fib(routes), self._offload_ordered)
+        self._swap(self._state._replace(fibs=Fibs(routes)))
+
+    def set_paths(self, paths: Iterable[Path], unreachable_pbf: Iterable[str] = ()) -> None:
+        """Swaps the ways through the kernel, and says whose monitored host is silent."""
+        self._swap(self._state._replace(paths=tuple(paths), unreachable_pbf=tuple(unreachable_pbf)))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._state.snapshot
 
     @property
     def offload(self) -> bool:
         """Whether sessions may be in the offload engine now."""
-        is_on = self.snapshot.offload if self._offload_ordered is None else self._offload_ordered
-        return is_on and self._profile.packets > 0
+        return self._has_offload(self._state)
+
+    def _has_offload(self, state: _State) -> bool:
+        ordered = state.offload_ordered
+        return (state.snapshot.offload if ordered is None else ordered) and bool(
+            self._profile.packets
+        )
 
     def set_offload(self, enabled: bool) -> None:
         """Switches the offload engine; live sessions leave it at once, or enter it again.
@@ -133,20 +206,40 @@ class Engine:
         if enabled and not self._profile.packets:
             others = ", ".join(name for name, profile in PROFILES.items() if profile.packets)
             raise ValueError(f"platform {self.platform} has no offload engine; {others} have one")
-        self._swap(self.snapshot, self._fib, enabled)
+        self._swap(self._state._replace(offload_ordered=enabled))
 
-    def _swap(self, snapshot: Snapshot, fib: Fib, offload_ordered: bool | None) -> None:
-        _check(snapshot)
-        policy = Policy(snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default)
-        overrides = snapshot.application_overrides
+    def _policies(self, snapshot: Snapshot) -> _Policies:
+        """Raises ValueError for rules that make no sense."""
+        overrides, rules = snapshot.application_overrides, snapshot.rules
+        return _Policies(
+            security=Policy(rules, snapshot.intrazone_default, snapshot.interzone_default),
+            in_force=InForce(rules),
+            timed_rules=frozenset(
+                rule.name for rule in rules if any(s.override for s in rule.services)
+            ),
+            nat=(
+                NatPolicy(snapshot.nat_rules, snapshot.nat_oversubscription, self._nat_tables)
+                if snapshot.nat_rules
+                else None
+            ),
+            qos=QosPolicy(snapshot.qos_rules) if snapshot.qos_rules else None,
+            application_overrides=Policy(overrides, None, None) if overrides else None,
+        )
+
+    def _swap(self, state: _State) -> None:
+        """Everything at once, or, where the engine refuses its part, nothing."""
+        snapshot, policies = state.snapshot, state.policies
         ports, zones = self._ports.copy(), self._zones.copy()
-        numbers = {port.name: ports.number(port.name) for port in snapshot.ports}
-        configs = [PortConfig(zone=0, ipv6=False)] * len(ports)
-        for port in snapshot.ports:
-            zone = zones.number(port.zone) if port.zone else 0
-            mark = marks.of_zone(port.zone) if port.zone else 0
-            configs[numbers[port.name]] = PortConfig(zone, port.ipv6, mark)
-        is_offload_on = snapshot.offload if offload_ordered is None else offload_ordered
+        by_name = {port.name: port for port in snapshot.ports}
+        routing = Routing(
+            snapshot.virtual_routers, state.fibs, by_name, Paths(state.paths), self._hash
+        )
+        is_multicast_routed = any(router.multicast for router in routing.routers)
+        numbered = [*snapshot.ports, *([MULTICAST] if is_multicast_routed else [])]
+        numbers = {port.name: ports.number(port.name) for port in numbered}
+        configs = [NOBODY] * len(ports)
+        for port in numbered:
+            configs[numbers[port.name]] = port_config(port, zones, routing)
         aging = snapshot.accelerated_aging
         self.native.configure(
             EngineConfig(
@@ -154,37 +247,57 @@ class Engine:
                 tcp_reject_non_syn=snapshot.tcp_reject_non_syn,
                 ipv6_firewalling=snapshot.ipv6_firewalling,
                 ports=configs,
-                local=fib.local,
+                local=routing.local,
                 host_mark=marks.HOST,
                 tcp_asymmetric_bypass=snapshot.tcp_asymmetric_bypass,
                 tcp_allow_challenge_ack=snapshot.tcp_allow_challenge_ack,
                 no_refresh_on_discard=snapshot.no_refresh_on_discard,
-                offload=self._profile if is_offload_on else None,
+                offload=self._profile if self._has_offload(state) else None,
                 aging_threshold_percent=aging.threshold_percent,
                 aging_factor=aging.factor if aging.enabled else 1,
                 vsys_max_sessions=snapshot.max_sessions,
+                nat_reserve_s=snapshot.nat_reserve_s,
+                icmp_unreachable_per_s=_ICMP_UNREACHABLE_PER_S,
             )
         )
-        self.native.set_fibs([fib.native(numbers)])
-        self._offload_ordered = offload_ordered
+        self.native.set_fibs([router.native(numbers) for router in routing.routers])
         self._ports, self._zones = ports, zones
-        self._port_by_number = {numbers[port.name]: port for port in snapshot.ports}
-        self.snapshot, self._fib = snapshot, fib
+        self._state = state
+        self._hits.configure(snapshot, self._now_ns + self._wall_offset_ns)
         self._tables = Tables(
-            ports=self._port_by_number,
+            ports={numbers[port.name]: port for port in snapshot.ports},
             port_numbers=numbers,
+            ports_by_name=by_name,
             zones=self._zones,
             rules=self._rules,
+            nat_rules=self._nat_rules,
+            pbf_rules=self._pbf_rules,
+            qos_rules=self._qos_rules,
             applications=self._applications,
-            fib=fib,
-            policy=policy,
-            timed_rules=frozenset(
-                rule.name for rule in snapshot.rules if any(s.override for s in rule.services)
+            routing=routing,
+            multicast=MULTICAST,
+            pbf=(
+                PbfPolicy(snapshot.pbf_rules, state.unreachable_pbf) if snapshot.pbf_rules else None
             ),
-            application_overrides=Policy(overrides, None, None) if overrides else None,
+            nat=policies.nat,
+            policy=policies.security,
+            in_force=policies.in_force,
+            timed_rules=policies.timed_rules,
+            qos=policies.qos,
+            application_overrides=policies.application_overrides,
             application_timeouts=snapshot.applications,
             discard_denied=snapshot.discard_denied,
+            wall_offset_ns=self._wall_offset_ns,
         )
+
+    @property
+    def tables(self) -> Tables:
+        """What the slowpath decides by now."""
+        return self._tables
+
+    @property
+    def hits(self) -> Hits:
+        return self._hits
 
     def port_number(self, name: str) -> int:
         """What edges call a port in Packet.port; 0, which is dropped, for an unknown name."""
@@ -237,7 +350,9 @@ class Engine:
         self.native.tick(now_ns)
         if self._meter.is_due(now_ns):
             self._meter.tick(self.native.stats(), now_ns)
-        return all(self._read_page() for _ in range(_EVENT_PAGES))
+        has_sessions = self._rematch.page(self.native, self._tables, self._now_ns)
+        has_events = all(self._read_page() for _ in range(_EVENT_PAGES))
+        return has_sessions or has_events
 
     def next_timer_ns(self) -> int | None:
         return self.native.next_timer_ns()
@@ -253,7 +368,8 @@ class Engine:
                 decision = Decision(Context(packet), DropReason.flow_slowpath_error)
             if self._observer is not None:
                 self._observer.decided(decision)
-            context, refusal = decision
+            context, refusal, _ = decision
+            self._count_hits(context)
             try:
                 if refusal is not None:
                     self.native.refuse(packet.handle, refusal)
@@ -267,6 +383,19 @@ class Engine:
                 log.exception("the slowpath's answer makes no sense")
                 self.native.refuse(packet.handle, DropReason.flow_slowpath_error)
         return bool(waiting)
+
+    def _count_hits(self, context: Context) -> None:
+        met, at_ns = self._hits.met, context.packet.now_ns + self._wall_offset_ns
+        if context.rule is not None:
+            met("security", context.rule.name, at_ns)
+        if context.nat is not None:
+            met("nat", context.nat.rule.name, at_ns)
+        if context.pbf is not None:
+            met("pbf", context.pbf.name, at_ns)
+        if context.qos is not None:
+            met("qos", context.qos.name, at_ns)
+        if context.override is not None:
+            met("application-override", context.override.name, at_ns)
 
     # ---- logs
 
@@ -306,6 +435,7 @@ class Engine:
                 session_id=session.id,
                 key=session.c2s,
                 to_zone=self._zones.name(session.s2c.zone),
+                translated=_translated(session),
                 ports=(session.ingress_port, session.egress_port),
                 app=application,
                 rule=self._rules.name(session.rule),
@@ -365,6 +495,7 @@ class Engine:
         traffic: tuple[int, int, int, int],
         end_reason: str,
         tracker: str,
+        translated: FlowKey | None = None,
         offloaded: bool = False,
     ) -> Entry:
         sent, received, pkts_sent, pkts_received = traffic
@@ -377,12 +508,12 @@ class Engine:
             sessionid=session_id,
             src=text(key.src),
             dst=text(key.dst),
-            natsrc=none,
-            natdst=none,
+            natsrc=none if translated is None else text(translated.src),
+            natdst=none if translated is None else text(translated.dst),
             sport=key.sport,
             dport=key.dport,
-            natsport=0,
-            natdport=0,
+            natsport=0 if translated is None else translated.sport,
+            natdport=0 if translated is None else translated.dport,
             proto=protocol_name(key.proto),
             from_=self._zones.name(key.zone),
             to=to_zone,
@@ -442,14 +573,16 @@ class Engine:
         return Filter(
             source=None if wanted.source is None else packed(wanted.source),
             destination=None if wanted.destination is None else packed(wanted.destination),
-            source_port=_bounded("source-port", wanted.source_port, 65535),
-            destination_port=_bounded("destination-port", wanted.destination_port, 65535),
-            protocol=_bounded("protocol", wanted.protocol, 255),
+            source_port=bounded("source-port", wanted.source_port, 65535),
+            destination_port=bounded("destination-port", wanted.destination_port, 65535),
+            protocol=bounded("protocol", wanted.protocol, 255),
             from_zone=_known(self._zones, wanted.from_zone),
             to_zone=_known(self._zones, wanted.to_zone),
             state=_state_number(wanted.state),
             rule=_known(self._rules, wanted.rule),
             application=_known(self._applications, wanted.application),
+            nat_rule=_known(self._nat_rules, wanted.nat_rule),
+            nat=_nat_flags(wanted.nat),
         )
 
     def named(self, view: SessionView) -> Session:
@@ -489,6 +622,11 @@ class Engine:
             report_packets=self.report_packets(view),
             longest_gap_ms=view.longest_gap_ms,
             longest_wait_ms=view.longest_wait_ms,
+            nat_rule=self._nat_rules.name(view.nat_rule),
+            pbf_rule=self._pbf_rules.name(view.pbf_rule),
+            qos_rule=self._qos_rules.name(view.qos_rule),
+            qos_class=view.qos_class or _DEFAULT_CLASS,
+            is_host=view.is_host,
         )
 
     def report_packets(self, view: SessionView) -> int:
@@ -515,45 +653,12 @@ class Engine:
         return {t.knob: self.snapshot.timeouts_s.get(t.knob, t.default_s) for t in TIMERS}
 
 
-def _check(snapshot: Snapshot) -> None:
-    """Raises ValueError for what the engine could not run on."""
-    for timer in TIMERS:
-        seconds = snapshot.timeouts_s.get(timer.knob, timer.default_s)
-        if not timer.min_s <= seconds <= timer.max_s and seconds != timer.default_s:
-            raise ValueError(f"{timer.knob} {seconds} is not within {timer.min_s}..{timer.max_s}")
-    for rule in (*snapshot.rules, snapshot.intrazone_default, snapshot.interzone_default):
-        if rule.action not in ACTIONS:
-            raise ValueError(f"rule {rule.name}: {rule.action} is no action")
-        if rule.rule_type not in RULE_TYPES:
-            raise ValueError(f"rule {rule.name}: {rule.rule_type} is no rule type")
-    for owner, own in _own_timeouts(snapshot):
-        if not all(0 <= seconds <= _MAX_TIMEOUT_S for seconds in astuple(own)):
-            raise ValueError(f"a timer of {owner} is not within 0..{_MAX_TIMEOUT_S}")
-    aging = snapshot.accelerated_aging
-    if not 1 <= aging.threshold_percent <= 100:
-        raise ValueError(
-            f"accelerated aging threshold {aging.threshold_percent} is not within 1..100"
-        )
-    if not 1 <= aging.factor <= _MAX_AGING_FACTOR:
-        raise ValueError(
-            f"accelerated aging factor {aging.factor} is not within 1..{_MAX_AGING_FACTOR}"
-        )
-    _bounded("session maximum", snapshot.max_sessions, (1 << 32) - 1)
-    zones: dict[int, str] = {}
-    for name in {port.zone for port in snapshot.ports if port.zone}:
-        other = zones.setdefault(marks.of_zone(name), name)
-        if other != name:
-            raise ValueError(f"zones {other} and {name} have the same mark; rename one of them")
-
-
-def _own_timeouts(snapshot: Snapshot) -> Iterator[tuple[str, Timeouts]]:
-    for rule in snapshot.rules:
-        for service in rule.services:
-            if service.override:
-                yield f"a service of rule {rule.name}", service.override
-    for name, application in snapshot.applications.items():
-        for own in (application.tcp, application.udp, application.other):
-            yield f"application {name}", own
+def _translated(session: SessionView) -> FlowKey | None:
+    """The c2s key as the server sees it; None where it is the client's own."""
+    if not (session.source_nat or session.destination_nat):
+        return None
+    s2c = session.s2c
+    return s2c._replace(src=s2c.dst, dst=s2c.src, sport=s2c.dport, dport=s2c.sport)
 
 
 def _known(names: Names, name: str | None) -> int | None:
@@ -565,10 +670,12 @@ def _known(names: Names, name: str | None) -> int | None:
     return number
 
 
-def _bounded(what: str, value: int | None, highest: int) -> int | None:
-    if value is not None and not 0 <= value <= highest:
-        raise ValueError(f"{what} {value} is not within 0..{highest}")
-    return value
+def _nat_flags(nat: str | None) -> int | None:
+    if nat is None:
+        return None
+    if nat not in _NAT_FILTERS:
+        raise ValueError(f"nat {nat} is none of {', '.join(_NAT_FILTERS)}")
+    return _NAT_FILTERS[nat]
 
 
 def _state_number(state: str | None) -> int | None:

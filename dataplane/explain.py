@@ -4,17 +4,18 @@ Nothing is decided here a second time. The explanation is read off the counters 
 session it belonged to before and after, and the slowpath's own context.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dataplane.addresses import text
 from dataplane.engine import Engine
 from dataplane.slowpath.context import Context
 from dataplane.slowpath.pipeline import STAGES, Decision
+from dataplane.snapshot import Route
 from dataplane.traffic_log import protocol_name
 from native import (
     COUNTERS,
     CounterInfo,
-    DropReason,
+    FlowKey,
     Packet,
     PacketInfo,
     SessionView,
@@ -25,6 +26,7 @@ from native import (
 
 _TCP = 6
 _ICMP = (1, 58)
+_WITH_PORTS = (6, 17)
 _FLAGS = ((2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG"))
 _NS = 1_000_000_000
 _LABEL_WIDTH = 22
@@ -140,43 +142,114 @@ def _direction(session: SessionView, info: PacketInfo | CounterInfo) -> str:
 
 
 def _decision(engine: Engine, decision: Decision) -> Iterator[tuple[str, str]]:
-    context, refusal = decision
+    context, refusal, refused_by = decision
     for stage in STAGES:
-        told = _STAGE_TEXTS[stage.__name__](engine, context)
-        if told is None:
-            assert isinstance(refusal, DropReason)
-            yield stage.__name__.replace("_", " "), f"refused: {refusal.name}"
+        label, text_of = _STAGE_TEXTS[stage.__name__]
+        if stage.__name__ == refused_by:
+            assert refusal is not None
+            yield label, f"{_rule_of(context, refused_by)}refused: {refusal.name}"
             return
-        yield stage.__name__.replace("_", " "), told
+        if told := text_of(engine, context):
+            yield label, told
+    if refusal is not None:
+        yield "slowpath", f"refused: {refusal.name}"
 
 
-def _zone(engine: Engine, context: Context) -> str | None:
+def _rule_of(context: Context, stage: str) -> str:
+    """The rule that had to do with a refusal."""
+    nat = None if context.nat is None else context.nat.rule
+    rules = {
+        "policy_based_forwarding": context.pbf,
+        "forwarding": context.pbf,
+        "destination_translation": nat,
+        "source_translation": nat,
+    }
+    rule = rules.get(stage)
+    return "" if rule is None else f'rule "{rule.name}", '
+
+
+def _zone(engine: Engine, context: Context) -> str:
     return context.from_zone and f"{context.from_zone} ({engine.port_name(context.packet.port)})"
 
 
-def _forwarding(engine: Engine, context: Context) -> str | None:
-    route = context.route
+def _policy_based_forwarding(engine: Engine, context: Context) -> str:
+    rule = context.pbf
+    if rule is None:
+        return "no rule" if engine.snapshot.pbf_rules else ""
+    by = f" by {rule.egress}" if rule.egress else ""
+    via = f" via {rule.nexthop}" if rule.nexthop else ""
+    back = ", answers the way it came" if context.fixed_s2c else ""
+    return f'rule "{rule.name}": {rule.action}{via}{by}{back}'
+
+
+def _forwarding(engine: Engine, context: Context) -> str:
+    egress, route = context.egress, context.route
+    if egress is None:
+        return ""
     if route is None:
-        return None
+        return f"by {egress.name}, zone {context.to_zone}"
+    if route.kind == "local":
+        return f"{route.prefix} is an address of the firewall"
+    return _route(engine, route)
+
+
+def _route(engine: Engine, route: Route) -> str:
     by = f" via {route.nexthop}" if route.nexthop else ""
-    return f"route {route.prefix}{by} by {route.port}, zone {context.to_zone}"
+    port = engine.tables.ports_by_name.get(route.port)
+    return f"route {route.prefix}{by} by {route.port}, zone {port.zone if port else 'none'}"
 
 
-def _security(engine: Engine, context: Context) -> str | None:
+def _destination_translation(engine: Engine, context: Context) -> str:
+    nat, destination = context.nat, context.destination
+    if nat is None:
+        return "no rule" if engine.snapshot.nat_rules else ""
+    if destination is None:
+        return f'rule "{nat.rule.name}"' + ("" if nat.source else ": no translation")
+    route = context.translated_route
+    there = "" if route is None else f"; {_route(engine, route)}"
+    end = _end_text(destination.address, destination.port, context.packet.key)
+    return f'rule "{nat.rule.name}": destination {end}{there}'
+
+
+def _source_translation(engine: Engine, context: Context) -> str:
+    source = context.source
+    if source is None:
+        return ""
+    if source.oversubscription:
+        return f"source {text(source.address)}, a port of its own"
+    return f"source {_end_text(source.address, source.port, context.packet.key)}"
+
+
+def _end_text(address: bytes, port: int, key: FlowKey) -> str:
+    return f"{text(address)}[{port}]" if key.proto in _WITH_PORTS else text(address)
+
+
+def _management(engine: Engine, context: Context) -> str:
+    if not context.is_host or context.egress is None:
+        return ""
+    return f"allowed by the management profile of {context.egress.name}, zone {context.to_zone}"
+
+
+def _security(engine: Engine, context: Context) -> str:
     rule = context.rule
-    return None if rule is None else f'rule "{rule.name}": {rule.action}'
+    return "" if rule is None else f'rule "{rule.name}": {rule.action}'
 
 
-def _application(engine: Engine, context: Context) -> str | None:
+def _quality_of_service(engine: Engine, context: Context) -> str:
+    rule = context.qos
+    return "" if rule is None else f'rule "{rule.name}": class {rule.qos_class}'
+
+
+def _application(engine: Engine, context: Context) -> str:
     if context.override is not None:
         return f'{context.application}, by rule "{context.override.name}"'
     return context.application and f"no rule; {context.application}"
 
 
-def _allocation(engine: Engine, context: Context) -> str | None:
+def _allocation(engine: Engine, context: Context) -> str:
     spec = context.spec
     if spec is None:
-        return None
+        return ""
     own = [
         f"{name.replace('_', '-')} {seconds} s"
         for name, seconds in spec.timeouts._asdict().items()
@@ -188,12 +261,18 @@ def _allocation(engine: Engine, context: Context) -> str | None:
     return f"timers of {owner}: {', '.join(own)}"
 
 
-_STAGE_TEXTS = {
-    "zone": _zone,
-    "forwarding": _forwarding,
-    "security": _security,
-    "application_override": _application,
-    "allocation": _allocation,
+# of each stage its label and what is said of it, nothing where it had nothing to do
+_STAGE_TEXTS: dict[str, tuple[str, Callable[[Engine, Context], str]]] = {
+    "zone": ("zone", _zone),
+    "policy_based_forwarding": ("PBF", _policy_based_forwarding),
+    "forwarding": ("forwarding", _forwarding),
+    "destination_translation": ("NAT", _destination_translation),
+    "management": ("management", _management),
+    "security": ("security", _security),
+    "source_translation": ("NAT source", _source_translation),
+    "quality_of_service": ("QoS", _quality_of_service),
+    "application_override": ("application override", _application),
+    "allocation": ("allocation", _allocation),
 }
 
 

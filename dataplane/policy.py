@@ -4,15 +4,16 @@ Every rule is a bit, the first rule the lowest. For each field of a packet there
 gives the rules this field's value satisfies, as one integer; the rules that match are the
 intersection, and the lowest bit is the answer. Addresses and ports are tables of segments between
 all the boundaries that occur in rules, asked by bisection (the bit-vector scheme of Lakshman and
-Stiliadis, 1998).
+Stiliadis, 1998). What is not a segment - a wildcard mask, a source port - is looked at in the rules
+that are left, one by one.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dataplane.addresses import V4_PREFIX, widened
-from dataplane.snapshot import AddressRange, ServiceMatch
+from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch, Wildcard
 
 Interval = tuple[int, int]  # first and last, both included
 
@@ -21,6 +22,7 @@ _HIGHEST_PORT = 65535
 _LOWEST_V4 = int.from_bytes(V4_PREFIX + bytes(4), "big")
 _HIGHEST_V4 = _LOWEST_V4 + 0xFFFFFFFF
 RULE_TYPES = ("universal", "intrazone", "interzone")
+EVERY_RULE = -1  # as bits: all of them, however many there are
 
 
 class Rule(Protocol):
@@ -69,25 +71,51 @@ class _Segments:
         return self._rules[bisect_right(self._starts, value) - 1]
 
 
+class _Addresses(NamedTuple):
+    """What a rule says of a packet's source, or of its destination."""
+
+    ranges: tuple[AddressRange, ...]
+    wildcards: tuple[Wildcard, ...]
+    is_negated: bool
+
+    def intervals(self) -> list[Interval]:
+        """The addresses it accepts, or, where there are wildcards, some more."""
+        if not self.ranges and not self.wildcards:  # any; there is no "not any"
+            return [(0, _HIGHEST_ADDRESS)]
+        widest = (interval for w in self.wildcards for interval in _own_family(_around(w)))
+        merged = _merged([*(i for r in self.ranges for i in _own_family(r)), *widest])
+        if not self.is_negated:
+            return merged
+        return [(0, _HIGHEST_ADDRESS)] if self.wildcards else _complement(merged, _HIGHEST_ADDRESS)
+
+    def accept(self, address: int) -> bool:
+        inside = any(
+            low <= address <= high for r in self.ranges for low, high in _own_family(r)
+        ) or any(_is_like(address, wildcard) for wildcard in self.wildcards)
+        return inside != self.is_negated
+
+
 class Policy(Generic[R, D]):
     def __init__(self, rules: Sequence[R], intrazone: D, interzone: D) -> None:
         """With what holds within a zone, and between zones, where no rule matches."""
         self._rules = rules
         self._intrazone = intrazone
         self._interzone = interzone
-        self._from, self._from_other = _by_zone([rule.from_zones for rule in rules])
-        self._to, self._to_other = _by_zone([rule.to_zones for rule in rules])
+        self._from, self._from_other = by_name([rule.from_zones for rule in rules])
+        self._to, self._to_other = by_name([rule.to_zones for rule in rules])
         self._source = _by_address(rules, _source_of)
         self._destination = _by_address(rules, _destination_of)
-        self._services = {
-            protocol: _by_service(rules, protocol)
-            for protocol in {s.protocol for rule in rules for s in rule.services}
-        }
-        self._any_service = _bits(not rule.services for rule in rules)
-        self._within = _bits(rule.rule_type != "interzone" for rule in rules)
-        self._between = _bits(rule.rule_type != "intrazone" for rule in rules)
-        # the service tables know destination ports only
-        self._look_closer = _bits(any(s.source_ports for s in rule.services) for rule in rules)
+        protocols = {s.protocol for rule in rules for s in rule.services}
+        self._services = {protocol: _by_service(rules, protocol) for protocol in protocols}
+        self._any_service = bits(not rule.services for rule in rules)
+        self._within = bits(rule.rule_type != "interzone" for rule in rules)
+        self._between = bits(rule.rule_type != "intrazone" for rule in rules)
+        # the service tables know destination ports only, the address tables no wildcards
+        self._look_closer = bits(
+            any(s.source_ports for s in rule.services)
+            or bool(_source_of(rule).wildcards or _destination_of(rule).wildcards)
+            for rule in rules
+        )
 
     def match(
         self,
@@ -98,69 +126,168 @@ class Policy(Generic[R, D]):
         proto: int,
         sport: int,
         dport: int,
+        among: int = EVERY_RULE,
     ) -> R | D:
-        """The first rule that matches; addresses are 16 bytes, ports as in the flow key."""
-        is_within = from_zone == to_zone
+        """The first rule that matches, of those whose bit is set; addresses are 16 bytes, ports as
+        in the flow key."""
+        index = self.find(from_zone, to_zone, src, dst, proto, sport, dport, among)
+        return self.default(from_zone, to_zone) if index is None else self._rules[index]
+
+    def find(
+        self,
+        from_zone: str,
+        to_zone: str,
+        src: bytes,
+        dst: bytes,
+        proto: int,
+        sport: int,
+        dport: int,
+        among: int = EVERY_RULE,
+    ) -> int | None:
+        """Like match, the place of the rule."""
         matching = (
             self._from.get(from_zone, self._from_other)
             & self._to.get(to_zone, self._to_other)
-            & (self._within if is_within else self._between)
+            & (self._within if from_zone == to_zone else self._between)
+            & among
         )
         if matching:
             services = self._services.get(proto)
             matching &= self._any_service if services is None else services.at(dport)
         if matching:
-            matching &= self._source.at(int.from_bytes(src, "big"))
+            source = int.from_bytes(src, "big")
+            matching &= self._source.at(source)
         if matching:
-            matching &= self._destination.at(int.from_bytes(dst, "big"))
+            destination = int.from_bytes(dst, "big")
+            matching &= self._destination.at(destination)
         while matching:
             lowest = matching & -matching
-            rule = self._rules[lowest.bit_length() - 1]
-            if not lowest & self._look_closer or service_of(rule, proto, sport, dport):
-                return rule
+            index = lowest.bit_length() - 1
+            if not lowest & self._look_closer or _accepts(
+                self._rules[index], source, destination, proto, sport, dport
+            ):
+                return index
             matching ^= lowest
-        return self._intrazone if is_within else self._interzone
+        return None
+
+    def default(self, from_zone: str, to_zone: str) -> D:
+        """What holds where no rule matches."""
+        return self._intrazone if from_zone == to_zone else self._interzone
+
+    def find_all(
+        self,
+        from_zone: str,
+        to_zone: str,
+        src: bytes,
+        dst: bytes,
+        proto: int,
+        sport: int,
+        dport: int,
+        among: int = EVERY_RULE,
+    ) -> Iterator[int]:
+        """Like find, every one of them, in order; a zone "" and a port 0 may be any."""
+        source, destination = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
+        zones = {from_zone, to_zone}
+        for number, rule in enumerate(self._rules):
+            if (
+                among >> number & 1
+                and (not from_zone or not rule.from_zones or from_zone in rule.from_zones)
+                and (not to_zone or not rule.to_zones or to_zone in rule.to_zones)
+                and ("" in zones or rule.rule_type in ("universal", _RULE_TYPE_OF[len(zones)]))
+                and _may_serve(rule, proto, sport, dport)
+                and self._source.at(source) >> number & 1
+                and self._destination.at(destination) >> number & 1
+                and _accepts_addresses(rule, source, destination)
+            ):
+                yield number
+
+    def match_all(
+        self,
+        from_zone: str,
+        to_zone: str,
+        src: bytes,
+        dst: bytes,
+        proto: int,
+        sport: int,
+        dport: int,
+        among: int = EVERY_RULE,
+    ) -> Iterator[R]:
+        """Likewise, the rules."""
+        for index in self.find_all(from_zone, to_zone, src, dst, proto, sport, dport, among):
+            yield self._rules[index]
 
 
-def _bits(claims: Iterable[bool]) -> int:
-    bits = 0
+_RULE_TYPE_OF = {1: "intrazone", 2: "interzone"}  # by how many zones there are
+
+
+def bits(claims: Iterable[bool]) -> int:
+    """The rules, as bits, of which the claim is true."""
+    result = 0
     for index, claim in enumerate(claims):
         if claim:
-            bits |= 1 << index
-    return bits
+            result |= 1 << index
+    return result
 
 
-def _by_zone(zones_of: Sequence[tuple[str, ...]]) -> tuple[dict[str, int], int]:
-    """Rules by zone, and the rules for every zone no rule names."""
-    every_zone = _bits(not zones for zones in zones_of)
-    names = {zone for zones in zones_of for zone in zones}
-    table = dict.fromkeys(names, every_zone)
-    for index, zones in enumerate(zones_of):
-        for zone in zones:
-            table[zone] |= 1 << index
-    return table, every_zone
+def by_name(names_of: Sequence[tuple[str, ...]]) -> tuple[dict[str, int], int]:
+    """Rules by the name of a zone or port, and the rules for every name no rule has; no names
+    accept all."""
+    every_name = bits(not names for names in names_of)
+    table = dict.fromkeys({name for names in names_of for name in names}, every_name)
+    for index, names in enumerate(names_of):
+        for name in names:
+            table[name] |= 1 << index
+    return table, every_name
 
 
-def _source_of(rule: Rule) -> tuple[tuple[AddressRange, ...], bool]:
-    return rule.source, rule.negate_source
+def _source_of(rule: Rule) -> _Addresses:
+    wildcards = rule.source_wildcards if isinstance(rule, SecurityRule) else ()
+    return _Addresses(rule.source, wildcards, rule.negate_source)
 
 
-def _destination_of(rule: Rule) -> tuple[tuple[AddressRange, ...], bool]:
-    return rule.destination, rule.negate_destination
+def _destination_of(rule: Rule) -> _Addresses:
+    wildcards = rule.destination_wildcards if isinstance(rule, SecurityRule) else ()
+    return _Addresses(rule.destination, wildcards, rule.negate_destination)
 
 
-def _by_address(
-    rules: Sequence[Rule],
-    field: Callable[[Rule], tuple[tuple[AddressRange, ...], bool]],
-) -> _Segments:
-    def intervals(rule: Rule) -> list[Interval]:
-        ranges, is_negated = field(rule)
-        if not ranges:  # any; there is no "not any"
-            return [(0, _HIGHEST_ADDRESS)]
-        merged = _merged(interval for r in ranges for interval in _own_family(r))
-        return _complement(merged, _HIGHEST_ADDRESS) if is_negated else merged
+def _by_address(rules: Sequence[Rule], field: Callable[[Rule], _Addresses]) -> _Segments:
+    return _Segments([field(rule).intervals() for rule in rules], _HIGHEST_ADDRESS)
 
-    return _Segments([intervals(rule) for rule in rules], _HIGHEST_ADDRESS)
+
+def _around(wildcard: Wildcard) -> AddressRange:
+    """From the lowest address like it to the highest."""
+    address, mask = (int.from_bytes(raw, "big") for raw in (wildcard.address, wildcard.mask))
+    first, last = address & ~mask, address | mask
+    return AddressRange(first.to_bytes(4, "big"), last.to_bytes(4, "big"))
+
+
+def _is_like(address: int, wildcard: Wildcard) -> bool:
+    own, mask = _number(wildcard.address), int.from_bytes(wildcard.mask, "big")
+    return not (address ^ own) & ~mask
+
+
+def _accepts(rule: Rule, source: int, destination: int, proto: int, sport: int, dport: int) -> bool:
+    """Of a rule that the tables have chosen: whether what they do not know fits too."""
+    if rule.services and service_of(rule, proto, sport, dport) is None:
+        return False
+    return _accepts_addresses(rule, source, destination)
+
+
+def _accepts_addresses(rule: Rule, source: int, destination: int) -> bool:
+    return all(
+        addresses.accept(address)
+        for addresses, address in ((_source_of(rule), source), (_destination_of(rule), destination))
+        if addresses.wildcards
+    )
+
+
+def _may_serve(rule: Rule, proto: int, sport: int, dport: int) -> bool:
+    return not rule.services or any(
+        service.protocol == proto
+        and (not sport or _in(service.source_ports, sport))
+        and (not dport or _in(service.destination_ports, dport))
+        for service in rule.services
+    )
 
 
 def _by_service(rules: Sequence[Rule], protocol: int) -> _Segments:

@@ -4,6 +4,7 @@ from typing import NamedTuple, assert_never
 
 from dataplane import messages
 from dataplane.engine import Engine
+from dataplane.lookups import find_route, matching_rules, nat_pools
 from native import COUNTERS
 
 
@@ -36,6 +37,23 @@ def _answer(
         case messages.SetRoutes(routes):
             engine.set_routes(routes)
             return messages.Done()
+        case messages.SetPaths(paths, unreachable_pbf):
+            engine.set_paths(paths, unreachable_pbf)
+            return messages.Done()
+        case messages.GetHits(rulebase):
+            return messages.Hits(engine.hits.of(rulebase))
+        case messages.ClearHits(rulebase, rules):
+            at_ns = now_ns + engine.tables.wall_offset_ns
+            return messages.Done(engine.hits.clear(rulebase, rules, at_ns))
+        case messages.GetNatPools():
+            oversubscription = engine.snapshot.nat_oversubscription
+            return messages.NatPools(
+                tuple(nat_pools(engine.tables, engine.native, oversubscription))
+            )
+        case messages.Match():
+            return messages.Matched(matching_rules(engine.tables, request, now_ns))
+        case messages.FindRoute(address, virtual_router):
+            return messages.FoundRoute(find_route(engine.tables, address, virtual_router))
         case messages.GetStatus():
             return _status(engine, process, now_ns)
         case messages.GetSessions(cursor, wanted):

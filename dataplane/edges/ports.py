@@ -13,6 +13,8 @@ def by_index(engine: Engine, ports: Iterable[Port]) -> dict[int, int]:
     """
     numbers = {}
     for port in ports:
+        if port.mode == "loopback":  # several share one interface, and nothing arrives by it
+            continue
         try:
             index = socket.if_nametoindex(port.interface)
         except OSError:

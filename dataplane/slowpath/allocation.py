@@ -23,12 +23,17 @@ def allocation(context: Context, tables: Tables) -> Context:
     timeouts = _GLOBAL
     if service is not None or application is not None:
         timeouts = _timeouts(service or _NONE, application, key.proto)
+    nat, pbf, qos = context.nat, context.pbf, context.qos
+    # only sessions that live are translated
+    server = None if is_denied else context.destination
+    client = None if is_denied else context.source
+    is_translated = server is not None or client is not None
     context.spec = SessionSpec(
         s2c=FlowKey(
-            src=key.dst,
-            dst=key.src,
-            sport=key.dport,
-            dport=key.sport,
+            src=key.dst if server is None else server.address,
+            dst=key.src if client is None else client.address,
+            sport=key.dport if server is None else server.port,
+            dport=key.sport if client is None else client.port,
             zone=tables.zones.number(context.to_zone),
             proto=key.proto,
             family=key.family,
@@ -43,6 +48,19 @@ def allocation(context: Context, tables: Tables) -> Context:
         keep_denied=tables.discard_denied,
         timeouts=timeouts,
         service_timeout=service is not None,
+        path=(context.path, context.return_path),
+        dscp=(rule.dscp, context.packet.dscp if rule.dscp_follows else rule.dscp),
+        qos_class=0 if qos is None else qos.qos_class,
+        oversubscription=0 if client is None else client.oversubscription,
+        nat_rule=tables.nat_rules.number(nat.rule.name) if nat and is_translated else 0,
+        pbf_rule=0 if pbf is None else tables.pbf_rules.number(pbf.name),
+        qos_rule=0 if qos is None else tables.qos_rules.number(qos.name),
+        lease_pool=0 if client is None else client.lease_pool,
+        nat_target=0 if server is None else server.target,
+        is_host=context.is_host,
+        fixed_c2s=context.fixed_c2s,
+        fixed_s2c=context.fixed_s2c,
+        icmp_unreachable=rule.icmp_unreachable,
     )
     return context
 

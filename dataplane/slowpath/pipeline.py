@@ -6,8 +6,13 @@ from typing import NamedTuple
 from dataplane.slowpath.allocation import allocation
 from dataplane.slowpath.application_override import application_override
 from dataplane.slowpath.context import Context, Tables
+from dataplane.slowpath.destination_translation import destination_translation
 from dataplane.slowpath.forwarding import forwarding
+from dataplane.slowpath.management import management
+from dataplane.slowpath.policy_based_forwarding import policy_based_forwarding
+from dataplane.slowpath.quality_of_service import quality_of_service
 from dataplane.slowpath.security import security
+from dataplane.slowpath.source_translation import source_translation
 from dataplane.slowpath.zone import zone
 from native import DropReason, Undecided
 
@@ -15,8 +20,13 @@ Stage = Callable[[Context, Tables], Context | DropReason]
 
 STAGES: tuple[Stage, ...] = (
     zone,
+    policy_based_forwarding,
     forwarding,
+    destination_translation,
+    management,
     security,
+    source_translation,
+    quality_of_service,
     application_override,
     allocation,
 )
@@ -27,6 +37,7 @@ class Decision(NamedTuple):
 
     context: Context  # as far as the packet got
     refusal: DropReason | None
+    refused_by: str = ""  # the stage's name
 
 
 def decide(packet: Undecided, tables: Tables) -> Decision:
@@ -34,6 +45,6 @@ def decide(packet: Undecided, tables: Tables) -> Decision:
     for stage in STAGES:
         outcome = stage(context, tables)
         if isinstance(outcome, DropReason):
-            return Decision(context, outcome)
+            return Decision(context, outcome, stage.__name__)
         context = outcome
     return Decision(context, None)

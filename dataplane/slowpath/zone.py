@@ -8,5 +8,5 @@ def zone(context: Context, tables: Tables) -> Context | DropReason:
     port = tables.ports.get(context.packet.port)
     if port is None or not port.zone:  # a commit took the port away while the packet waited
         return DropReason.flow_no_interface
-    context.from_zone = port.zone
+    context.ingress, context.from_zone = port, port.zone
     return context

@@ -372,7 +372,7 @@ def test_without_routes_nothing_goes_anywhere() -> None:
 def test_sessions_live_on_across_commits() -> None:
     firewall = Firewall()
     firewall.send(udp(), TRUST, 1)
-    firewall.engine.configure(snapshot(default_rule("closed", "deny")))
+    firewall.engine.configure(replace(snapshot(default_rule("closed", "deny")), rematch=False))
     assert firewall.send(udp(), TRUST, 2).what == "forward"
     assert firewall.send(udp(dport=54), TRUST, 2).what == "flow_policy_deny"
     firewall.tick(100)
@@ -497,7 +497,7 @@ def test_an_answer_that_makes_no_sense_is_a_drop(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def odd(packet: Undecided, tables: Tables) -> Decision:
-        context, _ = decide(packet, tables)
+        context, *_ = decide(packet, tables)
         assert context.spec is not None
         context.spec = context.spec._replace(application=1 << 16)  # more than a session can hold
         return Decision(context, None)

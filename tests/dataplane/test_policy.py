@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dataplane.addresses import packed
 from dataplane.policy import Policy
-from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch
+from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch, Wildcard
 from tests.support.packets import default_rule
 
 INTRAZONE = default_rule("intrazone-default", "allow")
@@ -288,3 +288,111 @@ def test_many_rules_against_a_walk(rules: list[SecurityRule], packets: list[Pack
             packet.dport,
         )
         assert found.name == dull_match(rules, packet)
+
+
+# ---- wildcards, rules that are left out, and every match -----------------------------------------
+
+
+def wildcard(text: str) -> Wildcard:
+    address, _, mask = text.partition("/")
+    return Wildcard(ip_address(address).packed, ip_address(mask).packed)
+
+
+ODD_HOSTS = wildcard("192.0.0.10/0.0.255.4")  # 192.0.x.10 and 192.0.x.14
+WILDCARDS = [  # a rule's fields, a packet's source, whether it matches
+    pytest.param({}, "192.0.2.10", True, id="like it"),
+    pytest.param({}, "192.0.77.14", True, id="like it too"),
+    pytest.param({}, "192.0.2.11", False, id="another bit"),
+    pytest.param({}, "192.1.2.10", False, id="another net"),
+    pytest.param({}, "2001:db8::10", False, id="IPv6"),
+    pytest.param({}, "::192.0.2.10", False, id="IPv6 that looks like it"),
+    pytest.param({"negate_source": True}, "192.0.2.10", False, id="not like it"),
+    pytest.param({"negate_source": True}, "192.0.2.11", True, id="everything else"),
+    pytest.param({"negate_source": True}, "2001:db8::10", True, id="IPv6 is everything else"),
+    pytest.param({"source": (prefix("10.0.0.0/8"),)}, "10.1.2.3", True, id="beside ranges"),
+    pytest.param({"source": (prefix("10.0.0.0/8"),)}, "192.0.2.14", True, id="both count"),
+    pytest.param({"source": (prefix("10.0.0.0/8"),)}, "192.0.2.11", False, id="neither"),
+    pytest.param(
+        {"source": (prefix("10.0.0.0/8"),), "negate_source": True}, "10.1.2.3", False, id="not both"
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "src", "matches"), WILDCARDS)
+def test_wildcards(fields: dict[str, object], src: str, matches: bool) -> None:
+    rule_with = rule(source_wildcards=(ODD_HOSTS,), **fields)
+    expected = "rule" if matches else "interzone-default"
+    other = V6["dst"] if ":" in src else "198.51.100.20"
+    assert match(rule_with, src=src, dst=other) == expected
+    turned = replace(
+        rule_with,
+        destination_wildcards=(ODD_HOSTS,),
+        source_wildcards=(),
+        destination=rule_with.source,
+        negate_destination=rule_with.negate_source,
+        source=(),
+        negate_source=False,
+    )
+    assert match(turned, src=other, dst=src) == expected
+    assert match(rule_with, rule("next"), src=src, dst=other) == ("rule" if matches else "next")
+
+
+WILD = st.builds(Wildcard, st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4))
+
+
+@given(st.lists(WILD, min_size=1, max_size=3), st.booleans(), st.binary(min_size=4, max_size=4))
+def test_wildcards_against_bits(wildcards: list[Wildcard], negate: bool, raw: bytes) -> None:
+    def like(wildcard: Wildcard) -> bool:
+        return all(
+            (a ^ b) & ~m & 0xFF == 0
+            for a, b, m in zip(raw, wildcard.address, wildcard.mask, strict=True)
+        )
+
+    found = match(
+        rule(source_wildcards=tuple(wildcards), negate_source=negate), src=str(ip_address(raw))
+    )
+    expected = any(like(wildcard) for wildcard in wildcards) != negate
+    assert found == ("rule" if expected else "interzone-default")
+
+
+def test_rules_that_are_left_out() -> None:
+    policy = Policy([rule("a"), rule("b"), rule("c")], INTRAZONE, INTERZONE)
+    packet = ("trust", "untrust", packed("192.0.2.1"), packed("192.0.2.2"), TCP, 1, 2)
+    names = [policy.match(*packet, among).name for among in (-1, 0b110, 0b100, 0)]
+    assert names == ["a", "b", "c", "interzone-default"]
+    assert [found.name for found in policy.match_all(*packet, 0b101)] == ["a", "c"]
+
+
+@given(st.lists(RULE, max_size=8), PACKETS)
+def test_every_match(rules: list[SecurityRule], packet: Packet) -> None:
+    """The first of them is the one that counts, and the others are what follows without it."""
+    if not packet.sport or not packet.dport:
+        packet = packet._replace(sport=1, dport=1)
+    policy = Policy(tuple(rules), INTRAZONE, INTERZONE)
+    fields = packet._replace(src=packed(packet.src), dst=packed(packet.dst))  # type: ignore[arg-type]
+    expected = [r.name for r in rules if dull_match([r], packet) == r.name]
+    assert [found.name for found in policy.match_all(*fields)] == expected  # type: ignore[arg-type]
+
+
+UNSAID = [
+    pytest.param({}, {"zones": ">"}, True, id="any"),
+    pytest.param({"from_zones": ("dmz",)}, {"zones": ">untrust"}, True, id="from"),
+    pytest.param({"from_zones": ("dmz",)}, {"zones": "trust>untrust"}, False, id="from, said"),
+    pytest.param({"rule_type": "intrazone"}, {"zones": ">untrust"}, True, id="may be one zone"),
+    pytest.param({"rule_type": "interzone"}, {"zones": "dmz>"}, True, id="may be two"),
+    pytest.param({"services": (service(TCP, 80),)}, {"dport": 0}, True, id="port"),
+    pytest.param({"services": (service(TCP, 80),)}, {"dport": 0, "proto": UDP}, False, id="UDP"),
+    pytest.param({"services": (service(TCP, 80, source=7),)}, {"sport": 0}, True, id="source port"),
+]
+
+
+@pytest.mark.parametrize(("fields", "packet", "matches"), UNSAID)
+def test_what_is_not_said_may_be_anything(
+    fields: dict[str, object], packet: dict[str, object], matches: bool
+) -> None:
+    asked = {"zones": "trust>untrust", "proto": TCP, "sport": 40001, "dport": 80} | packet
+    from_zone, to_zone = str(asked.pop("zones")).split(">")
+    policy = Policy([rule(**fields)], INTRAZONE, INTERZONE)
+    ends = (packed("192.0.2.10"), packed("198.51.100.20"))
+    found = policy.match_all(from_zone, to_zone, *ends, **asked)  # type: ignore[arg-type]
+    assert len(list(found)) == matches

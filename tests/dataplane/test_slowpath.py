@@ -330,7 +330,7 @@ def test_timers_of_its_own(
     engine.set_routes(routes())
     proto, dport = packet
     first = waiting(1)
-    context, _ = pipeline.decide(
+    context, *_ = pipeline.decide(
         first._replace(key=first.key._replace(proto=proto, dport=dport)), engine._tables
     )
     assert context.spec is not None

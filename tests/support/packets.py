@@ -192,6 +192,33 @@ def other(
     return bytes(header / Raw(payload))
 
 
+class Ends(NamedTuple):
+    """Who speaks with whom; of an echo both ports are its identifier, of other protocols 0."""
+
+    src: str
+    sport: int
+    dst: str
+    dport: int
+
+
+def ends(packet: bytes) -> Ends:
+    """Raises AssertionError where a checksum is wrong."""
+    header = IP(packet) if packet[0] >> 4 == 4 else IPv6(packet)
+    again = header.copy()
+    for layer in (IP, TCP, UDP, ICMP, ICMPv6EchoRequest, ICMPv6EchoReply):
+        for name in ("chksum", "cksum"):
+            if layer in again and name in again[layer].fields:
+                delattr(again[layer], name)
+    assert bytes(again) == packet
+    for layer in (TCP, UDP):
+        if layer in header:
+            return Ends(header.src, header[layer].sport, header.dst, header[layer].dport)
+    for layer in (ICMP, ICMPv6EchoRequest, ICMPv6EchoReply):
+        if layer in header:
+            return Ends(header.src, header[layer].id, header.dst, header[layer].id)
+    return Ends(header.src, 0, header.dst, 0)
+
+
 # ---- a firewall ----------------------------------------------------------------------------------
 
 
@@ -318,11 +345,17 @@ class Firewall:
         after_ns: int = 0,
         link: LinkType = LinkType.IP,
         trusted: bool = False,
+        egress: str = "",
+        mac: bytes = bytes(6),
     ) -> Answer:
-        """Sends a packet, at the time of the last one unless told; says what became of it."""
+        """Sends a packet, at the time of the last one unless told; says what became of it.
+
+        A bridge would send it by `egress`; `mac` is its sender's.
+        """
         self._now_ns = (self._now_ns if at_s is None else round(at_s * NS)) + after_ns
         number = self.engine.port_number(port)
-        fed = Packet(packet, number, self._now_ns, 7, link, trusted)
+        bridged = self.engine.port_number(egress)
+        fed = Packet(packet, number, self._now_ns, 7, link, trusted, egress=bridged, mac=mac)
         *emitted, verdict = self.engine.feed([fed])
         return self._answer(verdict, emitted)
 

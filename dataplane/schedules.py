@@ -1,0 +1,54 @@
+"""Which rules are in force when: an answer that holds until the next schedule begins or ends.
+
+Sessions stay what they were when their schedule ends; only new ones ask.
+"""
+
+from collections.abc import Sequence
+
+from dataplane.snapshot import Schedule, SecurityRule
+
+_EVERY_RULE = -1  # as bits, the first rule the lowest: all of them
+_NS = 1_000_000_000
+_WEEK_S = 7 * 86_400
+_MONDAY_S = 4 * 86_400  # the first Monday after the epoch, which was a Thursday
+_FOREVER_S = 1 << 62
+
+
+class InForce:
+    """Times are nanoseconds since the epoch."""
+
+    def __init__(self, rules: Sequence[SecurityRule]) -> None:
+        self._schedules = [
+            (1 << number, rule.schedule)
+            for number, rule in enumerate(rules)
+            if rule.schedule is not None
+        ]
+        self._since_ns, self._until_ns, self._rules = 0, 0, _EVERY_RULE
+        if not self._schedules:
+            self._until_ns = _FOREVER_S * _NS
+
+    def at(self, now_ns: int) -> int:
+        """The rules in force as bits, the first rule the lowest."""
+        if not self._since_ns <= now_ns < self._until_ns:
+            now_s = now_ns // _NS
+            resting = sum(bit for bit, schedule in self._schedules if not holds(schedule, now_s))
+            self._rules = _EVERY_RULE ^ resting
+            self._since_ns = now_ns
+            self._until_ns = _NS * min(next_change_s(s, now_s) for _, s in self._schedules)
+        return self._rules
+
+
+def holds(schedule: Schedule, at_s: int) -> bool:
+    minute = (at_s - _MONDAY_S) % _WEEK_S // 60
+    return any(first <= minute < end for first, end in schedule.weekly) or any(
+        first <= at_s < end for first, end in schedule.once
+    )
+
+
+def next_change_s(schedule: Schedule, at_s: int) -> int:
+    """When it may begin or end next, far in the future where it does not."""
+    week_s = at_s - (at_s - _MONDAY_S) % _WEEK_S
+    weekly = (week_s + minute * 60 for times in schedule.weekly for minute in times)
+    changes = [at if at > at_s else at + _WEEK_S for at in weekly]
+    changes += [at for times in schedule.once for at in times if at > at_s]
+    return min(changes, default=_FOREVER_S)
