@@ -177,11 +177,11 @@ class Operations:
             case "show counter global":
                 yield await self._counters.show(arguments)
             case "show interface":
-                ports, snapshot = management.interfaces(), management.snapshot()
+                ports = management.interfaces()
                 if (wanted := arguments["interface"]) == "all":
-                    yield interfaces.render(ports, snapshot)
+                    yield interfaces.render(ports)
                 else:
-                    yield interfaces.detail(ports, snapshot, wanted)
+                    yield interfaces.detail(ports, management.snapshot(), wanted)
             case "show log traffic":
                 path = management.traffic_log()
                 yield await asyncio.to_thread(traffic_log.show, path, arguments)

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
-from control.management import Neighbor
+from control.management import Neighbor, QosClassStatus
 from control.system import (
     fib,
     hook,
@@ -142,7 +142,7 @@ class Kernel:
                     with suppress(OSError):  # its link is down
                         netlink.resolve(index, nexthop)
 
-    def qos_classes(self, name: str) -> list[qos.ClassStatus]:
+    def qos_classes(self, name: str) -> list[QosClassStatus]:
         """What the classes of a port have counted; none where nothing is shaped. Raises OSError."""
         with Netlink() as netlink:
             for index, port in self._found(netlink.links()).items():
