@@ -292,8 +292,7 @@ class Kernel:
                 links.take_back(netlink, self._configured)
                 self._release(netlink, self._interfaces.get())
                 self._interfaces.forget()
-                links.configure_loopback(netlink, (), self._loopback)
-                self._loopback.forget()
+                links.release_loopback(netlink, self._loopback)
                 self._numbers.forget()
         except OSError as error:
             raise KernelError(error.strerror or str(error)) from error

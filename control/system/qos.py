@@ -54,13 +54,13 @@ def status(netlink: Netlink, port: Port, ifindex: int) -> list[QosClassStatus]:
     counted = {one.handle: one for one in netlink.classes(ifindex)}
     return [
         QosClassStatus(
-            one.number,
-            one.priority,
-            one.guaranteed_bps,
-            one.max_bps,
-            found.sent_bytes,
-            found.sent_packets,
-            found.dropped,
+            number=one.number,
+            priority=one.priority,
+            guaranteed_bps=one.guaranteed_bps,
+            max_bps=one.max_bps,
+            bytes=found.sent_bytes,
+            packets=found.sent_packets,
+            drops=found.dropped,
         )
         for one in _eight(port.qos)
         if (found := counted.get(_HANDLE | one.number))

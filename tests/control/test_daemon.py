@@ -169,9 +169,9 @@ def test_start_and_stop(number: str) -> None:
     assert "10.0.0.0/8 via 198.51.100.9 dev eth2 proto 66" in run("ip route")
     assert (STATE / "cli.sock").is_socket()
     assert STATE.stat().st_mode & 0o777 == 0o700
-    (configure, routes) = told(pid)[:2]
+    (configure, paths, routes) = told(pid)[:3]
     assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
-    assert routes[0] == "SetRoutes"
+    assert (paths, routes[0]) == (("SetPaths", []), "SetRoutes")
     wait_until(lambda: "10.0.0.0/8" in told(pid)[-1][1], "the static route is told")
     assert firewall.end(signal.Signals[number]) == 0
     assert firewall.err() == ""
@@ -219,9 +219,10 @@ def test_a_dataplane_that_dies_is_replaced_and_told_everything() -> None:
     firewall = Firewall().ready()
     (first,) = dataplanes()
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 2, "replaced")
+    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 3, "replaced")
     (_, second) = dataplanes()
-    configure, routes = told(second)
+    configure, paths, routes = told(second)
+    assert paths == ("SetPaths", [])
     assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
     assert routes[0] == "SetRoutes"
     assert "10.0.0.0/8" in routes[1]
