@@ -183,9 +183,7 @@ class Daemon:
         self._neighbor_mirror = Mirror(
             mirror.LINKS | mirror.NEIGHBORS, self._kernel.neighbors, self._see_neighbors
         )
-        self._cli = CliServer(
-            Operations(self), self.hostname, options.directory / state_dir.CLI_SOCKET
-        )
+        self._cli = CliServer(Operations(self), options.directory / state_dir.CLI_SOCKET)
         self._committing = asyncio.Lock()  # somebody changes the configuration
         self._commit: asyncio.Task[Committed] | None = None  # an administrator's, the last one
         self._monitors = Monitors(lambda: self._is_behind.set())

@@ -48,6 +48,10 @@ class Operations:
         self._management = management
         self._counters = GlobalCounters(management)
 
+    @property
+    def hostname(self) -> str:
+        return self._management.hostname
+
     async def run(self, line: str) -> AsyncGenerator[str, None]:
         """The answer to a command, in chunks; a Refusal among them where it was not carried out."""
         try:
