@@ -153,7 +153,7 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
 def _check_machine(config: Running) -> None:
     with Netlink() as netlink:
         missing = links.problems(config.snapshot.ports, netlink.links())
-    if problems := checks.problems() + missing:
+    if problems := checks.problems(config.snapshot.ports) + missing:
         raise CommitError(problems)
 
 

@@ -167,7 +167,7 @@ class Kernel:
         routers = {router.name for router in snapshot.virtual_routers if router.multicast}
         bridges = modes.bridges(ports)
         hook.install(
-            modes.routed_zones(ports),
+            modes.zones(ports),
             self._queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
