@@ -84,7 +84,7 @@ class _Policies(NamedTuple):
     """The rulebases of a snapshot, compiled; those without a rule are None."""
 
     security: Policy[SecurityRule, SecurityRule]
-    in_force: InForce
+    in_force: InForce | None
     timed_rules: frozenset[str]
     nat: NatPolicy | None
     qos: QosPolicy | None
@@ -213,7 +213,7 @@ class Engine:
         overrides, rules = snapshot.application_overrides, snapshot.rules
         return _Policies(
             security=Policy(rules, snapshot.intrazone_default, snapshot.interzone_default),
-            in_force=InForce(rules),
+            in_force=InForce(rules) if any(rule.schedule for rule in rules) else None,
             timed_rules=frozenset(
                 rule.name for rule in rules if any(s.override for s in rule.services)
             ),
