@@ -13,37 +13,45 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from control import state_dir
+from control import candidate, state_dir
 from control.cli.operations import Operations
 from control.cli.server import CliServer, CliSocketError
 from control.config.compile import compile_snapshot
 from control.config.errors import ConfigError
 from control.config.load import (
+    LoadedConfig,
     UnreadableError,
     hostname,
-    load_config,
-    read_file,
-    shown_name,
     static_routes,
 )
 from control.config.tree import Tree
 from control.dataplane_client import DataplaneClient
-from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
+from control.management import (
+    CommitError,
+    Committed,
+    DataplaneUnavailable,
+    InterfaceStatus,
+    Loaded,
+    Neighbor,
+    QosClassStatus,
+)
 from control.state_dir import Locks, StateDirError
 from control.supervisor import DATAPLANE, DataplaneError, Supervisor
-from control.system import checks, fib, links, mirror
+from control.system import checks, fib, links, mirror, monitor
 from control.system.errors import KernelError
 from control.system.kernel import Kernel, KernelState
 from control.system.mirror import Mirror
+from control.system.monitor import Monitors
 from control.system.netlink import Netlink
 from control.system.routes import StaticRoute
 from control.version import version
-from dataplane.messages import Configure, Failed, Reply, Request, SetRoutes
+from dataplane.messages import Configure, Failed, Reply, Request, SetPaths, SetRoutes
 from dataplane.snapshot import Route, Snapshot
 
 LOG = logging.getLogger(__name__)
@@ -59,19 +67,11 @@ class Options(Struct, frozen=True, kw_only=True):
     dataplane: tuple[str, ...] = DATAPLANE  # the program to start, without its options
 
 
-class StartError(Exception):
-    """Why a configuration cannot be run (any more), a line each."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = tuple(lines)
-
-
 class Running(Struct, frozen=True):
     """A configuration in all the forms it is needed in."""
 
+    loaded: LoadedConfig
     hostname: str
-    lines: list[str]  # set commands
     snapshot: Snapshot
     static_routes: tuple[StaticRoute, ...]
 
@@ -79,7 +79,7 @@ class Running(Struct, frozen=True):
 _RETRY_S = 1.0
 
 # What can go wrong between a good configuration and a running one.
-_REFUSALS = (StartError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
+_REFUSALS = (CommitError, DataplaneError, DataplaneUnavailable, KernelError, CliSocketError)
 
 
 def run(options: Options) -> int:
@@ -94,7 +94,7 @@ def run(options: Options) -> int:
         state_dir.prepare(options.directory)
         with Locks(options.directory):
             return asyncio.run(Daemon(options, config).run())
-    except StartError as error:
+    except CommitError as error:
         lines: Sequence[str] = error.lines
     except StateDirError as error:
         lines = [str(error)]
@@ -104,27 +104,35 @@ def run(options: Options) -> int:
 
 
 def load(options: Options) -> Running:
-    """Reads the configuration file. Raises StartError with everything that is wrong with it."""
-    name = shown_name(options.config)
+    """The configuration a firewall starts with. Raises CommitError with all that is wrong."""
     try:
-        text = read_file(options.config)
+        loaded = candidate.read(options.config)
     except UnreadableError as error:
-        raise StartError([str(error)]) from None
-    loaded = load_config(text, name)
+        raise CommitError([str(error)]) from None
+    config = compiled(loaded, options.ports)
+    for warning in _warnings(loaded):
+        LOG.warning("%s", warning)
+    return config
+
+
+def compiled(loaded: LoadedConfig, ports: dict[str, str]) -> Running:
+    """Raises CommitError with everything that is wrong with it."""
+    if loaded.errors:
+        raise CommitError(_errors(loaded))
     try:
-        if loaded.errors:
-            raise ConfigError(loaded.errors)
-        snapshot = compile_snapshot(loaded.tree, options.ports)
+        snapshot = compile_snapshot(loaded.tree, ports)
     except ConfigError as error:
-        raise StartError([problem.text(name) for problem in error.problems]) from None
-    for warning in loaded.warnings:
-        LOG.warning("%s", warning.text(name))
-    return Running(
-        hostname(loaded.tree),
-        list(loaded.tree.lines()),
-        snapshot,
-        tuple(_kernel_routes(loaded.tree, snapshot)),
-    )
+        raise CommitError([problem.text(loaded.name) for problem in error.problems]) from None
+    routes = tuple(_kernel_routes(loaded.tree, snapshot))
+    return Running(loaded, hostname(loaded.tree), snapshot, routes)
+
+
+def _errors(loaded: LoadedConfig) -> tuple[str, ...]:
+    return tuple(error.text(loaded.name) for error in loaded.errors)
+
+
+def _warnings(loaded: LoadedConfig) -> tuple[str, ...]:
+    return tuple(warning.text(loaded.name) for warning in loaded.warnings)
 
 
 def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
@@ -137,6 +145,8 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
             interface=interfaces.get(port, port),
             metric=route.metric,
             is_discard=route.discard,
+            virtual_router=route.virtual_router,
+            weight=route.weight,
         )
 
 
@@ -144,7 +154,7 @@ def _check_machine(config: Running) -> None:
     with Netlink() as netlink:
         missing = links.problems(config.snapshot.ports, netlink.links())
     if problems := checks.problems() + missing:
-        raise StartError(problems)
+        raise CommitError(problems)
 
 
 class Daemon:
@@ -156,6 +166,7 @@ class Daemon:
         self.started_ns = self.now_ns()
         self._options = options
         self._config = config
+        self._candidate = config.loaded
         self._client = DataplaneClient(options.directory / state_dir.DATAPLANE_SOCKET)
         self._supervisor = Supervisor(
             options.directory,
@@ -175,6 +186,9 @@ class Daemon:
         self._cli = CliServer(
             Operations(self), self.hostname, options.directory / state_dir.CLI_SOCKET
         )
+        self._committing = asyncio.Lock()  # somebody changes the configuration
+        self._commit: asyncio.Task[Committed] | None = None  # an administrator's, the last one
+        self._monitors = Monitors(lambda: self._is_behind.set())
         self._applying = asyncio.Lock()  # a configuration is on its way to dataplane and kernel
         self._reload_wanted = asyncio.Event()
         self._followers: list[asyncio.Task[None]] = []  # run as long as the daemon does
@@ -183,6 +197,7 @@ class Daemon:
         self._fib: tuple[Route, ...] = ()
         self._is_configured = False  # the dataplane, with self._config
         self._told_routes: tuple[Route, ...] | None = None
+        self._told_paths: SetPaths | None = None
         self._is_behind = asyncio.Event()  # the dataplane has to be told something
         self._neighbors: list[Neighbor] = []
         self._learned_since_s: dict[str, float] = {}
@@ -199,7 +214,47 @@ class Daemon:
         return self._config.snapshot
 
     def config_lines(self) -> list[str]:
-        return self._config.lines
+        return list(self._config.loaded.tree.lines())
+
+    def candidate_lines(self) -> list[str]:
+        return list(self._candidate.tree.lines())
+
+    def has_pending_changes(self) -> bool:
+        config = self._candidate
+        return bool(config.errors) or config.tree != self._config.loaded.tree
+
+    def config_files(self) -> list[str]:
+        return [candidate.RUNNING, *candidate.files(self._options.config)]
+
+    async def load_config(self, name: str) -> Loaded:
+        if name == candidate.RUNNING:
+            self.revert_config()
+        else:
+            self._candidate = await asyncio.to_thread(candidate.read, self._path(name))
+        config = self._candidate
+        return Loaded(config.name, len(config.errors), len(config.warnings))
+
+    def revert_config(self) -> None:
+        self._candidate = self._config.loaded
+
+    async def save_config(self, name: str) -> tuple[Path, Path | None]:
+        config = self._candidate
+        if config.errors:
+            raise CommitError(_errors(config))
+        path = self._path(name)
+        return path, await asyncio.to_thread(candidate.save, config, path)
+
+    async def validate_config(self) -> tuple[str, ...]:
+        config = self._candidate
+        await asyncio.to_thread(self._checked, config)
+        return _warnings(config)
+
+    async def commit(self, progress: Callable[[str], None]) -> Committed:
+        if self._committing.locked():
+            raise CommitError(["Another commit is in progress. Please try again later"])
+        self._commit = asyncio.create_task(self._commit_candidate(progress))
+        self._commit.add_done_callback(_look_at)  # who asked may be gone
+        return await asyncio.shield(self._commit)
 
     def interfaces(self) -> list[InterfaceStatus]:
         return links.status(self._config.snapshot.ports, self._state.links)
@@ -214,13 +269,19 @@ class Daemon:
     def neighbors(self) -> list[Neighbor]:
         return self._neighbors
 
+    def unreachable_pbf(self) -> Collection[str]:
+        return ()
+
+    async def qos_classes(self, port: str) -> list[QosClassStatus]:
+        return []
+
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
 
     # ---- life ------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Runs until SIGTERM or SIGINT; the exit status. Raises StartError where it cannot."""
+        """Runs until SIGTERM or SIGINT; the exit status. Raises CommitError where it cannot."""
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -233,9 +294,10 @@ class Daemon:
             if not end.is_set():
                 await _first_of(ending, *self._followers)
         except _REFUSALS as error:
-            raise _start_error(error) from None
+            raise _commit_error(error) from None
         finally:
-            failures = await self._stop(starting, *self._followers)
+            commits = [self._commit] if self._commit else []
+            failures = await self._stop(starting, *commits, *self._followers)
             ending.cancel()
         return 1 if failures else 0
 
@@ -259,10 +321,11 @@ class Daemon:
             flush=True,
         )
 
-    async def _stop(self, *tasks: asyncio.Task[None]) -> list[str]:
+    async def _stop(self, *tasks: asyncio.Task[None] | asyncio.Task[Committed]) -> list[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._monitors.stop()
         failures = await asyncio.to_thread(self._kernel.close)
         for line in failures:
             LOG.error("%s", line)
@@ -276,8 +339,48 @@ class Daemon:
 
     # ---- configuration ---------------------------------------------------------------------------
 
-    async def _configure(self, config: Running) -> None:
+    def _path(self, name: str) -> Path:
+        return self._options.config.parent / name
+
+    def _checked(self, loaded: LoadedConfig) -> Running:
+        """Ready to be brought in. Raises CommitError."""
+        config = compiled(loaded, self._options.ports)
+        _check_machine(config)
+        return config
+
+    async def _commit_candidate(self, progress: Callable[[str], None]) -> Committed:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        wanted = self._candidate
+        async with self._committing:
+            try:
+                await self._commit_config(wanted, progress)
+            except _REFUSALS as error:
+                raise _commit_error(error) from None
+        LOG.info("%s committed", wanted.name)
+        return Committed(_warnings(wanted), loop.time() - started_s)
+
+    async def _commit_config(self, loaded: LoadedConfig, progress: Callable[[str], None]) -> None:
+        """Raises one of _REFUSALS; then the old configuration is in force again."""
+        old = self._config
+        try:
+            progress("checking the configuration")
+            config = await asyncio.to_thread(self._checked, loaded)
+            await self._configure(config, progress)
+        except _REFUSALS:
+            if self._config is not old:
+                await self._go_back_to(old)
+            raise
+        else:
+            self.hostname = config.hostname
+        finally:
+            self._kernel_mirror.refresh()
+
+    async def _configure(
+        self, config: Running, progress: Callable[[str], None] = lambda step: None
+    ) -> None:
         """Raises one of _REFUSALS."""
+        progress("telling the dataplane")
         async with self._applying:
             try:
                 reply = await self._client.ask(Configure(config.snapshot))
@@ -286,15 +389,18 @@ class Daemon:
                 await self._forget_told()
                 raise
             if isinstance(reply, Failed):
-                raise StartError([reply.message])
+                raise CommitError([reply.message])
             self._config = config
             self._is_configured = True
-            await asyncio.to_thread(
-                self._kernel.configure,
-                config.snapshot.ports,
-                config.static_routes,
-                fail_open=config.snapshot.fail_open,
-            )
+            progress("configuring the kernel")
+            await self._configure_kernel(config)
+
+    async def _configure_kernel(self, config: Running) -> None:
+        """Raises KernelError."""
+        for line in await asyncio.to_thread(
+            self._kernel.configure, config.snapshot, config.static_routes
+        ):
+            LOG.warning("%s", line)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -303,21 +409,20 @@ class Daemon:
             await self._reload()
 
     async def _reload(self) -> None:
-        old = self._config
-        try:
-            config = await asyncio.to_thread(load, self._options)
-            await asyncio.to_thread(_check_machine, config)
-            await self._configure(config)
-        except _REFUSALS as error:
-            for line in _start_error(error).lines:
-                LOG.error("%s", line)
-            LOG.error("%s not loaded, the old configuration stays", self._options.config)
-            if self._config is not old:
-                await self._go_back_to(old)
-        else:
-            self.hostname = config.hostname
-            LOG.info("%s loaded", self._options.config)
-        self._kernel_mirror.refresh()
+        file = self._options.config
+        async with self._committing:
+            try:
+                loaded = await asyncio.to_thread(candidate.read, file)
+                await self._commit_config(loaded, lambda step: None)
+            except (UnreadableError, *_REFUSALS) as error:
+                for line in _commit_error(error).lines:
+                    LOG.error("%s", line)
+                LOG.error("%s not loaded, the old configuration stays", file)
+                return
+            self._candidate = loaded
+        for warning in _warnings(loaded):
+            LOG.warning("%s", warning)
+        LOG.info("%s loaded", file)
 
     async def _go_back_to(self, old: Running) -> None:
         """From a configuration the dataplane took and the kernel did not."""
@@ -325,12 +430,7 @@ class Daemon:
             self._config = old
             await self._forget_told()
             try:
-                await asyncio.to_thread(
-                    self._kernel.configure,
-                    old.snapshot.ports,
-                    old.static_routes,
-                    fail_open=old.snapshot.fail_open,
-                )
+                await self._configure_kernel(old)
             except KernelError as error:
                 LOG.error("%s", error)
 
@@ -342,7 +442,7 @@ class Daemon:
         What is told next comes behind everything it has not read yet.
         """
         self._is_configured = False
-        self._told_routes = None
+        self._told_routes = self._told_paths = None
         self._is_behind.set()
 
     async def _keep_in_step(self) -> None:
@@ -366,6 +466,11 @@ class Daemon:
             if not self._is_configured:
                 await self._tell(Configure(self._config.snapshot))
                 self._is_configured = True
+            paths = self._paths()
+            if paths != self._told_paths:  # before the routes, which may speak of them
+                self._told_paths = None
+                await self._tell(paths)
+                self._told_paths = paths
             routes = self._fib
             if routes != self._told_routes:
                 self._told_routes = None  # unknown until it answers
@@ -388,12 +493,28 @@ class Daemon:
         now_s = asyncio.get_running_loop().time()
         since_s = self._learned_since_s
         self._learned_since_s = {
-            prefix: since_s.get(prefix, now_s) for prefix in fib.learned(state.routes)
+            prefix: since_s.get(prefix, now_s)
+            for prefix in fib.learned(state.routes, self._config.snapshot.virtual_routers)
         }
-        routes = fib.mirror(state.routes, state.ports)
-        if routes != self._fib:
-            self._fib = routes
-            self._is_behind.set()
+        self._fib = state.fib
+        snapshot = self._config.snapshot
+        self._monitors.watch(monitor.targets(snapshot.pbf_rules, snapshot.ports, state.paths))
+        self._is_behind.set()
+        # A dataplane that knows the next hops can tell by which one a packet has come.
+        known = {(neighbor.port, neighbor.address) for neighbor in self._neighbors}
+        hops = [(path.port, path.nexthop) for path in state.paths if path.nexthop]
+        if unknown := [hop for hop in hops if hop not in known]:
+            await asyncio.to_thread(self._kernel.resolve, unknown)
+
+    def _paths(self) -> SetPaths:
+        """With the link-layer addresses of the next hops, as far as they are known."""
+        macs = {(one.port, one.address): one.mac for one in self._neighbors}
+        paths = tuple(
+            replace(path, mac=bytes.fromhex(mac.replace(":", ""))) if mac else path
+            for path in self._state.paths
+            for mac in [macs.get((path.port, path.nexthop), "")]
+        )
+        return SetPaths(paths, self._monitors.disabled())
 
     def _report_links(self, state: KernelState) -> None:
         """What became of the ports' links since the last look."""
@@ -410,6 +531,7 @@ class Daemon:
 
     async def _see_neighbors(self, neighbors: list[Neighbor]) -> None:
         self._neighbors = neighbors
+        self._is_behind.set()
 
 
 async def _first_of(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
@@ -419,5 +541,10 @@ async def _first_of(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
         task.result()
 
 
-def _start_error(error: Exception) -> StartError:
-    return error if isinstance(error, StartError) else StartError([str(error)])
+def _look_at(task: asyncio.Task[Committed]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _commit_error(error: Exception) -> CommitError:
+    return error if isinstance(error, CommitError) else CommitError([str(error)])

@@ -2,8 +2,9 @@
 
 A *token* is a keyword or an argument. What may follow it is either `then` (one of these) or what
 is left of the *pairs* of an enclosing token (each at most once, in any order: `filter source X
-type Y`). Keywords may be shortened to any unambiguous beginning. A command is named by its
-keywords, options left out: `show session all filter type flow` is the command `show session all`.
+type Y`), some of which it may *need*. Keywords may be shortened to any unambiguous beginning. A
+command is named by its keywords, options left out: `show session all filter type flow` is the
+command `show session all`.
 
 `| match RE` and its like are parsed here and applied by the client (`pipes`).
 """
@@ -14,7 +15,7 @@ import ipaddress
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -95,6 +96,27 @@ def _protocol(text: str) -> str:
         raise ValueError(f"expected {_either((*_PROTOCOLS, 'a number from 0 to 255'))}") from None
 
 
+def _path(text: str) -> str:
+    if text.isprintable() and text:
+        return text
+    raise ValueError("expected the name of a file")
+
+
+def _all_or(names: str) -> Kind:
+    """A name, or `all`, which no name begins like."""
+    name = _name(names)
+
+    def read(text: str) -> str:
+        return "all" if text and "all".startswith(text) else name.read(text)
+
+    return Kind(f"all|{name.label}", read, (("all", "All of them"),), names)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The members of an argument that may be a list."""
+    return tuple(text.split("\n"))
+
+
 def _pattern(text: str) -> str:
     try:
         with warnings.catch_warnings():  # of what a later Python may read differently
@@ -118,6 +140,14 @@ ZONE = _name("zone")
 RULE = _name("rule")
 APPLICATION = _name("application")
 COUNTER = _name("counter")
+INTERFACE = _name("interface")
+ALL_OR_INTERFACE = _all_or("interface")
+NAT_RULE = _name("nat-rule")
+PBF_RULE = _name("pbf-rule")
+QOS_RULE = _name("qos-rule")
+RULE_OF_RULEBASE = replace(_name("rule"), names="rule-of-rulebase")
+ROUTER = _name("virtual-router")
+CONFIG_FILE = Kind("<file>", _path, names="config-file")
 CATEGORY = _name("category")
 ASPECT = _name("aspect")
 YES_NO = _one_of(("yes", "yes"), ("no", "no"))
@@ -133,6 +163,20 @@ STATE = _one_of(
 SESSION_TYPE = _one_of(
     ("flow", "regular session"), ("predict", "pinhole expected by an application")
 )
+NAT = _one_of(
+    ("none", "no translation"),
+    ("source", "source translated"),
+    ("destination", "destination translated"),
+    ("both", "source and destination translated"),
+)
+RULEBASE = _one_of(
+    ("application-override", "application override rules"),
+    ("nat", "NAT rules"),
+    ("pbf", "policy-based forwarding rules"),
+    ("qos", "QoS rules"),
+    ("security", "security rules, the default rules too"),
+)
+VSYS = _one_of(("vsys1", "the one virtual system"))
 SEVERITY = _one_of(
     ("drop", "packets dropped"),
     ("error", "errors"),
@@ -156,6 +200,8 @@ class Token:
     pairs: tuple[Token, ...] = ()
     may_end: bool = False  # a command may end here although more may follow
     is_option: bool = False
+    is_list: bool = False  # an argument that may be [ several values ]
+    needs: tuple[str, ...] = ()  # pairs without which a command is not whole
 
     @property
     def label(self) -> str:
@@ -172,8 +218,9 @@ def _word(
     *then: Token,
     pairs: tuple[Token, ...] = (),
     may_end: bool = False,
+    needs: tuple[str, ...] = (),
 ) -> Token:
-    return Token(text, help, None, then, pairs, may_end)
+    return Token(text, help, None, then, pairs, may_end, needs=needs)
 
 
 def _option(text: str, help: str, *then: Token, pairs: tuple[Token, ...] = ()) -> Token:
@@ -194,6 +241,8 @@ _SESSION_PAIRS = (
     _pair("destination", "destination", HOST, "Destination address, before translation"),
     _pair("destination-port", "destination_port", PORT, "Destination port"),
     _pair("from", "from_zone", ZONE, "Source zone"),
+    _pair("nat", "nat", NAT, "What is translated"),
+    _pair("nat-rule", "nat_rule", NAT_RULE, "NAT rule name"),
     _pair("protocol", "protocol", PROTOCOL, "IP protocol, by name or number"),
     _pair("rule", "rule", RULE, "Security rule name"),
     _pair("source", "source", HOST, "Source address, before translation"),
@@ -202,7 +251,14 @@ _SESSION_PAIRS = (
     _pair("to", "to_zone", ZONE, "Destination zone"),
     _pair("type", "type", SESSION_TYPE, "Session type"),
 )
-_COUNT = _pair("count", "count", YES_NO, "Print only the number of matching sessions")
+_SHOWN_PAIRS = (
+    *_SESSION_PAIRS,
+    _pair("count", "count", YES_NO, "Print only the number of matching sessions"),
+    _pair("egress-interface", "egress", INTERFACE, "Interface the first packet went out by"),
+    _pair("ingress-interface", "ingress", INTERFACE, "Interface the first packet came in by"),
+    _pair("pbf-rule", "pbf_rule", PBF_RULE, "Policy-based forwarding rule name"),
+    _pair("qos-rule", "qos_rule", QOS_RULE, "QoS rule name"),
+)
 
 _COUNTER_PAIRS = (
     _pair("aspect", "aspect", ASPECT, "Counters of this aspect"),
@@ -217,14 +273,55 @@ _LOG_PAIRS = (
     _equal("direction", DIRECTION, "Order of the entries"),
 )
 
+# Arguments of `test` are named as the fields of dataplane.messages.Match.
+_MATCH_PAIRS = (
+    _pair("destination", "destination", HOST, "Destination address, before translation"),
+    _pair("destination-port", "destination_port", PORT, "Destination port"),
+    _pair("from", "from_zone", ZONE, "Source zone"),
+    _pair("protocol", "protocol", PROTOCOL, "IP protocol, by name or number"),
+    _pair("source", "source", HOST, "Source address, before translation"),
+    _pair("source-port", "source_port", PORT, "Source port"),
+)
+_MATCH_NEEDS = ("source", "destination", "protocol")
+_TO = _pair("to", "to_zone", ZONE, "Destination zone, after translation")
+_SHOW_ALL = _pair("show-all", "every", YES_NO, "All the rules that match, not the first alone")
+_ROUTER = _pair("virtual-router", "virtual_router", ROUTER, "Virtual router name")
+
+
+def _rule_hit_count(verb: str) -> Token:
+    """`rule-hit-count`, which names the rules in the same way for every verb."""
+    rules = _word(
+        "rules",
+        "Which rules",
+        _word("all", f"{verb} the hit counts of every rule"),
+        _word(
+            "list",
+            f"{verb} the hit counts of these rules",
+            Token("rules", "Rule name, or [ names ]", RULE_OF_RULEBASE, is_list=True),
+        ),
+    )
+    rulebase = Token("rulebase", "Rulebase", RULEBASE, (rules,))
+    vsys = Token("vsys", "Virtual system", VSYS, (_word("rule-base", "Which rules", rulebase),))
+    by_name = _word("vsys-name", "By its name", vsys)
+    return _word("rule-hit-count", "How often rules matched", _word("vsys", "Where", by_name))
+
+
 _SESSION_ID = Token("id", "Session number", SESSION_ID)
 
 COMMANDS = _word(
     "",
     "",
     _word(
+        "check",
+        "Check something",
+        _word(
+            "pending-changes", "Whether the candidate configuration differs from the running one"
+        ),
+    ),
+    _word(
         "clear",
         "Clear runtime state",
+        _rule_hit_count("Clear"),
         _word(
             "session",
             "Clear sessions",
@@ -237,10 +334,42 @@ COMMANDS = _word(
             _word("id", "Clear one session", _SESSION_ID),
         ),
     ),
+    _word("commit", "Make the candidate configuration the running one"),
     _word("configure", "Configuration mode (not available in this version)"),
     _word("exit", "Leave the command line"),
     _word("help", "List the commands"),
+    _word(
+        "load",
+        "Load a configuration",
+        _word(
+            "config",
+            "Make a file the candidate configuration",
+            _word(
+                "from",
+                "Make a file the candidate configuration, or running-config",
+                Token("file", "File of set commands", CONFIG_FILE),
+            ),
+        ),
+    ),
     _word("quit", "Leave the command line"),
+    _word(
+        "revert",
+        "Give changes up",
+        _word("config", "Make the running configuration the candidate again"),
+    ),
+    _word(
+        "save",
+        "Save a configuration",
+        _word(
+            "config",
+            "Write the candidate configuration to a file",
+            _word(
+                "to",
+                "Write the candidate configuration to a file",
+                Token("file", "File to write", CONFIG_FILE),
+            ),
+        ),
+    ),
     _word(
         "set",
         "Change settings of the running firewall and of this command line",
@@ -267,6 +396,8 @@ COMMANDS = _word(
         _word(
             "config",
             "Configuration",
+            _word("candidate", "The candidate configuration, as set commands"),
+            _word("diff", "The lines in which the candidate differs from the running one"),
             _word("running", "The configuration in force, as set commands"),
         ),
         _word(
@@ -280,7 +411,11 @@ COMMANDS = _word(
                 may_end=True,
             ),
         ),
-        _word("interface", "Interfaces", _word("all", "Hardware and logical interfaces")),
+        _word(
+            "interface",
+            "Hardware and logical interfaces, or everything about one",
+            Token("interface", "Interface name", ALL_OR_INTERFACE),
+        ),
         _word(
             "log",
             "Logs",
@@ -296,11 +431,54 @@ COMMANDS = _word(
             "IPv6 neighbours",
             _word("interface", "By interface", _word("all", "Neighbours of every interface")),
         ),
-        _word("routing", "Routing", _word("route", "Routing table of each virtual router")),
+        _word(
+            "pbf",
+            "Policy-based forwarding",
+            _word("rule", "Rules", _word("all", "Rules and what became of their next hops")),
+        ),
+        _word(
+            "qos",
+            "QoS",
+            _word(
+                "interface",
+                "Classes of an interface and what they have sent",
+                Token("interface", "Interface name", INTERFACE),
+            ),
+        ),
+        _word(
+            "routing",
+            "Routing",
+            _word(
+                "fib",
+                "Forwarding table of each virtual router",
+                pairs=(_ROUTER,),
+                may_end=True,
+            ),
+            _word(
+                "route",
+                "Routing table of each virtual router",
+                pairs=(_ROUTER,),
+                may_end=True,
+            ),
+        ),
+        _rule_hit_count("Show"),
         _word(
             "running",
             "What the dataplane runs on",
             _word("application-override-policy", "Application override rules in force"),
+            _word("ippool", "Address pools of the NAT rules, and how far they are used"),
+            _word("nat-policy", "NAT rules in force"),
+            _word(
+                "nat-rule-ippool",
+                "Address pools of one NAT rule",
+                _word(
+                    "rule",
+                    "Address pools of one NAT rule",
+                    Token("rule", "NAT rule name", NAT_RULE),
+                ),
+            ),
+            _word("pbf-policy", "Policy-based forwarding rules in force"),
+            _word("qos-policy", "QoS rules in force"),
             _word("security-policy", "Security rules in force, the default rules last"),
         ),
         _word(
@@ -309,7 +487,7 @@ COMMANDS = _word(
             _word(
                 "all",
                 "The session table, or the sessions a filter selects",
-                _option("filter", "Choose sessions", pairs=(*_SESSION_PAIRS, _COUNT)),
+                _option("filter", "Choose sessions", pairs=_SHOWN_PAIRS),
                 may_end=True,
             ),
             _word("id", "Everything about one session", _SESSION_ID),
@@ -317,6 +495,58 @@ COMMANDS = _word(
             _word("meter", "Sessions of each virtual system, and its maximum"),
         ),
         _word("system", "System", _word("info", "Name, version and uptime")),
+        _word("virtual-wire", "Virtual wires", _word("all", "Virtual wires and their ends")),
+        _word("vlan", "VLANs", _word("all", "VLANs and their interfaces")),
+    ),
+    _word(
+        "test",
+        "Ask what would happen",
+        _word(
+            "nat-policy-match",
+            "NAT rule for a first packet; zones are those of its original route",
+            pairs=(
+                *_MATCH_PAIRS,
+                _pair("to", "to_zone", ZONE, "Destination zone, before translation"),
+                _pair("to-interface", "to_interface", INTERFACE, "Egress interface"),
+            ),
+            needs=_MATCH_NEEDS,
+        ),
+        _word(
+            "pbf-policy-match",
+            "Policy-based forwarding rule for a first packet",
+            pairs=(
+                *_MATCH_PAIRS,
+                _pair("from-interface", "from_interface", INTERFACE, "Ingress interface"),
+            ),
+            needs=_MATCH_NEEDS,
+        ),
+        _word(
+            "qos-policy-match",
+            "QoS rule for a first packet",
+            pairs=(*_MATCH_PAIRS, _TO),
+            needs=_MATCH_NEEDS,
+        ),
+        _word(
+            "routing",
+            "Routing",
+            _word(
+                "fib-lookup",
+                "Route to an address, with every next hop of equal cost",
+                pairs=(_pair("ip", "ip", HOST, "Destination address"), _ROUTER),
+                needs=("virtual-router", "ip"),
+            ),
+        ),
+        _word(
+            "security-policy-match",
+            "Security rule for a first packet",
+            pairs=(*_MATCH_PAIRS, _SHOW_ALL, _TO),
+            needs=_MATCH_NEEDS,
+        ),
+    ),
+    _word(
+        "validate",
+        "Check the candidate configuration",
+        _word("full", "Check what a commit would check, and change nothing"),
     ),
 )
 
@@ -351,6 +581,7 @@ class Possible(NamedTuple):
     prefix: str  # what is there of it
     tokens: tuple[Token, ...]
     may_end: bool  # what was typed before it is a whole command
+    arguments: dict[str, str]  # of what was typed before it
     problem: str  # what is wrong with what was typed before it, "" where nothing is
 
 
@@ -396,6 +627,9 @@ def _visible(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
+_CLOSE = _word("]", "End of the list")
+
+
 class _Walk:
     """A way through the tree, token by token."""
 
@@ -406,14 +640,22 @@ class _Walk:
         self.words: list[str] = []  # keywords that name the command
         self.arguments: dict[str, str] = {}
         self._typed: list[str] = []
+        self._needs: tuple[str, ...] = ()
+        self._members: list[str] | None = None  # of a list that is not closed yet
 
     @property
     def ends(self) -> bool:
-        return self._at.ends
+        return self._at.ends and self._members is None and not self._missing
 
     @property
     def next(self) -> tuple[Token, ...]:
-        return self._at.then or self._unused
+        following = self._at.then or self._unused
+        return (*following, _CLOSE) if self._members else following
+
+    @property
+    def _missing(self) -> tuple[str, ...]:
+        unused = {token.text for token in self._unused}
+        return tuple(name for name in self._needs if name in unused)
 
     def step(self, piece: _Piece) -> None:
         text = piece.text
@@ -424,20 +666,39 @@ class _Walk:
                 raise GrammarError(f"{_shown(text)} is given twice")
             raise GrammarError(f"{_shown(text)} is too much: nothing follows {self._before()}")
         argument = self.next[0]
-        if argument.kind:
-            try:
-                self.arguments[argument.text] = argument.kind.read(text)
-            except ValueError as error:
-                where = f"{_shown(text)} after {self._before()}"
-                raise GrammarError(f"{where}: {_visible(str(error))}") from None
+        if not argument.kind:
+            self._enter(self._keyword(text))
+        elif argument.is_list and self._members is None and text == "[":
+            self._members = []
+        elif self._members == [] and text == _CLOSE.text:
+            raise GrammarError(f"[ ] after {self._before()} is empty: expected {argument.label}")
+        elif self._members and text == _CLOSE.text:
+            self.arguments[argument.text] = "\n".join(self._members)
+            self._members = None
             self._enter(argument)
         else:
-            self._enter(self._keyword(text))
+            value = self._read(argument.kind, text)
+            if self._members is not None:
+                self._members.append(value)
+            else:
+                self.arguments[argument.text] = value
+                self._enter(argument)
 
     def finish(self) -> None:
+        if self._missing and self._at.ends:
+            *most, last = self._missing
+            needed = f"{', '.join(most)} and {last}" if most else last
+            raise GrammarError(f"{self._before()} is incomplete: {needed} must be given, too")
         if not self.ends:
             labels = tuple(token.label for token in self.next)
             raise GrammarError(f"{self._before()} is incomplete: expected {_either(labels)}")
+
+    def _read(self, kind: Kind, text: str) -> str:
+        try:
+            return kind.read(text)
+        except ValueError as error:
+            where = f"{_shown(text)} after {self._before()}"
+            raise GrammarError(f"{where}: {_visible(str(error))}") from None
 
     def _keyword(self, text: str) -> Token:
         if any(text == token.text for token in self._pairs if token not in self.next):
@@ -462,6 +723,7 @@ class _Walk:
         self._unused = tuple(one for one in self._unused if one is not token)
         if token.pairs:
             self._pairs = self._unused = token.pairs
+            self._needs = token.needs
         if not (token.kind or token.is_option):
             self.words.append(token.text)
         self._typed.append(self.arguments[token.text] if token.kind else token.text)
@@ -499,8 +761,9 @@ def possible(text: str) -> Possible:
         for piece in last:
             walk.step(piece)
     except GrammarError as error:
-        return Possible(start, prefix, (), False, str(error))
-    return Possible(start, prefix, walk.next, walk.ends and not is_typing, "")
+        return Possible(start, prefix, (), False, {}, str(error))
+    may_end = walk.ends and not is_typing
+    return Possible(start, prefix, walk.next, may_end, walk.arguments, "")
 
 
 def _walk_command(pieces: list[_Piece]) -> _Walk:
@@ -539,8 +802,9 @@ def commands() -> Iterator[Syntax]:
 
 def _commands(token: Token, before: tuple[Token, ...]) -> Iterator[Syntax]:
     path = (*before, token)
-    if token.ends and token is not COMMANDS:
-        words = " ".join(one.label for one in path[1:])
+    if (token.ends or token.needs) and token is not COMMANDS:
+        pairs = {one.text: _labels(one) for one in token.pairs}
+        words = " ".join([*(one.label for one in path[1:]), *(pairs[one] for one in token.needs)])
         keyword = next(one for one in reversed(path) if not one.kind)
         yield Syntax(words, keyword.help, tuple(_options(token)))
     for following in token.then:
@@ -550,6 +814,8 @@ def _commands(token: Token, before: tuple[Token, ...]) -> Iterator[Syntax]:
 
 def _options(token: Token) -> Iterator[tuple[str, str]]:
     for option in (*token.then, *token.pairs):
+        if option.text in token.needs:
+            continue
         if option.pairs:
             for pair in option.pairs:
                 yield f"{option.text} {_labels(pair)}", pair.help

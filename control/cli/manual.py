@@ -31,8 +31,27 @@ deviceconfig setting session offload no` in the configuration is the lasting for
 is offloaded, `show session id` counts its bytes and packets up to the engine's last report, from
 which its time to live runs as well; `packets since last report` says how far the next one is.
 
-There is no configuration mode in this version: `sixtuple run --config FILE` decides the
-configuration.
+A **candidate configuration** waits beside the running one. `load config from FILE` reads it whole
+(FILE is absolute, or relative to the directory of the file the firewall was started with),
+`validate full` checks it, `show config diff` says what would change, and `commit` brings dataplane
+and kernel to it, between two packets, without ending sessions that are still allowed. A candidate
+with errors is refused with all of them, each with its line, and the old configuration goes on
+running; so it does when the kernel does not take the new one. There is one commit at a time, and
+it goes on when the administrator who asked for it leaves. `revert config` and `load config from
+running-config` make the candidate what is running.
+
+`commit` does not write the file of `sixtuple run --config FILE`, which is what the next start, and
+SIGHUP, make the running configuration; after SIGHUP it is the candidate, too. To make a commit
+last, `save config to FILE`: it writes the candidate as `set` commands. A configuration that is
+there already is kept as `FILE.previous`; a file that is anything else is never replaced. There is
+no configuration mode in this version.
+
+`test security-policy-match` and its like ask the rules in force about a first packet; addresses and
+ports are those before translation. Zones of `test nat-policy-match` are those of the original
+routes, the destination zone of the others is that of the way the packet takes. What is not said
+is not looked at. `show rule-hit-count` has the times of the last and first hit and since when it
+is counted; counts stay over commits and end with the dataplane. A list of names is written
+`[ a b ]`.
 
 This page is written by `python -m control.cli.manual`.
 """

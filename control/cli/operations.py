@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from control.cli import (
+    bridges,
+    configuration,
     grammar,
+    hit_counts,
     interfaces,
     manual,
+    nat_pools,
     neighbors,
+    pbf,
     policy,
+    qos,
     routing,
     session_info,
     sessions,
@@ -26,8 +33,12 @@ from dataplane.messages import Counter, Counters, GetCounters, GetSessions, Sess
 
 _NO_CONFIGURATION_MODE = (
     "Configuration mode is not available in this version:"
-    " sixtuple run --config FILE decides the configuration"
+    " load config from FILE and commit change the configuration"
 )
+
+
+_SHOW_POLICY = re.compile("show running (?P<rulebase>.+)-policy")
+_TEST_POLICY = re.compile("test (?P<rulebase>.+)-policy-match")
 
 
 class Operations:
@@ -62,7 +73,7 @@ class Operations:
         possible = grammar.possible(text)
         choices: list[Choice] = []
         for token in possible.tokens:
-            choices += await self._choices(token)
+            choices += await self._choices(token, possible.arguments)
         if possible.may_end:
             if not text.rstrip().endswith("|"):
                 choices.append(Choice("|", grammar.PIPES.help, "", "|"))
@@ -74,27 +85,39 @@ class Operations:
         ]
         return Choices(possible.start, tuple(wanted), possible.problem)
 
-    async def _choices(self, token: Token) -> list[Choice]:
+    async def _choices(self, token: Token, before: Mapping[str, str]) -> list[Choice]:
         if token.kind is None:
             mark = "+" if token.is_option else ">" if token.then or token.pairs else ""
             return [Choice(token.text, token.help, mark, token.text)]
-        names = await self._names(token.kind)
+        names = await self._names(token.kind, before)
         choices = [Choice(word, help, "", word) for word, help in token.kind.words]
         choices += [Choice(name, token.help, "", _quoted(name)) for name in names]
         if token.kind.placeholder:
             choices.append(Choice(token.kind.placeholder, token.help, ""))
         return choices
 
-    async def _names(self, kind: Kind) -> list[str]:
-        """Names worth offering for an argument; none where the dataplane is not there to ask."""
+    async def _names(self, kind: Kind, before: Mapping[str, str]) -> list[str]:
+        """Names worth offering for an argument; none where the dataplane is not there to ask.
+
+        `before` are the arguments that stand before it.
+        """
         snapshot = self._management.snapshot()
         try:
             match kind.names:
                 case "zone":
                     return sorted({port.zone for port in snapshot.ports if port.zone})
                 case "rule":
-                    defaults = (snapshot.intrazone_default, snapshot.interzone_default)
-                    return [rule.name for rule in (*snapshot.rules, *defaults)]
+                    return policy.names(snapshot, "security")
+                case "nat-rule" | "pbf-rule" | "qos-rule":
+                    return policy.names(snapshot, kind.names.removesuffix("-rule"))
+                case "rule-of-rulebase":
+                    return policy.names(snapshot, before["rulebase"])
+                case "interface":
+                    return [port.name for port in snapshot.ports]
+                case "virtual-router":
+                    return [router.name for router in snapshot.virtual_routers]
+                case "config-file":
+                    return self._management.config_files()
                 case "application":
                     page = await ask(self._management, GetSessions(), SessionPage)
                     return sorted({session.application for session in page.sessions})
@@ -114,45 +137,78 @@ class Operations:
     async def _answer(self, name: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
         management = self._management
         match name:
+            case "check pending-changes":
+                yield configuration.pending(management)
+            case "clear rule-hit-count vsys vsys-name rule-base rules all" | (
+                "clear rule-hit-count vsys vsys-name rule-base rules list"
+            ):
+                yield await hit_counts.clear(management, arguments)
             case "clear session all":
                 yield await sessions.clear_all(management, sessions.session_filter(arguments))
             case "clear session id":
                 yield await sessions.clear(management, int(arguments["id"]))
+            case "commit":
+                async for chunk in configuration.commit(management):
+                    yield chunk
             case "configure":
                 raise RefusedError(_NO_CONFIGURATION_MODE)
             case "exit" | "quit" | "set cli pager":
                 pass  # the client's own business
             case "help":
                 yield manual.summary()
+            case "load config from":
+                yield await configuration.load(management, arguments["file"])
+            case "revert config":
+                yield configuration.revert(management)
+            case "save config to":
+                yield await configuration.save(management, arguments["file"])
             case "set session offload":
                 yield await session_info.set_offload(management, arguments["offload"] == "yes")
             case "show arp all":
                 yield neighbors.render_arp(management.neighbors())
             case "show clock":
                 yield system.clock(management)
+            case "show config candidate":
+                yield system.config(management.candidate_lines())
+            case "show config diff":
+                yield await configuration.differences(management)
             case "show config running":
-                yield system.config(management)
+                yield system.config(management.config_lines())
             case "show counter global":
                 yield await self._counters.show(arguments)
-            case "show interface all":
-                yield interfaces.render(management.interfaces())
+            case "show interface":
+                ports, snapshot = management.interfaces(), management.snapshot()
+                if (wanted := arguments["interface"]) == "all":
+                    yield interfaces.render(ports, snapshot)
+                else:
+                    yield interfaces.detail(ports, snapshot, wanted)
             case "show log traffic":
                 path = management.traffic_log()
                 yield await asyncio.to_thread(traffic_log.show, path, arguments)
             case "show neighbor interface all":
                 yield neighbors.render_ipv6(management.neighbors())
+            case "show pbf rule all":
+                yield pbf.rules(management)
+            case "show qos interface":
+                yield await qos.interface(management, arguments["interface"])
+            case "show routing fib":
+                yield routing.fib(management, arguments.get("virtual_router"))
             case "show routing route":
-                routes, ages_s = management.routes(), management.route_ages_s()
-                yield routing.render(routes, ages_s, management.interfaces())
-            case "show running application-override-policy":
-                yield policy.application_override(management.snapshot())
-            case "show running security-policy":
-                yield policy.security(management.snapshot())
+                yield routing.routes(management, arguments.get("virtual_router"))
+            case "show rule-hit-count vsys vsys-name rule-base rules all" | (
+                "show rule-hit-count vsys vsys-name rule-base rules list"
+            ):
+                yield await hit_counts.show(management, arguments)
+            case "show running ippool":
+                yield await nat_pools.show(management)
+            case "show running nat-rule-ippool rule":
+                yield await nat_pools.of_rule(management, arguments["rule"])
+            case _ if policy_of := _SHOW_POLICY.fullmatch(name):
+                yield policy.show(management.snapshot(), policy_of["rulebase"])
             case "show session all" if arguments.get("count") == "yes":
-                yield await sessions.count(management, sessions.session_filter(arguments))
+                yield await sessions.count(management, arguments)
             case "show session all":
-                wanted = sessions.session_filter(arguments)
-                async for chunk in sessions.listing(management, wanted):
+                async for chunk in sessions.listing(management, arguments):
                     yield chunk
             case "show session id":
                 yield await sessions.detail(management, int(arguments["id"]))
@@ -162,6 +218,16 @@ class Operations:
                 yield await session_info.meter(management)
             case "show system info":
                 yield await system.info(management)
+            case "show virtual-wire all":
+                yield bridges.virtual_wires(management.snapshot())
+            case "show vlan all":
+                yield bridges.vlans(management.snapshot())
+            case _ if test_of := _TEST_POLICY.fullmatch(name):
+                yield await policy.test(management, test_of["rulebase"], arguments)
+            case "test routing fib-lookup":
+                yield await routing.lookup(management, arguments["virtual_router"], arguments["ip"])
+            case "validate full":
+                yield await configuration.validate(management)
             case _:
                 raise AssertionError(f"{name} is in the grammar and has no answer")
 

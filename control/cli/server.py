@@ -128,11 +128,10 @@ class CliServer:
             await self._send(writer, Hello(self._hostname))
             await self._answer(reader, writer)
             await self._send(writer, End())
-        except OSError:
-            writer.transport.abort()  # gone, or not reading: nothing left to say
-        except asyncio.CancelledError:
+        except (OSError, asyncio.CancelledError):
+            # Gone, or not reading, or the firewall is being stopped: nothing left to say. The
+            # cancellation ends here, as streams (of 3.11) would report it as an error of theirs.
             writer.transport.abort()
-            raise
         finally:
             self._clients.discard(task)
             writer.close()

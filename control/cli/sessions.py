@@ -7,7 +7,7 @@ not print stands between its lines, in their layout.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -39,6 +39,8 @@ Vsys                                          Dst[Dport]/Zone (translated IP[Por
 {_RULE}
 """
 
+# What the dataplane does not filter by.
+_SHOWN_FIELDS = frozenset({"ingress", "egress", "pbf_rule", "qos_rule"})
 _NUMBERS = frozenset({"source_port", "destination_port", "protocol"})
 
 
@@ -55,20 +57,19 @@ def session_filter(arguments: Mapping[str, str]) -> SessionFilter:
 # ---- show session all ----------------------------------------------------------------------------
 
 
-async def listing(management: Management, wanted: SessionFilter) -> AsyncIterator[str]:
+async def listing(management: Management, arguments: Mapping[str, str]) -> AsyncIterator[str]:
     """The session table, page by page as the dataplane gives it."""
     shown = left_out = cursor = 0
     while True:
-        page = await ask(management, GetSessions(cursor, wanted), SessionPage)
-        listed = page.sessions[: MAX_LISTED - shown]
+        cursor, sessions = await _page(management, cursor, arguments)
+        listed = sessions[: MAX_LISTED - shown]
         if listed:
             yield ("" if shown else _HEADER) + "".join(map(_rows, listed))
         shown += len(listed)
-        left_out += len(page.sessions) - len(listed)
-        cursor = page.cursor
+        left_out += len(sessions) - len(listed)
         if not cursor:
             break
-        if shown == MAX_LISTED and wanted == SessionFilter():
+        if shown == MAX_LISTED and not arguments:
             # nobody has to count what the dataplane has counted
             status = await ask(management, GetStatus(), Status)
             left_out = max(status.allocated - shown, 0)
@@ -80,14 +81,26 @@ async def listing(management: Management, wanted: SessionFilter) -> AsyncIterato
         yield f"Output stopped after {shown} sessions, {left_out} left out; {hint}\n"
 
 
-async def count(management: Management, wanted: SessionFilter) -> str:
+async def count(management: Management, arguments: Mapping[str, str]) -> str:
     found = cursor = 0
     while True:
-        page = await ask(management, GetSessions(cursor, wanted), SessionPage)
-        found += len(page.sessions)
-        cursor = page.cursor
+        cursor, sessions = await _page(management, cursor, arguments)
+        found += len(sessions)
         if not cursor:
             return f"Number of sessions that match filter: {found}\n"
+
+
+async def _page(
+    management: Management, cursor: int, arguments: Mapping[str, str]
+) -> tuple[int, list[Session]]:
+    """The next cursor, and the sessions of a page that were asked for."""
+    wanted = {name: text for name, text in arguments.items() if name in _SHOWN_FIELDS}
+    page = await ask(management, GetSessions(cursor, session_filter(arguments)), SessionPage)
+    return page.cursor, [
+        session
+        for session in page.sessions
+        if all(getattr(session, name) == text for name, text in wanted.items())
+    ]
 
 
 def _rows(session: Session) -> str:
@@ -103,11 +116,15 @@ def _rows(session: Session) -> str:
 
 
 def _flag(c2s: Flow, s2c: Flow) -> str:
-    """What is translated, by comparing what the client sent with what the server answers to."""
-    source = (c2s.source, c2s.sport) != (s2c.destination, s2c.dport)
-    destination = (c2s.destination, c2s.dport) != (s2c.source, s2c.sport)
-    return {(True, False): " NS", (False, True): " ND", (True, True): " NB"}.get(
-        (source, destination), ""
+    flags = {(True, False): " NS", (False, True): " ND", (True, True): " NB"}
+    return flags.get(_translated(c2s, s2c), "")
+
+
+def _translated(c2s: Flow, s2c: Flow) -> tuple[bool, bool]:
+    """Source and destination, by comparing what the client sent with what the server answers to."""
+    return (
+        (c2s.source, c2s.sport) != (s2c.destination, s2c.dport),
+        (c2s.destination, c2s.dport) != (s2c.source, s2c.sport),
     )
 
 
@@ -118,14 +135,16 @@ async def detail(management: Management, session_id: int) -> str:
     answer = await ask(management, GetSession(session_id), SessionDetail)
     if answer.session is None:
         raise RefusedError(f"session {session_id} not found")
-    return render_detail(answer.session)
+    rules = [rule.name for rule in management.snapshot().pbf_rules]
+    return render_detail(answer.session, rules)
 
 
-def render_detail(session: Session) -> str:
+def render_detail(session: Session, pbf_rules: Sequence[str]) -> str:
     lines = [
         f"Session{session.id:>16d}",
         "",
         *_flow("c2s", session.c2s, session),
+        *_pbf_rule(session, pbf_rules),
         "",
         *_flow("s2c", session.s2c, session),
         "",
@@ -146,6 +165,14 @@ def _flow(name: str, flow: Flow, session: Session) -> list[str]:
         f"{indent}src user:    unknown",
         f"{indent}dst user:    unknown",
     ]
+
+
+def _pbf_rule(session: Session, pbf_rules: Sequence[str]) -> list[str]:
+    """The rule with its number, as long as it has one."""
+    if not session.pbf_rule:
+        return []
+    number = f" {pbf_rules.index(session.pbf_rule) + 1}" if session.pbf_rule in pbf_rules else ""
+    return [f"{'':<16s}pbf rule:    {session.pbf_rule}{number}"]
 
 
 def _facts(session: Session) -> list[tuple[str, str]]:
@@ -170,6 +197,7 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("session to be logged at end", f"{session.log_end}"),
         ("session in session ager", f"{session.in_ager}"),
         ("session updated by HA peer", "False"),
+        *_nat_facts(session),
         # "enabled" would say that an application is still being looked for
         ("layer7 processing", "completed"),
         *_offload_facts(session),
@@ -177,19 +205,28 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("longest time without refresh", _seconds(session.longest_wait_ms)),
         ("URL filtering enabled", "False"),
         ("session via syn-cookies", "False"),
-        ("session terminated on host", "False"),
+        ("session terminated on host", f"{session.is_host}"),
         ("session traverses tunnel", "False"),
         ("session terminate tunnel", "False"),
         ("captive portal session", "False"),
         ("ingress interface", session.ingress),
         ("egress interface", session.egress),
-        ("session QoS rule", "N/A (class 4)"),
+        ("session QoS rule", f"{session.qos_rule or 'N/A'} (class {session.qos_class})"),
     ]
     if session.tracker:
         facts.append(("tracker stage firewall", session.tracker))
     # what is noted of a session that lives may still change
     is_over = session.state == "INIT"
     facts.append(("end-reason", (is_over and session.end_reason) or "unknown"))
+    return facts
+
+
+def _nat_facts(session: Session) -> list[tuple[str, str]]:
+    source, destination = _translated(session.c2s, session.s2c)
+    sides = [*(["source"] if source else []), *(["destination"] if destination else [])]
+    facts = [("address/port translation", " + ".join(sides))] if sides else []
+    if session.nat_rule:
+        facts.append(("nat-rule", f"{session.nat_rule}({session.vsys})"))
     return facts
 
 

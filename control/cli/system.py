@@ -1,8 +1,9 @@
-"""`show clock`, `show system info` and `show config running`."""
+"""`show clock`, `show system info` and `show config`."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from control.cli.answers import RefusedError, ask
 from control.management import DataplaneUnavailable, Management
@@ -42,5 +43,5 @@ async def _platform(management: Management) -> str:
         return "unknown"
 
 
-def config(management: Management) -> str:
-    return "".join(f"{line}\n" for line in management.config_lines())
+def config(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

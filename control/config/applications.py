@@ -1,4 +1,5 @@
-"""Applications: the predefined ones (applications.toml), and the timers a tree gives them.
+"""Applications: the predefined ones (applications.toml), the timers a tree gives them, and where
+they are found by default.
 
 The timer of the session's protocol goes before `timeout`; a timer of 0 means the global one, so
 `tcp-timeout 0` takes TCP away from `timeout`. A timer nobody has set is None.
@@ -13,9 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.config.tree import Tree
-from dataplane.snapshot import ApplicationTimeouts, Timeouts
+from control.config.value_types import ports
+from dataplane.snapshot import ApplicationTimeouts, ServiceMatch, Timeouts
 
 APPLICATIONS = ("application",)
+GROUPS = ("application-group",)
 OVERRIDES = ("shared", "override", "application")
 
 # what an administrator may set: element, lowest and highest number of seconds
@@ -38,6 +41,7 @@ class Application(Struct, frozen=True, rename="kebab", forbid_unknown_fields=Tru
     tcp_discard_timeout: int | None = None
     udp_discard_timeout: int | None = None
     ports: tuple[str, ...] = ()
+    protocols: tuple[int, ...] = ()  # IP protocols that are the application, whatever the ports
 
 
 PREDEFINED = msgspec.toml.decode(
@@ -59,6 +63,37 @@ def application_timeouts(tree: Tree) -> dict[str, ApplicationTimeouts]:
         applications[name] = _changed(Application(), node)
     resolved = {name: _resolved(application) for name, application in applications.items()}
     return {name: own for name, own in resolved.items() if own != ApplicationTimeouts()}
+
+
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+
+
+def default_services(tree: Tree, name: str) -> tuple[ServiceMatch, ...]:
+    """Where an application is found by default; none where that is not known.
+
+    => there is such an application, and it has no errors
+    """
+    if name in PREDEFINED:
+        texts, protocols = PREDEFINED[name].ports, PREDEFINED[name].protocols
+    else:
+        default = tree.get(*APPLICATIONS, name, "default") or Tree()
+        texts = tuple(default.members("port"))
+        protocols = (
+            *map(int, default.members("ident-by-ip-protocol")),
+            *((_ICMP,) if default.get("ident-by-icmp-type") else ()),
+            *((_ICMPV6,) if default.get("ident-by-icmp6-type") else ()),
+        )
+    return (
+        *(_service(text) for text in texts),
+        *(ServiceMatch(protocol) for protocol in protocols),
+    )
+
+
+def _service(text: str) -> ServiceMatch:
+    """Of "tcp/80,8080" or "udp/dynamic"."""
+    protocol, _, numbers = text.partition("/")
+    destination = () if numbers == "dynamic" else ports(numbers)
+    return ServiceMatch(_TCP if protocol == "tcp" else _UDP, (), destination)
 
 
 def _changed(application: Application, node: Tree) -> Application:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from control.config import schema
+from control.config import paths
 from control.config.load import UnreadableError, load_config, read_file, shown_name
-from control.config.network import layer3_interfaces
+from control.config.network import interfaces
 
 
 def check_file(path: str | os.PathLike[str]) -> tuple[list[str], int]:
@@ -21,8 +21,7 @@ def check_file(path: str | os.PathLike[str]) -> tuple[list[str], int]:
     if config.errors:
         counts = f"{len(config.errors)} errors, {len(config.warnings)} warnings"
         return [*lines, f"{name}: {counts}"], 2
-    rules = len(config.tree.entries(*schema.SECURITY_RULES))
+    rules = len(config.tree.entries(*paths.SECURITY_RULES))
     zones = len(config.tree.entries("zone"))
-    ports = len(layer3_interfaces(config.tree))
-    counts = f"{rules} rules, {zones} zones, {ports} interfaces"
+    counts = f"{rules} rules, {zones} zones, {len(interfaces(config.tree))} interfaces"
     return [*lines, f"{name}: configuration is valid ({counts})"], 0

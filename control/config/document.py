@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
-from control.config import schema
+from control.config import paths, schema
 from control.config.applications import PREDEFINED, Application
 from control.config.elements import Container, Element, Kept, Leaf, NamedList, Refused, is_enforced
 
@@ -50,12 +50,12 @@ an established session. A discard timer is for sessions that are denied.
 def document() -> str:
     """The page."""
     services = ", ".join(
-        f"`{name}` (TCP {ports})" for name, ports in schema.PREDEFINED_SERVICES.items()
+        f"`{name}` (TCP {ports})" for name, ports in paths.PREDEFINED_SERVICES.items()
     )
     introduction = _INTRODUCTION.format(
         services=services,
-        intrazone=schema.INTRAZONE_DEFAULT,
-        interzone=schema.INTERZONE_DEFAULT,
+        intrazone=paths.INTRAZONE_DEFAULT,
+        interzone=paths.INTERZONE_DEFAULT,
     )
     return introduction + "".join(_lines(schema.ROOT)) + "".join(_applications())
 

@@ -7,16 +7,25 @@ dataplane.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
 
-from control.config import schema
+from control.config import paths, schema
 from control.config.errors import Problem
-from control.config.network import Networks, layer3_interfaces, route_entries
+from control.config.network import (
+    Networks,
+    RouteEntry,
+    ecmp,
+    first_router,
+    interfaces,
+    route_entries,
+)
 from control.config.set_syntax import MAX_FILE_BYTES, parse
 from control.config.tree import Tree
 from control.config.validate import validate
+from control.config.value_types import Network
 
 
 class UnreadableError(Exception):
@@ -40,13 +49,15 @@ class LoadedConfig:
 
 
 class StaticRoute(Struct, frozen=True):
-    """A route for the kernel's table."""
+    """A route for the kernel's tables; several of one prefix and metric are of equal cost."""
 
     prefix: str  # "192.0.2.0/24"
     nexthop: str | None
     interface: str | None  # port name
     metric: int
     discard: bool
+    virtual_router: str = ""  # "" the first
+    weight: int = 1  # among routes of equal cost
 
 
 def shown_name(path: str | os.PathLike[str]) -> str:
@@ -75,14 +86,28 @@ def static_routes(tree: Tree) -> tuple[StaticRoute, ...]:
 
     => the tree has no errors
     """
-    interfaces = layer3_interfaces(tree).values()
-    down = {interface.name for interface in interfaces if interface.is_down}
-    reachable = Networks(
-        address.network
-        for interface in interfaces
-        if not interface.is_down
-        for address, _ in interface.addresses
-    )
+    known = interfaces(tree)
+    routers = tree.entries(*paths.VIRTUAL_ROUTERS)
+    first = first_router(tree)
+    placed = {
+        router: [
+            (address.network, name)
+            for name in node.members("interface")
+            if name in known and not known[name].is_down and known[name].mode != "loopback"
+            for address, _ in known[name].addresses
+        ]
+        for router, node in routers.items()
+    }
+    reachable = {router: Networks(network for network, _ in own) for router, own in placed.items()}
+    settings = {router: ecmp(node) for router, node in routers.items()}
+
+    def is_in_force(route: RouteEntry) -> bool:
+        if route.discard:
+            return True
+        if route.interface:
+            return route.interface not in known or not known[route.interface].is_down
+        return route.nexthop is not None and route.nexthop in reachable[route.router]
+
     return tuple(
         StaticRoute(
             prefix=str(route.destination),
@@ -90,16 +115,23 @@ def static_routes(tree: Tree) -> tuple[StaticRoute, ...]:
             interface=route.interface,
             metric=route.metric,
             discard=route.discard,
+            virtual_router="" if route.router == first else route.router,
+            weight=settings[route.router].weight(route.interface or _egress(route, placed)),
         )
         for route in route_entries(tree)
-        if route.discard
-        or (
-            route.interface not in down
-            if route.interface or route.nexthop is None
-            else route.nexthop in reachable
-        )
+        if is_in_force(route)
     )
 
 
+def _egress(route: RouteEntry, placed: Mapping[str, Iterable[tuple[Network, str]]]) -> str | None:
+    """The interface a next hop is on."""
+    around = [
+        (network.prefixlen, name)
+        for network, name in placed[route.router]
+        if route.nexthop is not None and route.nexthop in network
+    ]
+    return max(around)[1] if around else None
+
+
 def hostname(tree: Tree) -> str:
-    return tree.value(*schema.HOSTNAME) or schema.default(*schema.HOSTNAME)
+    return tree.value(*paths.HOSTNAME) or schema.default(*paths.HOSTNAME)

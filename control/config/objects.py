@@ -1,4 +1,4 @@
-"""Address and service objects, resolved: names to ranges, groups to the members of their members.
+"""Objects that rules name, resolved: names to ranges, groups to the members of their members.
 
 => the tree has no errors, except where a function says that it does not need that.
 """
@@ -8,10 +8,18 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator
 
-from control.config import schema
+from control.config import applications, paths, schema
 from control.config.tree import Tree
-from control.config.value_types import address_range, literal_addresses, ports, prefix
-from dataplane.snapshot import AddressRange, ServiceMatch, Timeouts
+from control.config.value_types import (
+    address_range,
+    date_range,
+    literal_addresses,
+    ports,
+    prefix,
+    time_range,
+    wildcard,
+)
+from dataplane.snapshot import AddressRange, Schedule, ServiceMatch, Timeouts, Wildcard
 
 
 class Groups:
@@ -48,30 +56,65 @@ class Groups:
                 yield name
 
 
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY_MINUTES = 24 * 60
+
+
 class Objects:
     """Resolves what rules name."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self.application_groups = Groups(tree, *applications.GROUPS, "members")
         self.address_groups = Groups(tree, "address-group", "static")
         self.service_groups = Groups(tree, "service-group", "members")
         self._addresses: dict[str, tuple[AddressRange, ...]] = {}
         self._services: dict[str, tuple[ServiceMatch, ...]] = {}
 
     def addresses(self, names: Iterable[str]) -> tuple[AddressRange, ...]:
-        """Sorted ranges that neither overlap nor touch; none for "any"."""
+        """Sorted ranges that neither overlap nor touch; none for "any", and for wildcards."""
         names = list(names)
         if "any" in names:
             return ()
-        ranges = merged(found for name in names for found in self._addresses_of(name))
-        # None would match everything.
-        assert ranges, names
-        return ranges
+        return merged(found for name in names for found in self._addresses_of(name))
+
+    def wildcards(self, names: Iterable[str]) -> tuple[Wildcard, ...]:
+        """Those among objects and groups."""
+        found = []
+        for name in self.address_groups.leaves(names):
+            if text := self._tree.value("address", name, "ip-wildcard"):
+                address, mask = (int(part) for part in wildcard(text))
+                found.append(
+                    Wildcard((address & ~mask).to_bytes(4), mask.to_bytes(4)),
+                )
+        return tuple(dict.fromkeys(found))
+
+    def schedule(self, name: str) -> Schedule:
+        when = self._tree.get("schedule", name, "schedule-type") or Tree()
+        daily = when.members("recurring", "daily")
+        weekly = [
+            (day * _DAY_MINUTES + first, day * _DAY_MINUTES + end)
+            for day, word in enumerate(_DAYS)
+            for text in daily or when.members("recurring", "weekly", word)
+            for first, end in [time_range(text)]
+        ]
+        once = [date_range(text) for text in when.members("non-recurring")]
+        return Schedule(name, tuple(sorted(weekly)), tuple(sorted(once)))
+
+    def default_services(self, names: Iterable[str]) -> tuple[ServiceMatch, ...]:
+        """Where applications are found by default; none where one of them may be anywhere."""
+        found: dict[ServiceMatch, None] = {}
+        for name in self.application_groups.leaves(names):
+            own = applications.default_services(self._tree, name)
+            if not own:
+                return ()
+            found |= dict.fromkeys(own)
+        return tuple(found)
 
     def services(self, names: Iterable[str]) -> tuple[ServiceMatch, ...]:
-        """None for "any" and, as no application is enforced, for "application-default"."""
+        """None for "any"."""
         names = list(names)
-        if "any" in names or "application-default" in names:
+        if "any" in names:
             return ()
         services = dict.fromkeys(found for name in names for found in self._services_of(name))
         assert services, names
@@ -80,7 +123,11 @@ class Objects:
     def _addresses_of(self, name: str) -> tuple[AddressRange, ...]:
         if name not in self._addresses:
             leaves = self.address_groups.leaves([name])
-            self._addresses[name] = merged(self._address(leaf) for leaf in leaves)
+            self._addresses[name] = merged(
+                self._address(leaf)
+                for leaf in leaves
+                if not self._tree.value("address", leaf, "ip-wildcard")
+            )
         return self._addresses[name]
 
     def _address(self, name: str) -> AddressRange:
@@ -103,7 +150,7 @@ class Objects:
     def _service(self, name: str) -> ServiceMatch:
         node = self._tree.get("service", name)
         if node is None:
-            return ServiceMatch(socket.IPPROTO_TCP, (), ports(schema.PREDEFINED_SERVICES[name]))
+            return ServiceMatch(socket.IPPROTO_TCP, (), ports(paths.PREDEFINED_SERVICES[name]))
         protocol, kind = (
             (socket.IPPROTO_TCP, node.get("protocol", "tcp"))
             if node.get("protocol", "tcp")
@@ -124,7 +171,7 @@ def _own_timers(protocol: int, kind: Tree) -> Timeouts | None:
     if timers is None:
         return None
     is_udp = protocol == socket.IPPROTO_UDP
-    default = schema.default(*schema.UDP_SERVICE_TIMEOUT) if is_udp else "0"
+    default = schema.default(*paths.UDP_SERVICE_TIMEOUT) if is_udp else "0"
     own = Timeouts(
         established=int(timers.value("timeout") or default),
         half_closed=int(timers.value("halfclose-timeout") or 0),

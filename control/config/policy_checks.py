@@ -1,34 +1,82 @@
-"""What only the whole policy shows: names used twice, groups in circles, idle rules and timers."""
+"""What only the whole policy shows: names used twice, groups in circles, rules without effect."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from control.config import schema
-from control.config.applications import APPLICATIONS, OVERRIDES, PREDEFINED
+from control.config import paths
+from control.config.applications import (
+    APPLICATIONS,
+    GROUPS,
+    OVERRIDES,
+    PREDEFINED,
+    default_services,
+)
 from control.config.errors import Problem, shown, suggestion
 from control.config.objects import Groups, Objects
+from control.config.rules import Reader
 from control.config.set_syntax import path_text
+from control.config.shadows import nat_covers, pbf_covers, security_covers, shadows
 from control.config.tree import Tree
 from control.config.value_types import literal_addresses
+from dataplane.snapshot import NatRule, PbfRule, SecurityRule
+
+R = TypeVar("R", SecurityRule, NatRule, PbfRule)
 
 _SHOWN_GROUPS = 8  # of a circle
+_RULEBASES = (
+    paths.SECURITY_RULES,
+    paths.NAT_RULES,
+    paths.PBF_RULES,
+    paths.QOS_RULES,
+    paths.OVERRIDE_RULES,
+)
 
 
 def policy_problems(tree: Tree) -> Iterator[Problem]:
     yield from _shared_names(tree, "address", "address-group")
     yield from _shared_names(tree, "service", "service-group")
+    yield from _shared_names(tree, *APPLICATIONS, *GROUPS)
     objects = Objects(tree)
     yield from _cycles(tree, "address-group", objects.address_groups)
     yield from _cycles(tree, "service-group", objects.service_groups)
     yield from _applications(tree)
     families = _Families(tree, objects.address_groups)
-    for rules in (schema.SECURITY_RULES, schema.OVERRIDE_RULES):
+    for rules in _RULEBASES:
         for name, rule in tree.entries(*rules).items():
             path = (*rules, name)
             yield from _intrazone(path, rule)
             yield from _negated_any(path, rule)
             yield from _one_family(path, rule, families)
+            if rules == paths.SECURITY_RULES:
+                yield from _application_default(tree, path, rule, objects)
+            else:
+                yield from _wildcards(tree, path, rule, objects)
+
+
+def unreachable_rules(tree: Tree) -> Iterator[Problem]:
+    """Rules that an earlier one covers entirely.
+
+    => the tree has no errors
+    """
+    rules = Reader(tree)
+    yield from _unreachable(tree, paths.SECURITY_RULES, rules.security(), security_covers)
+    yield from _unreachable(tree, paths.NAT_RULES, rules.nat(), nat_covers)
+    yield from _unreachable(tree, paths.PBF_RULES, rules.pbf(), pbf_covers)
+
+
+def _unreachable(
+    tree: Tree,
+    list_path: tuple[str, ...],
+    rules: Sequence[R],
+    covers_rest: Callable[[R, R], bool],
+) -> Iterator[Problem]:
+    lines = {name: node.line for name, node in tree.entries(*list_path).items()}
+    for index, earlier in shadows(rules, covers_rest):
+        name, other = rules[index].name, rules[earlier].name
+        message = f"is never reached: rule {shown(other)} (line {lines[other]}) matches all of it"
+        yield Problem(lines[name], path_text((*list_path, name)), message, "warning")
 
 
 def _applications(tree: Tree) -> Iterator[Problem]:
@@ -128,6 +176,51 @@ def _one_family(path: tuple[str, ...], rule: Tree, families: _Families) -> Itera
         yield Problem(rule.line, path_text(path), message, "warning")
 
 
+def _application_default(
+    tree: Tree, path: tuple[str, ...], rule: Tree, objects: Objects
+) -> Iterator[Problem]:
+    """Applications are known by their default ports, as long as nothing looks into packets."""
+    applications = rule.members("application")
+    if not applications or "any" in applications:
+        return
+    service, line = next(iter(rule.members("service").items()), ("application-default", 0))
+    if service != "application-default":
+        message = (
+            "applications are known by their default ports only: the rule would match more than "
+            "it says; set service application-default, or application any"
+        )
+        yield Problem(line, path_text((*path, "service")), message)
+        return
+    configured = tree.entries(*APPLICATIONS)
+    for name, line in applications.items():
+        for leaf in objects.application_groups.leaves([name]):
+            if leaf not in PREDEFINED and leaf not in configured:
+                continue
+            try:
+                is_known = bool(default_services(tree, leaf))
+            except ValueError:
+                continue
+            if not is_known:
+                message = (
+                    f"the default ports of {shown(leaf)} are not known: the rule matches every port"
+                )
+                yield Problem(line, path_text((*path, "application")), message, "warning")
+
+
+def _wildcards(
+    tree: Tree, path: tuple[str, ...], rule: Tree, objects: Objects
+) -> Iterator[Problem]:
+    for side in ("source", "destination"):
+        for name, line in rule.members(side).items():
+            for leaf in objects.address_groups.leaves([name]):
+                if tree.get("address", leaf, "ip-wildcard"):
+                    message = (
+                        f"{shown(leaf)} is a wildcard mask, which only security rules may have; "
+                        "use ip-netmask or ip-range"
+                    )
+                    yield Problem(line, path_text((*path, side)), message)
+
+
 class _Families:
     """Address families behind names; nothing where a name cannot be resolved."""
 
@@ -149,6 +242,8 @@ class _Families:
     def _of_object(self, name: str) -> int:
         """0 where there is no telling."""
         node = self._tree.get("address", name)
+        if node and node.get("ip-wildcard"):
+            return 4
         text = name if node is None else node.value("ip-netmask") or node.value("ip-range") or ""
         try:
             return literal_addresses(text)[0].version

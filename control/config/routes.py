@@ -1,18 +1,21 @@
 """What the kernel's tables would be for a configuration, where there is no kernel to ask.
 
 On a running firewall control/system brings ports and static routes into the kernel and mirrors the
-tables it then has; a replay has the same configuration and no kernel.
+tables it then has; a replay has the same configuration and no kernel. Every virtual router has a
+table; what follows from a port's addresses is in its router's.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from control.config.load import StaticRoute
 from control.config.value_types import Interface, Network
-from dataplane.snapshot import Port, Route
+from dataplane.snapshot import Hop, Port, Route, VirtualRouter
 
 _IPV6_METRIC = 256  # of what follows from an address
 _LINK_LOCAL = ipaddress.ip_network("fe80::/64")
@@ -24,30 +27,60 @@ class Tables(NamedTuple):
     refused: list[str]  # a line for each static route the kernel would not take
 
 
-def kernel_tables(ports: Iterable[Port], static_routes: Iterable[StaticRoute]) -> Tables:
-    """=> ports and routes are those of one configuration without errors; ports that are down have
-    no addresses, and the routes by them are left out"""
+def kernel_tables(
+    ports: Iterable[Port],
+    static_routes: Iterable[StaticRoute],
+    virtual_routers: Sequence[VirtualRouter] = (),
+) -> Tables:
+    """=> ports, routes and routers are those of one configuration without errors; ports that are
+    down have no addresses, and the routes by them are left out"""
     ports = tuple(ports)
     static_routes = tuple(static_routes)
+    routes: list[Route] = []
+    refused: list[str] = []
+    owner = {router.name: router.name for router in virtual_routers[1:]}
+    for router in ("", *owner):
+        table = _table(
+            [port for port in ports if owner.get(port.virtual_router, "") == router],
+            [static for static in static_routes if static.virtual_router == router],
+        )
+        routes += (replace(route, virtual_router=router) for route in table.routes)
+        refused += table.refused
+    return Tables(tuple(routes), refused)
+
+
+def _table(ports: Sequence[Port], static_routes: Sequence[StaticRoute]) -> Tables:
     connected = dict.fromkeys(route for port in ports for route in _connected(port))
     on_link = [*_on_link(connected, static_routes)]
     has_ipv6 = {port.name: port.ipv6 for port in ports}
-    routes, refused = [*connected], []
+    found: dict[tuple[str, int], list[tuple[Route, int]]] = {}
+    refused = []
     for static in static_routes:
-        found = _resolved(static, on_link, has_ipv6)
-        if isinstance(found, Route):
-            routes.append(found)
+        route = _resolved(static, on_link, has_ipv6)
+        if isinstance(route, Route):
+            found.setdefault((route.prefix, route.metric), []).append((route, static.weight))
         else:
-            refused.append(f"static route {static.prefix}: {found}")
-    return Tables(tuple(routes), refused)
+            refused.append(f"static route {static.prefix}: {route}")
+    return Tables((*connected, *map(_one_route, found.values())), refused)
+
+
+def _one_route(equal: Sequence[tuple[Route, int]]) -> Route:
+    first = equal[0][0]
+    if len(equal) == 1:
+        return first
+    hops = tuple(Hop(route.port, route.nexthop, weight) for route, weight in equal)
+    return replace(first, hops=hops)
 
 
 def _connected(port: Port) -> Iterator[Route]:
     """What the kernel adds itself for the addresses of a port."""
     for text in port.addresses:
         address = ipaddress.ip_interface(text)
+        if port.mode == "loopback":
+            yield Route(str(address.network), "local")
+            continue
         yield from _ipv4(port, address) if address.version == 4 else _ipv6(port, address)
-    if port.ipv6:
+    if port.ipv6 and port.mode != "loopback":
         yield Route(str(_LINK_LOCAL), "unicast", port.name, metric=_IPV6_METRIC)
         yield Route(str(_MULTICAST), "multicast", metric=_IPV6_METRIC)
 

@@ -44,6 +44,16 @@ class Tree:
         node = self.get(*path)
         return node.children if node else {}
 
+    def every(self, *path: str) -> dict[str, Tree]:
+        """The children of all nodes there; a "*" in the path stands for any name."""
+        nodes = [self]
+        for name in path:
+            if name == "*":
+                nodes = [child for node in nodes for child in node.children.values()]
+            else:
+                nodes = [node.children[name] for node in nodes if name in node.children]
+        return {name: child for node in nodes for name, child in node.children.items()}
+
     def members(self, *path: str) -> dict[str, int]:
         """The values of the node there with their lines; none where there is no such node."""
         node = self.get(*path)

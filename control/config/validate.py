@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from control.config import schema
 from control.config.elements import Container, Element, Kept, Leaf, NamedList, Refused
 from control.config.errors import Problem, Severity, shown, suggestion
+from control.config.forwarding_checks import forwarding_problems
 from control.config.network_checks import network_problems
-from control.config.policy_checks import policy_problems
+from control.config.policy_checks import policy_problems, unreachable_rules
+from control.config.qos import qos_problems
 from control.config.set_syntax import number_problems, path_text
+from control.config.translation_checks import translation_problems
 from control.config.tree import Tree
 from control.config.value_types import Reference, ValueType, looks_like_addresses
 
@@ -22,8 +25,26 @@ _MAX_COMPARISONS = 100_000
 
 def validate(tree: Tree) -> list[Problem]:
     """In the order of their lines."""
-    problems = {*_Walk(tree).run(), *network_problems(tree), *policy_problems(tree)}
+    problems = _problems(tree)
+    if not any(problem.severity == "error" for problem in problems):
+        problems.update(unreachable_rules(tree))
     return sorted(problems)
+
+
+def errors(tree: Tree) -> list[Problem]:
+    """Why the tree cannot be compiled."""
+    return sorted(problem for problem in _problems(tree) if problem.severity == "error")
+
+
+def _problems(tree: Tree) -> set[Problem]:
+    return {
+        *_Walk(tree).run(),
+        *network_problems(tree),
+        *policy_problems(tree),
+        *translation_problems(tree),
+        *forwarding_problems(tree),
+        *qos_problems(tree),
+    }
 
 
 class _Walk:
@@ -32,6 +53,7 @@ class _Walk:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._comparisons = _MAX_COMPARISONS
+        self._of_every: dict[tuple[str, ...], dict[str, Tree]] = {}
 
     def run(self) -> Iterator[Problem]:
         return self._container(schema.ROOT, self._tree, ())
@@ -88,7 +110,7 @@ class _Walk:
     def _reference(
         self, type_: ValueType, to: Reference, value: str, line: int, where: str
     ) -> Iterator[Problem]:
-        lists = [self._tree.entries(*path) for path in to.lists]
+        lists = [self._entries(path) for path in to.lists]
         if value in type_.words or value in to.predefined or any(value in names for names in lists):
             return
         severity: Severity = "error"
@@ -106,6 +128,13 @@ class _Walk:
                 f"{to.noun} {shown(value)} does not exist{close or f'; right is {type_.right}'}"
             )
         yield Problem(line, where, message, severity)
+
+    def _entries(self, path: tuple[str, ...]) -> dict[str, Tree]:
+        if "*" not in path:
+            return self._tree.entries(*path)
+        if path not in self._of_every:
+            self._of_every[path] = self._tree.every(*path)
+        return self._of_every[path]
 
     def _suggestion(self, value: str, lists: list[dict[str, Tree]], words: tuple[str, ...]) -> str:
         self._comparisons -= sum(map(len, lists))

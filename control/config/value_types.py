@@ -12,6 +12,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 
 from control.config.errors import shown, suggestion
 
@@ -27,7 +29,7 @@ class Reference:
     """The named things a value may stand for."""
 
     noun: str
-    lists: tuple[tuple[str, ...], ...]  # paths of the lists whose entries it may name
+    lists: tuple[tuple[str, ...], ...]  # paths of the lists whose entries it may name (paths.py)
     predefined: tuple[str, ...] = ()
     literal: Callable[[str], object] | None = None  # reads what may stand there instead of a name
     not_enforced: re.Pattern[str] | None = None  # names of things that are kept without effect
@@ -158,6 +160,111 @@ def application_port(text: str) -> None:
         ports(numbers)
 
 
+def wildcard(text: str) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
+    """Address and mask of "10.0.0.1/0.255.0.0"; bits that are 1 in the mask may be anything."""
+    try:
+        value, mask = (ipaddress.IPv4Address(part) for part in text.split("/"))
+    except ValueError:
+        raise ValueError(
+            f"{shown(text)} is not an IPv4 address and a wildcard mask such as 10.0.0.1/0.255.0.0"
+        ) from None
+    if mask.packed[0] & 0x80:
+        raise ValueError(
+            f"{shown(text)} has a mask that starts with a 1; bits that are 0 have to match, the "
+            "first is one of them"
+        )
+    return value, mask
+
+
+_TIME = r"([01][0-9]|2[0-3]):([0-5][0-9])"
+_TIME_RANGE = re.compile(f"{_TIME}-{_TIME}")
+_DAY_MINUTES = 24 * 60
+
+
+def time_range(text: str) -> tuple[int, int]:
+    """Minutes since midnight, [first, end); the day's last minute is within a range to 23:59."""
+    parts = _TIME_RANGE.fullmatch(text)
+    if not parts:
+        raise ValueError(f"{shown(text)} is not a time range such as 08:00-17:30")
+    first_hour, first_minute, hour, minute = map(int, parts.groups())
+    first, end = 60 * first_hour + first_minute, 60 * hour + minute
+    if first >= end:
+        raise ValueError(
+            f"{shown(text)} ends before it starts; write a range to 23:59 and one from 00:00"
+        )
+    return first, _DAY_MINUTES if end == _DAY_MINUTES - 1 else end
+
+
+_DATE = r"\d{4}/\d{2}/\d{2}@\d{2}:\d{2}"
+_DATE_RANGE = re.compile(f"({_DATE})-({_DATE})", re.ASCII)
+
+
+def date_range(text: str) -> tuple[int, int]:
+    """Seconds since the epoch, [first, end), of "2026/08/01@10:00-2026/08/03@18:00" in UTC."""
+    parts = _DATE_RANGE.fullmatch(text)
+    try:
+        if not parts:
+            raise ValueError
+        first, end = (
+            int(datetime.strptime(part, "%Y/%m/%d@%H:%M").replace(tzinfo=UTC).timestamp())
+            for part in parts.groups()
+        )
+    except ValueError:
+        raise ValueError(
+            f"{shown(text)} is not a range of dates such as 2026/08/01@10:00-2026/08/03@18:00"
+        ) from None
+    if first >= end:
+        raise ValueError(f"{shown(text)} ends before it starts")
+    return first, end
+
+
+# RFC 2597, RFC 3246, RFC 2474
+CLASS_SELECTORS = {f"cs{number}": number << 3 for number in range(8)}
+ASSURED_FORWARDING = {
+    f"af{group}{drop}": group << 3 | drop << 1 for group in range(1, 5) for drop in range(1, 4)
+}
+EXPEDITED_FORWARDING = {"ef": 46}
+CODEPOINTS = {**EXPEDITED_FORWARDING, **ASSURED_FORWARDING, **CLASS_SELECTORS}
+
+
+def dscp(text: str) -> int:
+    """A codepoint by name or as six bits."""
+    if text in CODEPOINTS:
+        return CODEPOINTS[text]
+    if not re.fullmatch("[01]{6}", text):
+        raise ValueError(
+            f"{shown(text)} is not a codepoint such as ef, af21 or cs3, nor six bits such as 101110"
+        )
+    return int(text, 2)
+
+
+def precedence(text: str) -> int:
+    """The codepoint of an IP precedence, by name or as three bits."""
+    if text in CLASS_SELECTORS:
+        return CLASS_SELECTORS[text]
+    if not re.fullmatch("[01]{3}", text):
+        raise ValueError(
+            f"{shown(text)} is not a precedence such as cs3, nor three bits such as 011"
+        )
+    return int(text, 2) << 3
+
+
+MAX_MBPS = 60_000
+
+
+def mbps(text: str) -> int:
+    """Bits a second."""
+    if not re.fullmatch(r"[0-9]{1,5}(?:\.[0-9]{1,3})?", text) or Decimal(text) > MAX_MBPS:
+        raise ValueError(f"{shown(text)} is not a number of Mbit/s from 0 to {MAX_MBPS}")
+    return int(Decimal(text) * 1_000_000)
+
+
+def percent(text: str) -> Decimal:
+    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3})?", text) or Decimal(text) > 100:
+        raise ValueError(f"{shown(text)} is not a percentage from 0 to 100")
+    return Decimal(text)
+
+
 # ---- types ---------------------------------------------------------------------------------------
 
 
@@ -246,6 +353,22 @@ ANYTHING = ValueType("any text", lambda _: "")
 ETHERNET = matching(
     "a port name such as ethernet1/1", r"ethernet[1-9][0-9]?/[1-9][0-9]{0,2}", longest=15
 )
+UNIT = matching(
+    "a sub-interface's name such as ethernet1/1.100",
+    r"ethernet[1-9][0-9]?/[1-9][0-9]{0,2}\.[1-9][0-9]{0,3}",
+    longest=20,
+)
+LOOPBACK_UNIT = matching("a name such as loopback.1", r"loopback\.[1-9][0-9]{0,3}", longest=13)
+TUNNEL_UNIT = matching("a name such as tunnel.1", r"tunnel\.[1-9][0-9]{0,3}", longest=11)
+WILDCARD = _read("an address and a wildcard mask such as 10.0.0.1/0.255.0.0", wildcard)
+TIME_RANGE = _read("a range of times of a day, in UTC, such as 08:00-17:30", time_range)
+DATE_RANGE = _read(
+    "a range of dates and times, in UTC, such as 2026/08/01@10:00-2026/08/03@18:00", date_range
+)
+DSCP = _read("a codepoint such as ef, af21 or cs3, or six bits such as 101110", dscp)
+PRECEDENCE = _read("a precedence such as cs3, or three bits such as 011", precedence)
+MBPS = _read(f"Mbit/s from 0 to {MAX_MBPS}, with up to three decimals", mbps)
+PERCENT = _read("a percentage from 0 to 100", percent)
 PREFIX = _read("an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", prefix)
 RANGE = _read("a range such as 192.0.2.10-192.0.2.20", address_range)
 PORTS = _read("ports and ranges from 0 to 65535 such as 80,8080-8090", ports)
@@ -276,3 +399,4 @@ IPV4_PREFIX = _read("an IPv4 prefix such as 192.0.2.0/24", _of_family(prefix, 4)
 IPV6_PREFIX = _read("an IPv6 prefix such as 2001:db8::/32", _of_family(prefix, 6))
 IPV4_ADDRESS = _read("an IPv4 address such as 192.0.2.1", _of_family(address, 4))
 IPV6_ADDRESS = _read("an IPv6 address such as 2001:db8::1", _of_family(address, 6))
+ADDRESS = _read("an address such as 192.0.2.1 or 2001:db8::1", address)

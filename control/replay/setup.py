@@ -15,7 +15,7 @@ from control.config.load import (
     shown_name,
     static_routes,
 )
-from control.config.network import layer3_interfaces
+from control.config.network import ports as ethernet_ports
 from control.config.routes import kernel_tables
 from dataplane.snapshot import Route, Snapshot
 
@@ -46,13 +46,13 @@ def load(path: Path) -> Setup:
         if loaded.errors:
             raise ConfigError(loaded.errors)
         # any names do: no interface is behind a port
-        ports = {port: f"port{n}" for n, port in enumerate(layer3_interfaces(loaded.tree))}
+        ports = {port: f"port{n}" for n, port in enumerate(ethernet_ports(loaded.tree))}
         snapshot = compile_snapshot(loaded.tree, ports)
     except UnreadableError as error:
         raise ReplayError(str(error)) from None
     except ConfigError as error:
         raise ReplayError(*(problem.text(name) for problem in error.problems)) from None
-    tables = kernel_tables(snapshot.ports, static_routes(loaded.tree))
+    tables = kernel_tables(snapshot.ports, static_routes(loaded.tree), snapshot.virtual_routers)
     warnings = [f"{name}: {line}" for line in tables.refused]
     if count := len(loaded.warnings):
         warnings.append(f"{name}: {counted(count, 'warning')}; sixtuple check {name} lists them")

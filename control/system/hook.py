@@ -1,23 +1,30 @@
 """The hook: what makes the kernel ask the dataplane, and forward nothing it was not asked about.
 
-    raw PREROUTING --> SIXTUPLE      from a port?      --> NFQUEUE N, without bypass
-    mangle FORWARD --> SIXTUPLE      not from a port?  --> DROP
-                       SIXTUPLE-OUT  not to a port of the zone it is marked for?  --> DROP
-    mangle INPUT   --> SIXTUPLE-IN   from a port, and not marked for the host?    --> DROP
+    raw PREROUTING     --> SIXTUPLE      from a routed port?    --> NFQUEUE N, without bypass
+    raw OUTPUT         --> SIXTUPLE-ERR  an ICMP error, not the dataplane's own?    --> NFQUEUE N
+    mangle FORWARD     --> SIXTUPLE      between ports of a bridge of ours?         --> NFQUEUE N
+                           SIXTUPLE      not from a routed port?                    --> DROP
+                           SIXTUPLE-OUT  not to a port of the zone it is marked for?  --> DROP
+    mangle INPUT       --> SIXTUPLE-IN   from a port, and not marked for the host?    --> DROP
+                           SIXTUPLE-IN   from a bridge of ours?                       --> DROP
+    mangle POSTROUTING --> SIXTUPLE-QOS  the class of its mark
 
 Without bypass means: when nobody listens on the queue, the kernel drops. The marks say what the
-dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. The chains
-are our own and
-written by iptables-restore in both families: each table changes in one transaction, so that a
-takeover loses no packet, and rules of others stay as they are. The jumps stand first in their
-chains, so that no other rule lets a packet by. Nothing here uses connection tracking: with it the
-kernel would put fragments together before the dataplane saw them.
+dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. Bridged
+packets are queued where the bridge has decided, so that the queue names both ports and nothing but
+the verdict comes after. The kernel's own ICMP errors are queued because they may be about packets
+the dataplane has translated.
+
+The chains are our own and written by iptables-restore in both families: each table changes in one
+transaction, so that a takeover loses no packet, and rules of others stay as they are. The jumps
+stand first in their chains, so that no other rule lets a packet by. Nothing here uses connection
+tracking: with it the kernel would put fragments together before the dataplane saw them.
 """
 
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from control.system.errors import KernelError
@@ -25,10 +32,22 @@ from control.system.sysctls import has_ipv6
 from dataplane import marks
 
 CHAIN = "SIXTUPLE"
+QOS_MAJOR = 1  # handle of the queueing discipline whose classes packets are sorted into
 _CHAIN_OUT = f"{CHAIN}-OUT"
 _CHAIN_IN = f"{CHAIN}-IN"
+_CHAIN_ERRORS = f"{CHAIN}-ERR"
+_CHAIN_QOS = f"{CHAIN}-QOS"
 _SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 _TIMEOUT_S = 20  # another program may hold the lock of the tables
+
+_MULTICAST = marks.of_zone("multicast")
+_CLASSES = range(1, 9)
+
+# The ICMP errors a router sends about what it forwards: RFC 792, RFC 4443.
+_ERRORS = {
+    "iptables": ("-p icmp -m icmp --icmp-type", (3, 11, 12)),
+    "ip6tables": ("-p ipv6-icmp -m icmp6 --icmpv6-type", (1, 2, 3, 4)),
+}
 
 _Present = dict[str, list[str]]  # table -> its lines, as iptables-save prints them
 
@@ -48,28 +67,37 @@ def missing_tools() -> list[str]:
     return [name for name in needed if not shutil.which(name, path=_SEARCH_PATH)]
 
 
-def install(zones: Mapping[str, str], queue: int, *, fail_open: bool = False) -> None:
+def install(
+    zones: Mapping[str, str],
+    queue: int,
+    *,
+    bridges: Collection[str] = (),
+    multicast: Collection[str] = (),
+    is_shaped: bool = False,
+    fail_open: bool = False,
+) -> None:
     """Puts the hook in place for exactly these interfaces, whatever was there of it before.
 
-    `zones` says the zone of each; nothing leaves by an interface whose zone is "". With fail_open
-    packets without a mark leave by every other: those that passed a full queue unseen.
+    `zones` says the zone of each routed one; nothing leaves by an interface whose zone is "". By
+    those of `multicast` routed multicast leaves too. With is_shaped packets get the class their
+    mark names. With fail_open packets without a mark leave by every interface that has a zone:
+    those that passed a full queue unseen.
 
     Where all is in place nothing is touched. An interface that leaves is closed for forwarding
     before it loses its queue rule, one that enters is opened after it got one.
     """
-    raw, guard, host = _raw(zones, queue), _guard(zones, fail_open), _host(zones)
+
+    def guard(of: Mapping[str, str]) -> _Table:
+        return _guard(of, queue, bridges, multicast, fail_open)
+
+    raw, host, qos = _raw(zones, queue), _host(zones, bridges), _qos(is_shaped)
     for tool in _families():
         present = _save(tool)
-        if not all(_is_in_place(table, present) for table in (raw, guard, host)):
-            open_by_now = {name: zones[name] for name in zones if _is_open(name, present)}
-            staying = _guard(open_by_now, fail_open)
-            script = (
-                _script(staying, _move_jump(staying, present))
-                + _script(host, _move_jump(host, present))
-                + _script(raw, _move_jump(raw, present))
-                + _script(guard, [])
-            )
-            _restore(tool, script)
+        tables = (host, _errors(tool, queue), qos, raw)
+        if not all(_is_in_place(table, present) for table in (*tables, guard(zones))):
+            staying = guard({name: zones[name] for name in zones if _is_open(name, present)})
+            moved = (_script(table, _move_jump(table, present)) for table in (staying, *tables))
+            _restore(tool, "".join(moved) + _script(guard(zones), []))
 
 
 def remove() -> None:
@@ -77,7 +105,13 @@ def remove() -> None:
     for tool in _families():
         present = _save(tool)
         script = ""
-        for table in (_raw({}, 0), _guard({}, False), _host({})):
+        for table in (
+            _raw({}, 0),
+            _errors(tool, 0),
+            _guard({}, 0, (), (), False),
+            _host({}, ()),
+            _qos(False),
+        ):
             lines = present.get(table.name, [])
             chains = [chain for chain in table.chains if _is_declared(chain, lines)]
             if chains:
@@ -93,27 +127,63 @@ def _families() -> tuple[str, ...]:
 
 
 def _raw(zones: Mapping[str, str], queue: int) -> _Table:
-    rules = (f"-A {CHAIN} -i {name} -j NFQUEUE --queue-num {queue}" for name in zones)
+    rules = (f"-A {CHAIN} -i {name} -j {_queued(queue)}" for name in zones)
     return _Table("raw", "PREROUTING", (CHAIN,), tuple(rules))
 
 
-def _guard(zones: Mapping[str, str], fail_open: bool) -> _Table:
+def _errors(tool: str, queue: int) -> _Table:
+    match, types = _ERRORS[tool]
+    # What the dataplane sends itself has exactly this mark.
+    theirs = f"-m mark ! --mark {marks.HOST:#x} -j {_queued(queue)}"
+    rules = (f"-A {_CHAIN_ERRORS} {match} {type} {theirs}" for type in types)
+    return _Table("raw", "OUTPUT", (_CHAIN_ERRORS,), tuple(rules))
+
+
+def _guard(
+    zones: Mapping[str, str],
+    queue: int,
+    bridges: Collection[str],
+    multicast: Collection[str],
+    fail_open: bool,
+) -> _Table:
+    bridged = (
+        f"-A {CHAIN} -i {name} -m physdev --physdev-is-bridged -j {_queued(queue)}"
+        for name in bridges
+    )
     # "Go to" makes the RETURN leave both chains.
     inward = (f"-A {CHAIN} -i {name} -g {_CHAIN_OUT}" for name in zones)
-    outward = (
-        f"-A {_CHAIN_OUT} -o {name} -m mark --mark {_matched(mark)} -j RETURN"
+    leaving = [
+        (name, mark)
         for name, zone in zones.items()
         if zone
         for mark in (marks.of_zone(zone), *([0] if fail_open else []))
+    ] + [(name, _MULTICAST) for name in zones if name in multicast]
+    outward = (
+        f"-A {_CHAIN_OUT} -o {name} -m mark --mark {_matched(mark)} -j RETURN"
+        for name, mark in leaving
     )
-    rules = (*inward, f"-A {CHAIN} -j DROP", *outward, f"-A {_CHAIN_OUT} -j DROP")
+    rules = (*bridged, *inward, f"-A {CHAIN} -j DROP", *outward, f"-A {_CHAIN_OUT} -j DROP")
     return _Table("mangle", "FORWARD", (CHAIN, _CHAIN_OUT), rules)
 
 
-def _host(zones: Mapping[str, str]) -> _Table:
+def _host(zones: Mapping[str, str], bridges: Collection[str]) -> _Table:
     unmarked = f"-m mark ! --mark {_matched(marks.HOST)}"
-    rules = (f"-A {_CHAIN_IN} -i {name} {unmarked} -j DROP" for name in zones)
-    return _Table("mangle", "INPUT", (_CHAIN_IN,), tuple(rules))
+    routed = (f"-A {_CHAIN_IN} -i {name} {unmarked} -j DROP" for name in zones)
+    bridged = (f"-A {_CHAIN_IN} -i {name} -j DROP" for name in bridges)
+    return _Table("mangle", "INPUT", (_CHAIN_IN,), (*routed, *bridged))
+
+
+def _qos(is_shaped: bool) -> _Table:
+    rules = (
+        f"-A {_CHAIN_QOS} -m mark --mark {number << marks.CLASS_SHIFT:#x}/{marks.CLASS_MASK:#x} "
+        f"-j CLASSIFY --set-class {QOS_MAJOR:04x}:{number:04x}"
+        for number in (_CLASSES if is_shaped else ())
+    )
+    return _Table("mangle", "POSTROUTING", (_CHAIN_QOS,), tuple(rules))
+
+
+def _queued(queue: int) -> str:
+    return f"NFQUEUE --queue-num {queue}"
 
 
 def _matched(mark: int) -> str:

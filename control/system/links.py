@@ -1,7 +1,8 @@
 """The Linux interfaces behind the ports: found, given their addresses and MTU, set up, described.
 
 A port's interface belongs to the firewall: it has the configured addresses and no others. Only the
-link-local IPv6 addresses the kernel makes are left alone.
+link-local IPv6 addresses the kernel makes are left alone. The loopback link is the machine's, and
+keeps what else it has.
 """
 
 import array
@@ -15,7 +16,9 @@ import struct
 from collections.abc import Collection, Iterable, Mapping
 
 from control.management import InterfaceStatus
+from control.system import modes
 from control.system.netlink import Address, Link, Netlink
+from control.system.remembered import Remembered
 from dataplane.snapshot import Port
 
 # What the kernel takes for a name and iptables takes for nothing but that name (a final + would be
@@ -40,37 +43,71 @@ _DUPLEX_FULL = 1
 def problems(ports: Iterable[Port], links: Iterable[Link]) -> list[str]:
     """What keeps the ports from having an interface each, a line per port."""
     existing = {link.name: link for link in links}
-    result = []
+    lines = []
     for port in ports:
-        hint = f"name the one behind it with --port {port.name}=IFNAME"
+        behind = port.parent or port.interface
+        hint = f"name the one behind it with --port {port.name.split('.')[0]}=IFNAME"
         if not _INTERFACE_NAME.fullmatch(port.interface):
-            result.append(f"{port.name}: {port.interface!r} is no name iptables takes; {hint}")
-        elif port.interface not in existing:
-            result.append(f"{port.name}: there is no interface {port.interface}; {hint}")
-        elif existing[port.interface].is_loopback:
+            lines.append(f"{port.name}: {port.interface!r} is no name iptables takes; {hint}")
+        elif port.mode in ("loopback", "tunnel"):
+            pass  # the machine has the one, the other is made
+        elif behind not in existing:
+            lines.append(f"{port.name}: there is no interface {behind}; {hint}")
+        elif existing[behind].is_loopback:
             # The machine itself needs its addresses.
-            result.append(f"{port.name}: {port.interface} is a loopback interface; {hint}")
-    return result
+            lines.append(f"{port.name}: {behind} is a loopback interface; {hint}")
+    return lines
 
 
 def indices(ports: Iterable[Port], links: Iterable[Link]) -> dict[int, str]:
-    """Port names by the index of the link behind them."""
-    names = {port.interface: port.name for port in ports}
+    """Port names by the index of the link behind them; of loopback ports that is nobody's own."""
+    names = {port.interface: port.name for port in ports if port.mode != "loopback"}
     return {link.ifindex: names[link.name] for link in links if link.name in names}
 
 
-def configure(netlink: Netlink, ports: Iterable[Port]) -> None:
+def configure(netlink: Netlink, ports: Collection[Port], unrouted: Collection[str]) -> None:
     """Brings the interfaces of the ports into the configured state; OSError names the port.
 
-    An interface that is missing is left out.
+    An interface that is missing is left out. The networks of the ports named `unrouted` are not
+    for the kernel's main table.
     """
     links = {link.name: link for link in netlink.links()}
+    modes.join(netlink, ports, links)
+    for name in sorted({port.parent for port in ports}):
+        if (parent := links.get(name)) and not parent.is_enabled:
+            netlink.enable(parent.ifindex)
     for port in ports:
-        if link := links.get(port.interface):
+        if (link := links.get(port.interface)) and port.mode != "loopback":
             try:
-                _configure_port(netlink, port, link)
+                _configure_port(netlink, port, link, is_routed=port.name not in unrouted)
             except OSError as error:
                 raise OSError(error.errno, f"{port.name} ({link.name}): {error.strerror}") from None
+
+
+def configure_loopback(
+    netlink: Netlink, ports: Iterable[Port], ours: Remembered[list[str]]
+) -> None:
+    """Gives the machine's loopback link the addresses of loopback ports, host addresses all."""
+    hosts = [
+        str(ipaddress.ip_interface(text).ip)
+        for port in ports
+        if port.mode == "loopback"
+        for text in port.addresses
+    ]
+    for link in netlink.links():
+        if link.is_loopback:
+            wanted = [Address(link.ifindex, ipaddress.ip_interface(host)) for host in hosts]
+            before = [Address(link.ifindex, ipaddress.ip_interface(host)) for host in ours.get()]
+            present = _addresses(netlink, link)
+            new = [address for address in wanted if address not in present]
+            kept = [address for address in wanted if address in before]
+            ours.set([str(one.interface.ip) for one in (*before, *new)])
+            for address in before:
+                if address not in wanted:
+                    _delete(netlink, address)
+            for address in new:
+                netlink.add_address(address)
+            ours.set([str(one.interface.ip) for one in dict.fromkeys((*kept, *new))])
 
 
 def release(netlink: Netlink, interfaces: Collection[str]) -> None:
@@ -83,21 +120,24 @@ def release(netlink: Netlink, interfaces: Collection[str]) -> None:
 
 def take_back(netlink: Netlink, configured: Mapping[int, Port]) -> None:
     """Takes our addresses, and no others, off links that were configured, by index."""
-    ours = [
-        Address(ifindex, ipaddress.ip_interface(text))
+    ours = {
+        (ifindex, ipaddress.ip_interface(text))
         for ifindex, port in configured.items()
         for text in port.addresses
-    ]
+    }
     for address in netlink.addresses():
-        if address in ours:
+        if address[:2] in ours:
             _delete(netlink, address)
 
 
-def _configure_port(netlink: Netlink, port: Port, link: Link) -> None:
+def _configure_port(netlink: Netlink, port: Port, link: Link, *, is_routed: bool) -> None:
     if port.mtu is not None and port.mtu != link.mtu:
         netlink.set_mtu(link.ifindex, port.mtu)
     netlink.limit_aggregation(link.ifindex, received=_RECEIVED_BYTES, sent=_SENT_BYTES)
-    wanted = [Address(link.ifindex, ipaddress.ip_interface(text)) for text in port.addresses]
+    wanted = [
+        Address(link.ifindex, ipaddress.ip_interface(text), is_routed)
+        for text in (port.addresses if port.mode in modes.ROUTED else ())
+    ]
     # First away with the old: an IPv6 address cannot be there with two prefix lengths.
     for address in _addresses(netlink, link):
         if address not in wanted and not address.is_link_local:
@@ -134,7 +174,7 @@ def _status(port: Port, link: Link | None) -> InterfaceStatus:
         interface=port.interface,
         index=link.ifindex if link else 0,
         mac=link.mac if link else "",
-        is_up=link.is_running if link else False,
+        is_up=_is_up(port, link) if link else False,
         speed_mbps=speed_mbps,
         is_full_duplex=is_full_duplex,
         mtu=link.mtu if link else port.mtu or 0,
@@ -142,7 +182,15 @@ def _status(port: Port, link: Link | None) -> InterfaceStatus:
         zone=port.zone,
         virtual_router=port.virtual_router,
         addresses=port.addresses,
+        mode=port.mode,
+        tag=port.tag,
+        bridge=port.bridge,
     )
+
+
+def _is_up(port: Port, link: Link) -> bool:
+    # Nothing is plugged into the others.
+    return link.is_enabled if port.mode in ("loopback", "tunnel") else link.is_running
 
 
 def _speed(interface: str) -> tuple[int | None, bool]:

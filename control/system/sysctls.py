@@ -28,6 +28,7 @@ _PORT_IPV4 = {
     "send_redirects": "0",
     "accept_redirects": "0",
     "promote_secondaries": "1",  # an address that goes takes no other one along
+    "arp_ignore": "0",
 }
 _PORT_IPV6 = {
     "accept_ra": "0",  # addresses and routes come from the configuration
@@ -36,7 +37,14 @@ _PORT_IPV6 = {
     "accept_dad": "0",
     "dad_transmits": "0",
     "keep_addr_on_down": "1",
+    "proxy_ndp": "1",
 }
+# Each sender of a traceroute gets all its answers; what the machine sends in all stays limited.
+_ICMP_IPV4 = {"net/ipv4/icmp_ratelimit": "0"}
+_ICMP_IPV6 = {"net/ipv6/icmp/ratelimit": "0"}
+_QUIET_IPV4 = {"arp_ignore": "8"}  # no address of the machine is answered for
+_QUIET_IPV6 = {"disable_ipv6": "1"}
+_BRIDGES = {"net/bridge/bridge-nf-filter-vlan-tagged": "1"}  # a tag must not hide a packet
 _FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 
@@ -44,10 +52,17 @@ def has_ipv6() -> bool:
     return _IPV6.is_dir()
 
 
-def apply(ports: Iterable[Port], saved: Remembered[dict[str, str]]) -> None:
-    """Sets the switches for the ports and reads them back; `saved` gets the values of before."""
+def apply(
+    ports: Iterable[Port],
+    saved: Remembered[dict[str, str]],
+    *,
+    quiet: Iterable[str] = (),
+    has_bridges: bool = False,
+) -> None:
+    """Sets the switches for the routed ports, and for interfaces by which the machine itself is
+    quiet, and reads them back; `saved` gets the values of before."""
     before = saved.get()
-    wanted = _wanted(ports)
+    wanted = _wanted(ports, quiet) | (_BRIDGES if has_bridges else {})
     new = {name: _read(name) for name in wanted if name not in before}
     if new:
         saved.set(before | new)
@@ -76,16 +91,25 @@ def set_forwarding(on: bool) -> None:
         raise KernelError("; ".join(failures))
 
 
-def _wanted(ports: Iterable[Port]) -> dict[str, str]:
+def _wanted(ports: Iterable[Port], quiet: Iterable[str]) -> dict[str, str]:
     wanted = dict(_ALL)
+    for name in quiet:
+        wanted |= _of(name, _QUIET_IPV4, _QUIET_IPV6)
     for port in ports:
-        ipv4 = f"net/ipv4/conf/{port.interface}"
-        wanted |= {f"{ipv4}/{name}": value for name, value in _PORT_IPV4.items()}
+        wanted |= _of(port.interface, _PORT_IPV4, _PORT_IPV6)
+        # Nobody else would answer for the translated addresses: no need to let others go first.
+        wanted[f"net/ipv4/neigh/{port.interface}/proxy_delay"] = "0"
         if has_ipv6():
-            ipv6 = f"net/ipv6/conf/{port.interface}"
-            wanted |= {f"{ipv6}/{name}": value for name, value in _PORT_IPV6.items()}
+            wanted[f"net/ipv6/neigh/{port.interface}/proxy_delay"] = "0"
             if port.ipv6:
-                wanted[f"{ipv6}/disable_ipv6"] = "0"
+                wanted[f"net/ipv6/conf/{port.interface}/disable_ipv6"] = "0"
+    return wanted | _ICMP_IPV4 | (_ICMP_IPV6 if has_ipv6() else {})
+
+
+def _of(interface: str, ipv4: dict[str, str], ipv6: dict[str, str]) -> dict[str, str]:
+    wanted = {f"net/ipv4/conf/{interface}/{name}": value for name, value in ipv4.items()}
+    if has_ipv6():
+        wanted |= {f"net/ipv6/conf/{interface}/{name}": value for name, value in ipv6.items()}
     return wanted
 
 

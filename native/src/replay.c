@@ -31,7 +31,7 @@ struct replay {
     uint32_t at, count; /* of the burst: fed so far, in all */
     struct input burst[MAX_BURST];
     struct {
-        bool is_late, is_unrouted;
+        bool is_late, is_unrouted, is_by_source;
     } notes[MAX_BURST];
     uint32_t source_count;
     struct source sources[];
@@ -97,11 +97,56 @@ static void place(struct replay *r, const struct engine *e, const struct replay_
     in->tag = ++r->numbered;
     in->flags |= INPUT_CHECKSUM_MAYBE_UNFINISHED;
     in->port = from->by_source ? port_of_source(e, in) : from->port;
+    r->notes[r->count].is_by_source = from->by_source;
     r->notes[r->count].is_unrouted = from->by_source && !in->port;
     r->notes[r->count].is_late = in->now_ns < r->merged_ns;
     if (in->now_ns < r->merged_ns)
         in->now_ns = r->merged_ns;
     r->merged_ns = in->now_ns;
+}
+
+static struct flow_key reversed(const struct flow_key *key)
+{
+    struct flow_key other = *key;
+    memcpy(other.src, key->dst, 16);
+    memcpy(other.dst, key->src, 16);
+    other.sport = key->dport;
+    other.dport = key->sport;
+    return other;
+}
+
+/* The translated session whose client would see a flow of this key from the firewall; NULL where there is none. */
+static const struct session *session_answered_by(const struct engine *e, const struct flow_key *seen)
+{
+    const struct route *route = e->fibs[0] ? fib_route(e->fibs[0], seen->dst) : NULL;
+    struct flow_key c2s = reversed(seen);
+    if (!route || !port_takes(e, route->port))
+        return NULL;
+    c2s.zone = e->config.ports[route->port].zone;
+    uint32_t ref = flow_table_lookup(e, &c2s), slot = ref / 2;
+    const struct session *s = &e->sessions[slot];
+    bool is_client = slot && slot <= e->params.max_sessions && (ref & 1) == C2S && s->state == SESSION_ACTIVE;
+    return is_client && is_translated(s) ? s : NULL;
+}
+
+/* A capture of the client's side has answers as the client saw them: makes of the next one what the firewall receives. */
+static void untranslate(struct replay *r, struct engine *e)
+{
+    struct input *in = &r->burst[r->at];
+    struct packet p;
+    if (!r->notes[r->at].is_by_source || packet_parse(in->data, in->len, in->link, PARSE_TRUSTED, &p))
+        return;
+    bool is_error = p.icmp_kind == ICMP_ERROR;
+    p.unfinished = packet_checksum_is_unfinished(&p);
+    const struct session *s = session_answered_by(e, is_error ? &p.about : &p.key);
+    if (!s)
+        return;
+    struct flow_key seen = reversed(&s->key[C2S]), received = reversed(&s->key[S2C]);
+    if (is_error)
+        rewrite_icmp_error(&p, &seen, &received);
+    else
+        rewrite_packet(e, &p, &received, 0, 0);
+    in->port = s->port[S2C];
 }
 
 /* ---- bursts ---------------------------------------------------------------------------------------- */
@@ -220,11 +265,25 @@ static enum replay_stop look(struct replay *r, struct engine *e)
     return events > EVENTS_PILED || events > e->params.max_events / 4 ? REPLAY_EVENTS : REPLAY_END;
 }
 
+/* Whether packets have to be looked at one by one; the next one is then what the firewall receives. */
+static bool has_translations(struct replay *r, struct engine *e)
+{
+    engine_enter(e);
+    bool has = e->stats.translated;
+    if (has)
+        untranslate(r, e);
+    engine_leave(e);
+    return has;
+}
+
 const struct input *replay_next(struct replay *r, struct engine *e)
 {
     if (r->at == r->count)
         merge(r, e);
-    return r->at < r->count ? &r->burst[r->at] : NULL;
+    if (r->at == r->count)
+        return NULL;
+    has_translations(r, e);
+    return &r->burst[r->at];
 }
 
 struct verdict replay_last(const struct replay *r)
@@ -243,6 +302,8 @@ enum replay_stop replay_run(struct replay *r, struct engine *e, int64_t until_ns
         uint32_t n = ready(r, until_ns, pause_at - r->stats.packets);
         if (!n)
             return REPLAY_END;
+        if (has_translations(r, e))
+            n = 1;
         note_fed(r, engine_input(e, r->burst + r->at, n, true));
     }
     return stop;

@@ -181,6 +181,7 @@ class Goal(NamedTuple):
 
 _NATIVE, _ACCEPT = rows.NATIVE.key, rows.ACCEPT_NATIVE.key
 _SOFTWARE = rows.NATIVE_SOFTWARE.key
+_NAT = rows.NATIVE_NAT.key
 _SHORT, _LONG = replay_row(replay.SHORT), replay_row(replay.LONG)
 _MOST, _FEW = engine_row(10_000_000), engine_row(10_000)
 GOALS = (
@@ -199,6 +200,9 @@ GOALS = (
     Goal("8 TCP streams, offload off to on", STREAMS8, _SOFTWARE, _NATIVE, 0.8),
     Goal("64-byte UDP, offload off to on", PACKETS, _SOFTWARE, _NATIVE, 0.8),
     Goal("new TCP, offload off to on", CONNECTIONS, _SOFTWARE, _NATIVE, 0.8),
+    Goal("1 TCP stream, source NAT to none", STREAM, _NAT, _NATIVE, 0.5),
+    Goal("64-byte UDP, source NAT to none", PACKETS, _NAT, _NATIVE, 0.8),
+    Goal("new TCP, source NAT to none", CONNECTIONS, _NAT, _NATIVE, 0.8),
     Goal("replay, thousands of packets/s", REPLAYED, _LONG, None, 500),
     Goal("replay, peak memory, long to short", PEAK, _LONG, _SHORT, 1.1, is_upper=True),
     Goal("lookup, 10,000,000 sessions to 10,000", LOOKUP, _MOST, _FEW, 3, is_upper=True),

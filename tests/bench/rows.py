@@ -64,12 +64,12 @@ class _FirewallOverPackage(_Firewall):
 
 
 def _sixtuple(
-    firewall_class: type[Firewall], rules: int, *, offload: bool = True
+    firewall_class: type[Firewall], rules: int, *, offload: bool = True, nat: bool = False
 ) -> Callable[[Site], AbstractContextManager[None]]:
     @contextmanager
     def stand(site: Site) -> Iterator[None]:
         path = BUILD / f"rules-{rules}.set"
-        path.write_text(configuration(rules, offload=offload))
+        path.write_text(configuration(rules, offload=offload, nat=nat))
         firewall = firewall_class(site.lab, path)
         firewall.start()
         try:
@@ -94,6 +94,7 @@ NATIVE_SOFTWARE = Row(
     "Sixtuple, offload off",
     _sixtuple(_Firewall, 100, offload=False),
 )
+NATIVE_NAT = Row("native-nat", "Sixtuple, source NAT", _sixtuple(_Firewall, 100, nat=True))
 NATIVE_10000 = Row(
     "native-10000", "Sixtuple, 10,000 rules", _sixtuple(_Firewall, 10_000), (NEW_CONNECTIONS,)
 )
@@ -108,6 +109,7 @@ ROWS = (
     ACCEPT_PACKAGE,
     NATIVE,
     NATIVE_SOFTWARE,
+    NATIVE_NAT,
     NATIVE_10000,
     PACKAGE,
 )

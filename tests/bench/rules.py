@@ -25,13 +25,21 @@ def port_address(link: Link) -> str:
     return f"{link.gateways[0]}/{link.addresses[0].partition('/')[2]}"
 
 
-def configuration(rules: int, *, offload: bool = True) -> str:
+_SOURCE_NAT = """\
+set rulebase nat rules behind-the-firewall from trust to untrust source any destination any \
+service any source-translation dynamic-ip-and-port interface-address interface ethernet1/2
+"""
+
+
+def configuration(rules: int, *, offload: bool = True, nat: bool = False) -> str:
     """A configuration of so many rules, as a file of set commands.
 
     Those that do not match differ in turn in source, destination and service, so that no single
     test sorts all of them out.
     """
     lines = [_HEAD.rstrip()]
+    if nat:
+        lines.append(_SOURCE_NAT.rstrip())
     if not offload:
         lines.append("set deviceconfig setting session offload no")
     for link in loaded_links():

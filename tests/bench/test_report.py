@@ -13,7 +13,7 @@ from tests.bench.columns import CONNECTIONS, PACKETS, STREAM, Figure
 from tests.bench.report import Failure, Measurement, Run
 
 KERNEL, NATIVE, NATIVE_10000 = "kernel", "native", "native-10000"
-OFFLOAD_OFF = "native-offload-off"
+OFFLOAD_OFF, NAT = "native-offload-off", "native-nat"
 ACCEPT_NATIVE, ACCEPT_PACKAGE = "accept-native", "accept-netfilterqueue"
 
 
@@ -63,6 +63,8 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
         (NATIVE_10000, NATIVE, CONNECTIONS, 0.9, True),
         (OFFLOAD_OFF, NATIVE, STREAM, 0.8, True),
         (OFFLOAD_OFF, NATIVE, PACKETS, 0.79, False),
+        (NAT, NATIVE, STREAM, 0.5, True),
+        (NAT, NATIVE, CONNECTIONS, 0.79, False),
         ("replay-1000000", "replay-100000", report.PEAK, 1.1, True),
         ("replay-1000000", "replay-100000", report.PEAK, 1.2, False),
     ],

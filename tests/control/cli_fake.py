@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from control.management import DataplaneUnavailable, InterfaceStatus, Neighbor
+from control.cli.answers import Refusal
+from control.cli.operations import Operations
+from control.config.load import UnreadableError
+from control.management import (
+    CommitError,
+    Committed,
+    DataplaneUnavailable,
+    InterfaceStatus,
+    Loaded,
+    Neighbor,
+    QosClassStatus,
+)
 from dataplane.messages import (
+    ClearHits,
     ClearSession,
     ClearSessions,
     Counter,
     Counters,
     Done,
     Failed,
+    FindRoute,
     Flow,
+    FoundRoute,
     GetCounters,
+    GetHits,
+    GetNatPools,
     GetSession,
     GetSessions,
     GetStatus,
+    Hit,
+    Hits,
+    Match,
+    Matched,
+    NatPool,
+    NatPools,
     Reply,
     Request,
     Session,
@@ -28,7 +52,7 @@ from dataplane.messages import (
     SessionPage,
     SetOffload,
 )
-from dataplane.snapshot import Port, Route, SecurityRule, Snapshot
+from dataplane.snapshot import NatRule, Port, Route, SecurityRule, Snapshot, VirtualRouter
 from tests.support.fake_dataplane import STATUS
 
 START_S = 1767261600  # Thu Jan  1 10:00:00 2026 UTC
@@ -92,7 +116,13 @@ SNAPSHOT = Snapshot(
     intrazone_default=SecurityRule("intrazone-default", "allow", rule_type="intrazone"),
     interzone_default=SecurityRule("interzone-default", "deny", rule_type="interzone"),
     timeouts_s=STATUS.timeouts_s,
+    virtual_routers=(VirtualRouter("default", 254),),
+    nat_rules=(NatRule("n-out"), NatRule("n-out", mirrors=True)),
 )
+
+CONFIG = ["set deviceconfig system hostname fw1", "set zone trust"]
+WARNING = "new.set:2: warning: zone trust: has no interface"
+ERROR = "bad.set:1: error: zone: unknown element"
 
 
 class FakeManagement:
@@ -111,6 +141,20 @@ class FakeManagement:
         self.fib: tuple[Route, ...] = ()
         self.ages_s: dict[str, int] = {}
         self.table: list[Neighbor] = []
+        self.candidate = CONFIG
+        self.running = CONFIG
+        self.is_bad = False  # the candidate
+        self.files = {
+            "new.set": [*CONFIG, "set zone untrust"],
+            "bad.set": CONFIG[:1],
+        }
+        self.is_committing = False
+        self.unreachable: tuple[str, ...] = ()
+        self.classes: list[QosClassStatus] = []
+        self.hits: dict[str, list[Hit]] = {}
+        self.pools: tuple[NatPool, ...] = ()
+        self.matched: tuple[str, ...] = ()
+        self.found: Route | None = None
         self.asked: list[Request] = []
         self.answer: Callable[[Request], Reply | None] = lambda request: None  # instead of ours
         self._log = log
@@ -147,6 +191,16 @@ class FakeManagement:
                 return Counters(self.counters, self.counters_now_ns)
             case GetStatus():
                 return self.status
+            case GetHits(rulebase):
+                return Hits(tuple(self.hits.get(rulebase, [])))
+            case ClearHits():
+                return Done()
+            case GetNatPools():
+                return NatPools(self.pools)
+            case Match():
+                return Matched(self.matched)
+            case FindRoute():
+                return FoundRoute(self.found)
             case SetOffload(enabled):
                 is_on = enabled and self.status.platform != "software"
                 self.status = replace(self.status, offload=is_on)
@@ -158,7 +212,51 @@ class FakeManagement:
         return self.compiled
 
     def config_lines(self) -> list[str]:
-        return ["set deviceconfig system hostname fw1", "set zone trust"]
+        return self.running
+
+    def candidate_lines(self) -> list[str]:
+        return self.candidate
+
+    def has_pending_changes(self) -> bool:
+        return self.candidate != self.running
+
+    def config_files(self) -> list[str]:
+        return ["running-config", *self.files]
+
+    async def load_config(self, name: str) -> Loaded:
+        if name == "running-config":
+            self.revert_config()
+            return Loaded("fw.set", 0, 0)
+        if name not in self.files:
+            raise UnreadableError(f"{name}: cannot be read: No such file or directory")
+        self.candidate = self.files[name]
+        self.is_bad = name == "bad.set"
+        return Loaded(name, int(self.is_bad), int(not self.is_bad))
+
+    def revert_config(self) -> None:
+        self.candidate, self.is_bad = self.running, False
+
+    async def save_config(self, name: str) -> tuple[Path, Path | None]:
+        if self.is_bad:
+            raise CommitError([ERROR])
+        if name not in ("old.set", "free.set"):
+            raise FileExistsError(errno.EEXIST, "something else is there", name)
+        return Path(name), Path("old.set.previous") if name == "old.set" else None
+
+    async def validate_config(self) -> tuple[str, ...]:
+        if self.is_bad:
+            raise CommitError([ERROR])
+        return (WARNING,)
+
+    async def commit(self, progress: Callable[[str], None]) -> Committed:
+        if self.is_committing:
+            raise CommitError(["Another commit is in progress. Please try again later"])
+        progress("checking the configuration")
+        if self.is_bad:
+            raise CommitError([ERROR, ERROR.replace(":1:", ":2:")])
+        progress("telling the dataplane")
+        self.running = self.candidate
+        return Committed((WARNING,), 1.26)
 
     def interfaces(self) -> list[InterfaceStatus]:
         return self.ports
@@ -172,11 +270,20 @@ class FakeManagement:
     def neighbors(self) -> list[Neighbor]:
         return self.table
 
+    def unreachable_pbf(self) -> tuple[str, ...]:
+        return self.unreachable
+
+    async def qos_classes(self, port: str) -> list[QosClassStatus]:
+        return self.classes
+
     def traffic_log(self) -> Path:
         return self._log
 
 
 def matches(session: Session, wanted: SessionFilter) -> bool:
+    source = session.c2s.source != session.s2c.destination
+    destination = session.c2s.destination != session.s2c.source
+    nat = {(False, False): "none", (True, False): "source", (False, True): "destination"}
     facts = SessionFilter(
         source=session.c2s.source,
         destination=session.c2s.destination,
@@ -189,6 +296,8 @@ def matches(session: Session, wanted: SessionFilter) -> bool:
         type={"FLOW": "flow", "PRED": "predict"}[session.type],
         rule=session.rule,
         application=session.application,
+        nat_rule=session.nat_rule,
+        nat=nat.get((source, destination), "both"),
     )
     return all(
         getattr(wanted, field) in (None, getattr(facts, field))
@@ -198,3 +307,27 @@ def matches(session: Session, wanted: SessionFilter) -> bool:
 
 def pings(count: int) -> list[Session]:
     return [replace(PING, id=number) for number in range(1, count + 1)]
+
+
+def example(syntax: str) -> str:
+    """A line that is the command, with a value for each of its arguments."""
+    values = {"<ip>": "192.0.2.1", "<1-4294967295>": "1"}
+    words = (word.split("|")[0] for word in syntax.split())
+    return " ".join(values.get(word, "x") if word.startswith("<") else word for word in words)
+
+
+def chunks(operations: Operations, line: str) -> list[str]:
+    async def collect() -> list[str]:
+        return [chunk async for chunk in operations.run(line)]
+
+    return asyncio.run(collect())
+
+
+def run(firewall: FakeManagement, line: str) -> str:
+    return "".join(chunks(Operations(firewall), line))
+
+
+def refusal(firewall: FakeManagement, line: str) -> str:
+    (chunk,) = chunks(Operations(firewall), line)
+    assert isinstance(chunk, Refusal)
+    return chunk

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.cli import grammar
-from control.cli.grammar import GrammarError, Pipe, parse, possible
+from control.cli.grammar import GrammarError, Pipe, listed, parse, possible
+from tests.control.cli_fake import example
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,34 @@ from control.cli.grammar import GrammarError, Pipe, parse, possible
         ("set ses off y", "set session offload", {"offload": "yes"}),
         ("sh ses met", "show session meter", {}),
         ("show neighbor interface all", "show neighbor interface all", {}),
+        ("show interface all", "show interface", {"interface": "all"}),
+        ("sh int al", "show interface", {"interface": "all"}),
+        ("show interface ethernet1/1.7", "show interface", {"interface": "ethernet1/1.7"}),
+        ("show routing route", "show routing route", {}),
+        ("sh rout fib virt blue", "show routing fib", {"virtual_router": "blue"}),
+        (
+            "test routing fib-lookup ip 2001:DB8::1 virtual-router blue",
+            "test routing fib-lookup",
+            {"ip": "2001:db8::1", "virtual_router": "blue"},
+        ),
+        (
+            "test sec protocol tcp source 192.0.2.1 destination 192.0.2.2 show-all yes",
+            "test security-policy-match",
+            {"protocol": "6", "source": "192.0.2.1", "destination": "192.0.2.2", "every": "yes"},
+        ),
+        ("load config from running-config", "load config from", {"file": "running-config"}),
+        ('lo co fr "/etc/my fire.set"', "load config from", {"file": "/etc/my fire.set"}),
+        ("save config to new.set", "save config to", {"file": "new.set"}),
+        (
+            "clear rule-hit-count vsys vsys-name vsys1 rule-base nat rules all",
+            "clear rule-hit-count vsys vsys-name rule-base rules all",
+            {"vsys": "vsys1", "rulebase": "nat"},
+        ),
+        (
+            "sh ses all fil nat b nat-rule out",
+            "show session all",
+            {"nat": "both", "nat_rule": "out"},
+        ),
     ],
 )
 def test_a_line_is_read(line: str, name: str, arguments: dict[str, str]) -> None:
@@ -62,12 +91,29 @@ def test_a_line_is_read(line: str, name: str, arguments: dict[str, str]) -> None
     assert (command.name, command.arguments) == (name, arguments)
 
 
+@pytest.mark.parametrize(
+    ("written", "members"),
+    [
+        ("r1", ("r1",)),
+        ("[ r1 ]", ("r1",)),
+        ('[ r1 "two words" r3 ]', ("r1", "two words", "r3")),
+        ("]", ("]",)),
+    ],
+)
+def test_a_list_is_read(written: str, members: tuple[str, ...]) -> None:
+    command = parse(f"show rule-hit-count vsys vsys-name vsys1 rule-base nat rules list {written}")
+    assert command is not None
+    assert listed(command.arguments["rules"]) == members
+
+
 @pytest.mark.parametrize("line", ["", "   ", "\t"])
 def test_a_blank_line_is_nothing(line: str) -> None:
     assert parse(line) is None
 
 
-_TOP = "clear, configure, exit, help, quit, set or show"
+_FIRST = ["check", "clear", "commit", "configure", "exit", "help", "load", "quit", "revert", "save"]
+_FIRST += ["set", "show", "test", "validate"]
+_TOP = f"{', '.join(_FIRST[:-1])} or {_FIRST[-1]}"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +130,22 @@ _TOP = "clear, configure, exit, help, quit, set or show"
         ("show session", '"show session" is incomplete: expected all, id, info or meter'),
         ("show session id", '"show session id" is incomplete: expected <1-4294967295>'),
         ("show session all filter", '"show session all filter" is incomplete: expected app'),
+        (
+            "test security-policy-match from trust",
+            '"test security-policy-match from trust" is incomplete:'
+            " source, destination and protocol must be given, too",
+        ),
+        ("test routing fib-lookup ip", '"test routing fib-lookup ip" is incomplete: expected <ip>'),
+        (
+            "test routing fib-lookup ip 192.0.2.1",
+            '"test routing fib-lookup ip 192.0.2.1" is incomplete: virtual-router must be given',
+        ),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ r1", "is incomplete: expected <rule> or ]"),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ ]", "is empty: expected <rule>"),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ r1 ] r2", '"r2" is too much'),
+        ("sh rule vsys vsys vsys2", "expected vsys1"),
+        ('load config from ""', "expected the name of a file"),
+        ("co", '"co" is ambiguous: commit or configure'),
         ("show clock now", '"now" is too much: nothing follows "show clock"'),
         (
             "show session id 0",
@@ -135,13 +197,20 @@ def test_pipes_are_split_off() -> None:
 @pytest.mark.parametrize(
     ("text", "prefix", "labels", "may_end"),
     [
-        ("", "", ["clear", "configure", "exit", "help", "quit", "set", "show"], False),
-        ("sh", "sh", ["clear", "configure", "exit", "help", "quit", "set", "show"], False),
+        ("", "", _FIRST, False),
+        ("sh", "sh", _FIRST, False),
         ("show session ", "", ["all", "id", "info", "meter"], False),
         ("show session al", "al", ["all", "id", "info", "meter"], False),
         ("show session all ", "", ["filter"], True),
         ("show session id ", "", ["<1-4294967295>"], False),
         ("show session id 5 ", "", [], True),
+        ("test routing fib-lookup ", "", ["ip", "virtual-router"], False),
+        ("test routing fib-lookup ip 192.0.2.1 ", "", ["virtual-router"], False),
+        ("test routing fib-lookup ip 192.0.2.1 virtual-router x ", "", [], True),
+        ("sh rule vsys vsys vsys1 rule nat rules list ", "", ["<rule>"], False),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ ", "", ["<rule>"], False),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ r1 ", "", ["<rule>", "]"], False),
+        ("sh rule vsys vsys vsys1 rule nat rules list [ r1 ] ", "", [], True),
         ("show log traffic ", "", ["count", "direction"], True),
         ("show log traffic count equal 5 ", "", ["direction"], True),
         ("show counter global filter delta y", "y", ["yes|no"], False),
@@ -197,9 +266,7 @@ def _read(text: str) -> None:
 
 
 def test_every_command_of_the_list_parses() -> None:
-    examples = {"<1-4294967295>": "1", "on|off": "on", "yes|no": "no"}
     names = [syntax.name for syntax in grammar.commands()]
     for name in names:
-        words = [examples.get(word, word) for word in name.split()]
-        assert parse(" ".join(words)) is not None
+        assert parse(example(name)) is not None
     assert names == sorted(names)

@@ -24,12 +24,25 @@ from dataplane.snapshot import (
     AcceleratedAging,
     AddressRange,
     ApplicationOverride,
+    Hop,
+    PbfRule,
+    Port,
     Route,
     SecurityRule,
     ServiceMatch,
+    VirtualRouter,
 )
 from native import COUNTERS, TIMERS, CounterInfo
-from tests.control.cli_fake import PING, START_NS, FakeManagement, pings
+from tests.control.cli_fake import (
+    PING,
+    START_NS,
+    FakeManagement,
+    chunks,
+    example,
+    pings,
+    refusal,
+    run,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,23 +57,6 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def firewall() -> FakeManagement:
     return FakeManagement()
-
-
-def chunks(operations: Operations, line: str) -> list[str]:
-    async def collect() -> list[str]:
-        return [chunk async for chunk in operations.run(line)]
-
-    return asyncio.run(collect())
-
-
-def run(firewall: FakeManagement, line: str) -> str:
-    return "".join(chunks(Operations(firewall), line))
-
-
-def refusal(firewall: FakeManagement, line: str) -> str:
-    (chunk,) = chunks(Operations(firewall), line)
-    assert isinstance(chunk, Refusal)
-    return chunk
 
 
 # ---- show session all ----------------------------------------------------------------------------
@@ -165,11 +161,28 @@ def test_sessions_are_printed_as_their_pages_come(firewall: FakeManagement) -> N
         ("show session all filter rule r-ping from trust to untrust type flow", [1, 2, 3]),
         ("show session all filter source-port 7 destination-port 19 application ping", [1, 2, 3]),
         ("show session all filter destination 203.0.113.9", []),
+        ("show session all filter nat source", [3]),
+        ("show session all filter nat none rule r-ping", [1, 2]),
+        ("show session all filter nat-rule n-out", [3]),
+        ("show session all filter pbf-rule isp2", [1]),
+        ("show session all filter qos-rule voice", [2, 3]),
+        ("show session all filter egress-interface ethernet1/9 qos-rule voice", [3]),
+        ("show session all filter ingress-interface ethernet1/1", [1, 2, 3]),
     ],
 )
 def test_filters_reach_the_dataplane(firewall: FakeManagement, line: str, shown: list[int]) -> None:
     one, two, three = pings(3)
-    firewall.sessions = [one, replace(two, state="DISCARD"), three]
+    firewall.sessions = [
+        replace(one, pbf_rule="isp2"),
+        replace(two, state="DISCARD", qos_rule="voice"),
+        replace(
+            three,
+            s2c=NAT_PING.s2c,
+            nat_rule="n-out",
+            qos_rule="voice",
+            egress="ethernet1/9",
+        ),
+    ]
     rows = [row for row in run(firewall, line).splitlines() if " FLOW " in row]
     assert [int(row.split()[0]) for row in rows] == shown
 
@@ -179,6 +192,8 @@ def test_filters_reach_the_dataplane(firewall: FakeManagement, line: str, shown:
     [
         ("show session all filter count yes", 5),
         ("show session all filter count yes destination 203.0.113.9", 0),
+        ("show session all filter count yes qos-rule voice", 0),
+        ("show session all filter count yes ingress-interface ethernet1/1", 5),
     ],
 )
 def test_count(firewall: FakeManagement, line: str, count: int) -> None:
@@ -247,6 +262,8 @@ Session              42
         session to be logged at end          : True
         session in session ager              : False
         session updated by HA peer           : False
+        address/port translation             : source
+        nat-rule                             : n-out(vsys1)
         layer7 processing                    : completed
         longest gap between packets          : 0.000 sec
         longest time without refresh         : 0.000 sec
@@ -266,7 +283,14 @@ Session              42
 
 def test_a_session_that_is_over(firewall: FakeManagement) -> None:
     firewall.sessions = [
-        replace(NAT_PING, state="INIT", in_ager=False, tracker="Aged out", end_reason="aged-out")
+        replace(
+            NAT_PING,
+            state="INIT",
+            in_ager=False,
+            tracker="Aged out",
+            end_reason="aged-out",
+            nat_rule="n-out",
+        )
     ]
     assert run(firewall, "show session id 42") == DETAIL
 
@@ -342,6 +366,68 @@ def test_why_a_session_ages_although_packets_flow(
     first = shown.index("layer7 processing                    : completed") + 1
     assert shown[first : first + len(rows)] == rows
     assert shown[first + len(rows)].startswith("URL filtering enabled")
+
+
+@pytest.mark.parametrize(
+    ("changed", "rows"),
+    [
+        ({}, ["layer7 processing                    : completed"]),
+        (
+            {"s2c": Flow("192.0.2.99", "192.0.2.20", 19, 7, "untrust"), "nat_rule": "in"},
+            [
+                "address/port translation             : destination",
+                "nat-rule                             : in(vsys1)",
+            ],
+        ),
+        (
+            {"s2c": Flow("192.0.2.99", "192.0.2.98", 19, 7, "untrust"), "nat_rule": "two words"},
+            [
+                "address/port translation             : source + destination",
+                "nat-rule                             : two words(vsys1)",
+            ],
+        ),
+        ({"nat_rule": "exempt"}, ["nat-rule                             : exempt(vsys1)"]),
+    ],
+    ids=["none", "destination", "both", "exempt"],
+)
+def test_what_is_translated(
+    firewall: FakeManagement, changed: dict[str, object], rows: list[str]
+) -> None:
+    shown = detail(firewall, replace(PING, **changed))
+    first = shown.index("session updated by HA peer           : False") + 1
+    assert shown[first : first + len(rows)] == rows
+
+
+@pytest.mark.parametrize(
+    ("changed", "row"),
+    [
+        ({}, "session QoS rule                     : N/A (class 4)"),
+        (
+            {"qos_rule": "voice", "qos_class": 1},
+            "session QoS rule                     : voice (class 1)",
+        ),
+        ({}, "session terminated on host           : False"),
+        ({"is_host": True}, "session terminated on host           : True"),
+    ],
+)
+def test_what_else_was_decided(
+    firewall: FakeManagement, changed: dict[str, object], row: str
+) -> None:
+    assert row in detail(firewall, replace(PING, **changed))
+
+
+@pytest.mark.parametrize(
+    ("rule", "row"),
+    [("two", "pbf rule:    two 2"), ("given up", "pbf rule:    given up")],
+)
+def test_the_rule_that_forwarded_a_session_stands_in_its_first_flow(
+    firewall: FakeManagement, rule: str, row: str
+) -> None:
+    rules = (PbfRule("one", "discard"), PbfRule("two", "forward"))
+    firewall.compiled = replace(firewall.compiled, pbf_rules=rules)
+    firewall.sessions = [replace(PING, pbf_rule=rule)]
+    c2s, _ = run(firewall, "show session id 42").split("        s2c flow:")
+    assert c2s.rstrip().endswith(f"\n                dst user:    unknown\n                {row}")
 
 
 def test_timers_of_a_service_are_named_so(firewall: FakeManagement) -> None:
@@ -736,6 +822,21 @@ def test_show_interface_all(firewall: FakeManagement) -> None:
         port("ethernet1/4", 0, (), mac="", is_up=False),
         port("ethernet1/5", 19, (), speed_mbps=10, is_full_duplex=False),
     ]
+    firewall.compiled = replace(
+        firewall.compiled,
+        ports=tuple(
+            Port(
+                name=one.name,
+                interface=one.interface,
+                zone=one.zone,
+                addresses=one.addresses,
+                ipv6=True,
+                virtual_router=one.virtual_router,
+                tag=100 if one.name == "ethernet1/2.100" else 0,
+            )
+            for one in firewall.ports
+        ),
+    )
     assert run(firewall, "show interface all") == (
         """\
 total configured hardware interfaces: 5
@@ -799,7 +900,20 @@ def test_show_routing_route(firewall: FakeManagement) -> None:
         Route("2001:db8:ffff::/48", "unicast", "ethernet1/1", "fe80::1", 1024),
         Route("fe80::/64", "unicast", "ethernet1/1", metric=256),
         Route("ff00::/8", "multicast"),
-        Route("203.0.113.0/24", "unicast", "ethernet1/3"),
+        Route("203.0.113.0/24", "unicast", "ethernet1/3", virtual_router="other"),
+        Route(
+            "10.1.0.0/16",
+            "unicast",
+            "ethernet1/1",
+            "192.0.2.7",
+            10,
+            hops=(Hop("ethernet1/1", "192.0.2.7"), Hop("ethernet1/2", "198.51.100.1", 3)),
+        ),
+        Route("10.1.0.0/16", "discard", metric=10, virtual_router="other"),
+    )
+    firewall.compiled = replace(
+        firewall.compiled,
+        virtual_routers=(VirtualRouter("default", 254), VirtualRouter("other", 100)),
     )
     firewall.ages_s = {"2001:db8:ffff::/48": 1234, "192.0.2.0/24": 99}
     assert run(firewall, "show routing route") == (
@@ -812,6 +926,10 @@ A S              ethernet1/2
 0.0.0.0/0                                   192.0.2.9                               20     \
   S              ethernet1/1
 10.0.0.0/8                                  discard                                 10     A S
+10.1.0.0/16                                 192.0.2.7                               10     \
+A S E            ethernet1/1
+10.1.0.0/16                                 198.51.100.1                            10     \
+A S E            ethernet1/2
 192.0.2.0/24                                192.0.2.1                               0      \
 A C              ethernet1/1
 192.0.2.1/32                                0.0.0.0                                 0      A H
@@ -819,15 +937,22 @@ A C              ethernet1/1
 A C              ethernet1/1
 2001:db8:ffff::/48                          fe80::1                                 1024   \
 A S        1234  ethernet1/1
-total routes shown: 7
+total routes shown: 9
 
 VIRTUAL ROUTER: other (id 2)
   ==========
 {ROUTE_COLUMNS}\
+10.1.0.0/16                                 discard                                 10     A S
 203.0.113.0/24                              203.0.113.1                             0      \
 A C              ethernet1/3
-total routes shown: 1
+total routes shown: 2
 """
+    )
+    whole = run(firewall, "show routing route")
+    only = run(firewall, "show routing route virtual-router other")
+    assert only == ROUTE_FLAGS + whole[whole.index("VIRTUAL ROUTER: other") :]
+    assert refusal(firewall, "show routing route virtual-router x") == (
+        'there is no virtual router "x"; configured are: default, other\n'
     )
 
 
@@ -1183,7 +1308,7 @@ def test_pipes_do_not_run_here(firewall: FakeManagement) -> None:
 def test_configure(firewall: FakeManagement) -> None:
     text = refusal(firewall, "configure")
     assert "not available in this version" in text
-    assert "sixtuple run --config FILE" in text
+    assert "load config from FILE" in text
 
 
 @pytest.mark.parametrize(
@@ -1234,9 +1359,7 @@ def test_the_dataplane_may_refuse(
 def test_every_command_has_an_answer(firewall: FakeManagement) -> None:
     firewall.sessions = pings(1)
     for syntax in grammar.commands():
-        line = syntax.name.replace("<1-4294967295>", "1")
-        line = line.replace("on|off", "on").replace("yes|no", "no")
-        chunks(Operations(firewall), line)
+        chunks(Operations(firewall), example(syntax.name))
 
 
 @given(st.text())
@@ -1277,6 +1400,27 @@ def offered(firewall: FakeManagement, text: str) -> tuple[int, list[Choice]]:
         ("show counter global filter category ", 36, ["flow", "packet"]),
         ("show counter global filter aspect p", 34, ["parse", "pktproc"]),
         ("show counter global name flow", 25, ["flow_rcv_dot1q_tag_err"]),
+        ("show interface e", 15, ["ethernet1/1", "ethernet1/2"]),
+        ("show interface a", 15, ["all"]),
+        ("show qos interface ", 19, ["ethernet1/1", "ethernet1/2"]),
+        ("show routing fib virtual-router ", 32, ["default"]),
+        ("load config from ", 17, ["running-config", "new.set", "bad.set"]),
+        ("load config from n", 17, ["new.set"]),
+        ("sh rule vsys vsys ", 18, ["vsys1"]),
+        (
+            "sh rule vsys vsys vsys1 rule ",
+            29,
+            ["application-override", "nat", "pbf", "qos", "security"],
+        ),
+        (
+            "sh rule vsys vsys vsys1 rule sec rules list [ r-ping ",
+            53,
+            ["r-ping", '"two words"', "intrazone-default", "interzone-default", "]"],
+        ),
+        ("sh rule vsys vsys vsys1 rule nat rules list ", 44, ["n-out"]),
+        ("show session all filter nat-rule ", 33, ["n-out"]),
+        ("show running nat-rule-ippool rule ", 34, ["n-out"]),
+        ("test routing fib-lookup ip 192.0.2.1 ", 37, ["virtual-router"]),
         ("show clock ", 11, ["|"]),
         ("show nothing ", 13, []),
     ],

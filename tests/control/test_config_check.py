@@ -24,10 +24,10 @@ def test_a_right_file(tmp_path: Path) -> None:
 
 def test_warnings_do_not_make_it_wrong(tmp_path: Path) -> None:
     path = tmp_path / "warned.set"
-    path.write_text("set rulebase nat rules n from any\n")
+    path.write_text("set tag a color color1\n")
     assert check_file(str(path)) == (
         [
-            f"{path}:1: warning: rulebase nat: not enforced, kept without effect",
+            f"{path}:1: warning: tag: not enforced, kept without effect",
             f"{path}: configuration is valid (0 rules, 0 zones, 0 interfaces)",
         ],
         0,

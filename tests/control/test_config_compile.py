@@ -83,6 +83,7 @@ def test_ports() -> None:
             mtu=1400,
         ),
         Port("ethernet1/3", "eth3", "", (), False, ""),
+        Port("ethernet1/4", "eth4", "", (), False, "", mode="tap"),
     )
 
 

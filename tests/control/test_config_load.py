@@ -10,6 +10,7 @@ from control.config.load import StaticRoute, hostname, load_config, static_route
 from control.config.set_syntax import parse
 from control.config.tree import Tree
 from control.config.validate import validate
+from dataplane.snapshot import AddressRange, DynamicIpAndPort
 from tests.control.config_strategies import trees
 
 HERE = Path(__file__).parent
@@ -32,17 +33,26 @@ def test_a_real_configuration() -> None:
     assert config.errors == ()
     not_enforced = {problem.path for problem in config.warnings}
     assert {
-        "rulebase nat",
         "mgt-config",
-        "network profiles",
+        "network profiles zone-protection-profile",
         "tag",
         "shared alg-override",
     } <= not_enforced
-    assert all("not enforced" in problem.message for problem in config.warnings)
+    others = [problem for problem in config.warnings if "not enforced" not in problem.message]
+    assert [(problem.path, problem.message.partition(":")[0]) for problem in others] == [
+        ("network interface ethernet ethernet1/5", "is in no zone")
+    ]
     assert hostname(config.tree) == "campus-edge"
     compiled = compile_snapshot(config.tree, {})
-    assert [port.name for port in compiled.ports] == [f"ethernet1/{n}" for n in range(1, 5)]
-    assert [port.zone for port in compiled.ports] == ["outside", "campus", "dmz", ""]
+    assert [port.name for port in compiled.ports] == [
+        *(f"ethernet1/{n}" for n in range(1, 6)),
+        "tunnel.1",
+    ]
+    assert [port.zone for port in compiled.ports] == ["outside", "campus", "dmz", "", "", "labs"]
+    (nat,) = compiled.nat_rules
+    assert nat.source_translation == DynamicIpAndPort(
+        (AddressRange(b"\xcb\x00\x71\x02", b"\xcb\x00\x71\x02"),), "ethernet1/1"
+    )
     assert len(compiled.rules) == 11
     (override,) = compiled.application_overrides
     assert (override.application, override.ports) == ("backup", ((8400, 8403),))

@@ -3,13 +3,14 @@
 eth1 [ firewall ] eth2          eth9 is not a port
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -546,3 +547,184 @@ def test_it_can_be_stopped_while_it_starts() -> None:
     assert firewall.end() == 0
     assert is_closed()
     wait_until(lambda: not is_alive(dataplanes()[0]), "the dataplane is gone")
+
+
+# ---- candidate and commit ------------------------------------------------------------------------
+
+
+def cli(*commands: str) -> tuple[int, str]:
+    """Exit status and output."""
+    arguments = [argument for command in commands for argument in ("-c", command)]
+    program = [sys.executable, "-m", "control.main", "cli", "--socket", f"{STATE}/cli.sock"]
+    done = subprocess.run(
+        [*program, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+THIRD = (
+    "set network interface ethernet ethernet1/9 layer3 ip 203.0.113.1/24\n"
+    "set zone trust network layer3 ethernet1/9\n"
+)
+
+
+def configured(pid: int) -> list[list[str]]:
+    """The ports of every configuration the dataplane was told."""
+    return [ports for request, ports in told(pid) if request == "Configure"]
+
+
+@in_namespace
+def test_a_candidate_is_loaded_compared_saved_and_committed() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    Path("/run/new.set").write_text(LINES.replace("fw1", "fw2") + THIRD)
+    assert cli("commit") == (0, "There are no changes to commit.\n")
+    status, shown = cli("load config from new.set", "check pending-changes")
+    assert (status, shown.splitlines()) == (
+        0,
+        [
+            "Config loaded from /run/new.set",
+            "Warnings: 1; validate full lists them",
+            "yes",
+        ],
+    )
+    status, shown = cli("show config diff")
+    assert shown.splitlines() == [
+        "- set deviceconfig system hostname fw1",
+        "+ set deviceconfig system hostname fw2",
+        "+ set network interface ethernet ethernet1/9 layer3 ip 203.0.113.1/24",
+        "- set zone trust network layer3 ethernet1/1",
+        "+ set zone trust network layer3 [ ethernet1/1 ethernet1/9 ]",
+    ]
+    assert len(configured(pid)) == 1
+    assert "fw1" in cli("show config running")[1]
+    assert "fw2" in cli("show config candidate")[1]
+    assert cli("save config to copy.set") == (0, "Config saved to /run/copy.set\n")
+    assert cli("validate full")[1].endswith("Configuration is valid\n")
+    status, shown = cli("commit")
+    assert status == 0
+    steps = ["checking the configuration ...", "telling the dataplane ..."]
+    assert shown.splitlines()[:3] == [*steps, "configuring the kernel ..."]
+    assert "Configuration committed successfully in " in shown
+    assert configured(pid)[1:] == [["ethernet1/1", "ethernet1/2", "ethernet1/9"]]
+    assert "203.0.113.1/24" in run("ip addr show dev eth9")
+    assert cli("check pending-changes") == (0, "no\n")
+    assert "hostname: fw2" in cli("show system info")[1]
+    assert CONFIG.read_text() == LINES
+    # what was saved is the same configuration
+    assert cli("load config from /run/copy.set", "check pending-changes")[1].endswith("no\n")
+    # and the file of the start is what a reload goes back to
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"{CONFIG} loaded" in firewall.err(), "loaded")
+    assert len(configured(pid)) == 3
+    assert "203.0.113.1/24" not in run("ip addr show dev eth9")
+    assert cli("check pending-changes") == (0, "no\n")
+    assert firewall.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (
+            "set zone trust nonsense\nset rulebase security rules r action perhaps\n",
+            ["/run/bad.set:9: error: zone trust: ", "/run/bad.set:10: error: rulebase "],
+        ),
+        (THIRD.replace("1/9", "1/7"), ["ethernet1/7: there is no interface eth7; "]),
+    ],
+    ids=["errors", "machine"],
+)
+@in_namespace
+def test_a_commit_with_errors_changes_nothing(change: str, messages: list[str]) -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    before = network()
+    Path("/run/bad.set").write_text(LINES + change)
+    assert cli("load config from bad.set")[0] == 0
+    for command in ("commit", "validate full"):
+        status, shown = cli(command)
+        assert status == 1
+        assert all(message in shown for message in messages), shown
+    assert network() == before
+    assert len(configured(pid)) == 1
+    assert is_open()
+    status, shown = cli("save config to saved.set")
+    assert Path("/run/saved.set").exists() == (status == 0)
+    assert cli("revert config", "check pending-changes")[1].endswith("no\n")
+    assert firewall.end() == 0
+    assert "Traceback" not in firewall.err()
+
+
+@in_namespace
+def test_a_commit_the_kernel_does_not_take_goes_back() -> None:
+    setup()
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+    before = network()
+    run("mount -o bind,ro /proc/sys /proc/sys")
+    Path("/run/new.set").write_text(LINES + THIRD)
+    status, shown = cli("load config from new.set", "commit")
+    assert status == 1
+    assert "cannot set net.ipv4.conf.eth9." in shown
+    assert "Commit failed, the running configuration stays as it is\n" in shown
+    wait_until(lambda: configured(pid)[-1] == ["ethernet1/1", "ethernet1/2"], "told the old one")
+    wait_until(lambda: network() == before, "the kernel has the old configuration again")
+    assert cli("check pending-changes") == (0, "yes\n")
+    run("umount /proc/sys")
+    assert cli("commit")[0] == 0
+    assert "203.0.113.1/24" in run("ip addr show dev eth9")
+    assert firewall.end() == 0
+
+
+@contextlib.contextmanager
+def commit_under_way(pid: int) -> Iterator[subprocess.Popen[str]]:
+    """An administrator who waits for a dataplane that hangs."""
+    Path("/run/new.set").write_text(LINES + THIRD)
+    assert cli("load config from new.set")[0] == 0
+    os.kill(pid, signal.SIGSTOP)
+    program = [sys.executable, "-m", "control.main", "cli", "--socket", f"{STATE}/cli.sock"]
+    with subprocess.Popen(
+        [*program, "-c", "commit"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as administrator:
+        try:
+            assert administrator.stdout
+            assert any("dataplane" in line for line in administrator.stdout)
+            yield administrator
+        finally:
+            administrator.kill()
+
+
+@in_namespace
+def test_one_commit_at_a_time_and_it_goes_on_alone() -> None:
+    setup()
+    firewall = Firewall(patience_s="30").ready()
+    (pid,) = dataplanes()
+    with commit_under_way(pid):
+        status, shown = cli("commit")
+        assert (status, shown.splitlines()[0]) == (
+            1,
+            "Another commit is in progress. Please try again later",
+        )
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: "/run/new.set committed" in firewall.err(), "committed")
+    assert "203.0.113.1/24" in run("ip addr show dev eth9")
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_a_firewall_can_be_stopped_while_it_commits() -> None:
+    setup()
+    firewall = Firewall(patience_s="30").ready()
+    (pid,) = dataplanes()
+    with commit_under_way(pid) as administrator:
+        assert firewall.end() == 0
+        assert administrator.wait(20) == 2
+    assert is_closed()
+    assert "Traceback" not in firewall.err(), firewall.err()

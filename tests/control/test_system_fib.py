@@ -8,7 +8,7 @@ import pytest
 from control.system import fib, mirror
 from control.system.mirror import Mirror
 from control.system.netlink import KernelRoute, Netlink
-from dataplane.snapshot import Route
+from dataplane.snapshot import Hop, Port, Route, VirtualRouter
 from tests.support.private import cable, in_namespace, run
 
 PORTS = {5: "ethernet1/1"}
@@ -71,6 +71,30 @@ def test_kinds(route: KernelRoute, expected: Route | None) -> None:
     assert fib.mirror([route, route], PORTS) == ((expected,) if expected else ())
 
 
+ROUTERS = (VirtualRouter("default", 254), VirtualRouter("second", 2001))
+IN_SECOND = (
+    Port("ethernet1/1", "eth1", "trust", ("192.0.2.1/24",), False, "second"),
+    Port("loopback.1", "lo", "trust", ("203.0.113.1/32",), False, "second", mode="loopback"),
+)
+
+
+@pytest.mark.parametrize(
+    ("route", "router"),
+    [
+        pytest.param(KernelRoute("10.0.0.0/8", 254, 1, 3, 0, 5, ""), "", id="main"),
+        pytest.param(KernelRoute("10.0.0.0/8", 2001, 1, 66, 0, 5, ""), "second", id="its own"),
+        pytest.param(KernelRoute("192.0.2.1/32", 255, 2, 2, 0, 5, ""), "second", id="address"),
+        pytest.param(KernelRoute("203.0.113.1/32", 255, 2, 2, 0, 1, ""), "second", id="loopback"),
+        pytest.param(KernelRoute("127.0.0.0/8", 255, 2, 2, 0, 1, ""), "", id="the machine's"),
+        pytest.param(KernelRoute("10.0.0.0/8", 1001, 1, 66, 0, 5, ""), None, id="a path"),
+        pytest.param(KernelRoute("0.0.0.0/0", 2001, 7, 66, 0xFFFFFFFF, 0, ""), None, id="the end"),
+    ],
+)
+def test_virtual_routers(route: KernelRoute, router: str | None) -> None:
+    mirrored = fib.mirror([route], PORTS, IN_SECOND, ROUTERS)
+    assert [one.virtual_router for one in mirrored] == ([] if router is None else [router])
+
+
 def test_order_is_fixed_and_learned_prefixes_are_named() -> None:
     routes = [
         KernelRoute("10.0.0.0/8", 254, 1, 66, 7, 5, "192.0.2.9"),
@@ -125,6 +149,10 @@ async def _follow() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def several(prefix: str, *hops: Hop, metric: int = 0) -> Route:
+    return Route(prefix, "unicast", hops[0].port, hops[0].nexthop, metric, hops=hops)
+
+
 @in_namespace
 def test_routes_as_the_kernel_has_them() -> None:
     cable("eth1", "eth2")
@@ -133,7 +161,7 @@ def test_routes_as_the_kernel_has_them() -> None:
         ip link set eth1 up; ip link set eth2 up
         ip addr add 192.0.2.1/24 dev eth1; ip addr add 198.51.100.1/24 dev eth2
         ip addr add 2001:db8::1/64 dev eth1 nodad
-        ip route add 10.1.0.0/16 nexthop via 192.0.2.9 nexthop via 198.51.100.9
+        ip route add 10.1.0.0/16 nexthop via 192.0.2.9 weight 3 nexthop via 198.51.100.9
         ip route add 10.2.0.0/16 via inet6 fe80::9 dev eth1 metric 3
         ip nexthop add id 1 via 192.0.2.8 dev eth1; ip route add 10.3.0.0/16 nhid 1
         ip -6 route add unreachable 2001:db8:1::/48
@@ -144,11 +172,13 @@ def test_routes_as_the_kernel_has_them() -> None:
     )
     routes = look()
     for expected in (
-        Route("10.1.0.0/16", "unicast", "eth1", "192.0.2.9"),
+        several("10.1.0.0/16", Hop("eth1", "192.0.2.9", 3), Hop("eth2", "198.51.100.9")),
         Route("10.2.0.0/16", "unicast", "eth1", "fe80::9", 3),
         Route("10.3.0.0/16", "unicast", "eth1", "192.0.2.8"),
         Route("2001:db8:1::/48", "discard", metric=1024),
-        Route("2001:db8:2::/48", "unicast", "eth1", "2001:db8::8", 1024),
+        several(
+            "2001:db8:2::/48", Hop("eth1", "2001:db8::8"), Hop("eth1", "2001:db8::9"), metric=1024
+        ),
         Route("0.0.0.0/0", "discard"),
         Route("198.51.100.0/24", "unicast", "eth2"),
         Route("127.0.0.0/8", "local"),

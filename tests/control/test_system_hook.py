@@ -14,26 +14,63 @@ from tests.support.private import in_namespace, run
 TOOLS = ("iptables", "ip6tables")
 ZONES = {"eth1": "inside", "eth2": "outside", "eth3": "outside"}
 
-INSIDE, OUTSIDE = (f"{marks.of_zone(zone):#x}/0xffffff00" for zone in ("inside", "outside"))
-OURS = f"""\
+INSIDE, OUTSIDE, MULTICAST = (
+    f"{marks.of_zone(zone):#x}/0xffffe100" for zone in ("inside", "outside", "multicast")
+)
+OURS = """\
 :SIXTUPLE - [0:0]
 :SIXTUPLE-IN - [0:0]
 :SIXTUPLE-OUT - [0:0]
+:SIXTUPLE-QOS - [0:0]
 -A INPUT -j SIXTUPLE-IN
 -A FORWARD -j SIXTUPLE
--A SIXTUPLE -i eth1 -g SIXTUPLE-OUT
+-A POSTROUTING -j SIXTUPLE-QOS
+{bridged}-A SIXTUPLE -i eth1 -g SIXTUPLE-OUT
 -A SIXTUPLE -i eth2 -g SIXTUPLE-OUT
 -A SIXTUPLE -j DROP
--A SIXTUPLE-IN -i eth1 -m mark ! --mark 0x100/0xffffff00 -j DROP
--A SIXTUPLE-IN -i eth2 -m mark ! --mark 0x100/0xffffff00 -j DROP
--A SIXTUPLE-OUT -o eth1 -m mark --mark {INSIDE} -j RETURN
+-A SIXTUPLE-IN -i eth1 -m mark ! --mark 0x100/0xffffe100 -j DROP
+-A SIXTUPLE-IN -i eth2 -m mark ! --mark 0x100/0xffffe100 -j DROP
+{bridged_in}-A SIXTUPLE-OUT -o eth1 -m mark --mark {INSIDE} -j RETURN
 -A SIXTUPLE-OUT -o eth2 -m mark --mark {OUTSIDE} -j RETURN
--A SIXTUPLE-OUT -j DROP
-:SIXTUPLE - [0:0]
+{multicast}-A SIXTUPLE-OUT -j DROP
+{classes}:SIXTUPLE - [0:0]
+:SIXTUPLE-ERR - [0:0]
 -A PREROUTING -j SIXTUPLE
+-A OUTPUT -j SIXTUPLE-ERR
 -A SIXTUPLE -i eth1 -j NFQUEUE --queue-num 7
 -A SIXTUPLE -i eth2 -j NFQUEUE --queue-num 7
-"""
+{errors}"""
+ERRORS = {
+    tool: "".join(
+        f"-A SIXTUPLE-ERR {match} {type} -m mark ! --mark 0x100 -j NFQUEUE --queue-num 7\n"
+        for type in types
+    )
+    for tool, match, types in (
+        ("iptables", "-p icmp -m icmp --icmp-type", (3, 11, 12)),
+        ("ip6tables", "-p ipv6-icmp -m icmp6 --icmpv6-type", (1, 2, 3, 4)),
+    )
+}
+# What bridges, multicast routing and QoS add.
+MORE = {
+    "bridged": "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -j NFQUEUE --queue-num 7\n",
+    "bridged_in": "-A SIXTUPLE-IN -i br1 -j DROP\n",
+    "multicast": f"-A SIXTUPLE-OUT -o eth2 -m mark --mark {MULTICAST} -j RETURN\n",
+    "classes": "".join(
+        f"-A SIXTUPLE-QOS -m mark --mark {number << 9:#x}/0x1e00 "
+        f"-j CLASSIFY --set-class 0001:000{number}\n"
+        for number in range(1, 9)
+    ),
+}
+
+
+def rules(tool: str, **more: str) -> str:
+    return OURS.format(
+        **{name: more.get(name, "") for name in MORE},
+        INSIDE=INSIDE,
+        OUTSIDE=OUTSIDE,
+        errors=ERRORS[tool],
+    )
+
 
 FOREIGN = """\
 *raw
@@ -78,7 +115,7 @@ def test_install_twice_and_remove() -> None:
     hook.install(ports("eth1", "eth2"), 7)
     before = {tool: saved(tool) for tool in TOOLS}
     for tool in TOOLS:
-        assert ours(tool) == OURS
+        assert ours(tool) == rules(tool)
     hook.install(ports("eth1", "eth2"), 7)
     assert before == {tool: saved(tool) for tool in TOOLS}
     hook.remove()
@@ -88,11 +125,22 @@ def test_install_twice_and_remove() -> None:
 
 
 @in_namespace
+def test_bridges_multicast_and_classes_come_and_go() -> None:
+    for _ in range(2):
+        hook.install(ports("eth1", "eth2"), 7, bridges=["br1"], multicast=["eth2"], is_shaped=True)
+        for tool in TOOLS:
+            assert sorted(ours(tool).splitlines()) == sorted(rules(tool, **MORE).splitlines())
+        hook.install(ports("eth1", "eth2"), 7)
+        for tool in TOOLS:
+            assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
+
+
+@in_namespace
 def test_what_is_in_place_is_not_written_again() -> None:
-    hook.install(ports("eth1"), 7)
+    hook.install(ports("eth1"), 7, bridges=["br1"], multicast=["eth1"], is_shaped=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hook, "_restore", None)
-        hook.install(ports("eth1"), 7)
+        hook.install(ports("eth1"), 7, bridges=["br1"], multicast=["eth1"], is_shaped=True)
 
 
 LEFT_BY_A_CRASH = {
@@ -116,7 +164,7 @@ def test_replaces_what_a_crash_left(left: str) -> None:
     restore(LEFT_BY_A_CRASH[left])
     hook.install(ports("eth1", "eth2"), 7)
     for tool in TOOLS:
-        assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines()), ours(tool)
+        assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines()), ours(tool)
     hook.remove()
     for tool in TOOLS:
         assert ours(tool) == ""
@@ -139,7 +187,7 @@ def test_rules_of_others_stay_behind_ours(first: str) -> None:
     hook.install(ports("eth1", "eth2"), 7)
     assert theirs == {tool: foreign(tool) for tool in TOOLS}
     for tool in TOOLS:
-        assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
+        assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
         assert run(f"{tool} -t raw -S PREROUTING 1") == "-A PREROUTING -j SIXTUPLE\n"
         assert run(f"{tool} -t mangle -S FORWARD 1") == "-A FORWARD -j SIXTUPLE\n"
     hook.remove()
@@ -151,7 +199,7 @@ def test_ports_and_queue_change() -> None:
     hook.install(ports("eth1", "eth3"), 3)
     hook.install(ports("eth2", "eth1"), 7)
     for tool in TOOLS:
-        assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
+        assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
         assert not any("eth3" in line for line in saved(tool))
 
 
@@ -256,14 +304,14 @@ def test_what_is_marked_for_another_zone_does_not_leave(target: str) -> None:
 def test_what_passed_a_full_queue_has_no_mark(fail_open: bool) -> None:
     hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
     for tool in TOOLS:
-        unmarked = [rule for rule in saved(tool) if "--mark 0x0/0xffffff00" in rule]
+        unmarked = [rule for rule in saved(tool) if "--mark 0x0/0xffffe100" in rule]
         assert len(unmarked) == (2 if fail_open else 0)
     before = {tool: saved(tool) for tool in TOOLS}
     hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
     assert before == {tool: saved(tool) for tool in TOOLS}
     hook.install(ports("eth1", "eth2"), 7)
     for tool in TOOLS:
-        assert sorted(ours(tool).splitlines()) == sorted(OURS.splitlines())
+        assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
 
 
 @pytest.mark.parametrize("target", ["10.0.1.1", "2001:db8:1::1"])

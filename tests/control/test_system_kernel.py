@@ -10,7 +10,7 @@ from control.system import sysctls
 from control.system.errors import KernelError
 from control.system.kernel import Kernel
 from control.system.routes import StaticRoute
-from dataplane.snapshot import Port
+from dataplane.snapshot import Port, SecurityRule, Snapshot
 from tests.support.private import cable, in_namespace, run
 
 PORTS = (
@@ -22,6 +22,14 @@ ROUTES = (
     StaticRoute("2001:db8:1::/48", "2001:db8::9", "eth1", 10, False),
 )
 RUN = Path("/run")
+
+
+def snapshot(*ports: Port) -> Snapshot:
+    rule = SecurityRule("default", "deny")
+    return Snapshot(ports, (), rule, rule, {})
+
+
+CONFIG = snapshot(*PORTS)
 
 
 def is_hooked(interface: str) -> bool:
@@ -43,7 +51,7 @@ def state() -> str:
 def test_configure_open_close() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     assert is_hooked("eth1")
     assert forwarding() == "0\n0"
     assert kernel.look().refused == []
@@ -61,8 +69,8 @@ def test_configure_open_close() -> None:
 @in_namespace
 def test_a_start_after_a_crash_takes_old_ports_back() -> None:
     cable("eth1", "eth2")
-    Kernel(7, RUN).configure(PORTS, ROUTES)
-    Kernel(7, RUN).configure(PORTS[1:], ROUTES[:1])
+    Kernel(7, RUN).configure(CONFIG, ROUTES)
+    Kernel(7, RUN).configure(snapshot(PORTS[1]), ROUTES[:1])
     assert run("ip addr show dev eth1 scope global") == ""
     assert not is_hooked("eth1")
     assert is_hooked("eth2")
@@ -73,12 +81,12 @@ def test_a_second_start_finds_everything_in_place() -> None:
     cable("eth1", "eth2")
     for _ in range(2):
         kernel = Kernel(7, RUN)
-        kernel.configure(PORTS, ROUTES)
+        kernel.configure(CONFIG, ROUTES)
         kernel.look()
         kernel.open()
         before = state()
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     assert kernel.look().refused == []
     kernel.open()
     assert state() == before
@@ -88,10 +96,10 @@ def test_a_second_start_finds_everything_in_place() -> None:
 def test_other_ports_and_routes() -> None:
     cable("eth1", "eth2", "eth3")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     kernel.look()
     third = Port("ethernet1/3", "eth3", "dmz", ("203.0.113.1/24",), False, "default")
-    kernel.configure((PORTS[0], third), ROUTES[1:])
+    kernel.configure(snapshot(PORTS[0], third), ROUTES[1:])
     kernel.look()
     assert [is_hooked(name) for name in ("eth1", "eth2", "eth3")] == [True, False, True]
     assert "198.51.100" not in run("ip addr; ip route")
@@ -103,7 +111,7 @@ def test_other_ports_and_routes() -> None:
 def test_what_went_with_a_link_comes_back() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     assert kernel.look().refused == []
     run("ip link set eth2 down")
     down = kernel.look()
@@ -128,7 +136,7 @@ def test_a_link_that_is_renamed_loses_our_addresses() -> None:
     """It is behind a port no more and has no rule that sends its packets to the queue."""
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     run("ip link set eth1 down; ip link set eth1 name other; ip link set other up")
     run("ip addr add 203.0.113.1/24 dev other")  # somebody else's
     assert list(kernel.look().ports.values()) == ["ethernet1/2"]
@@ -149,9 +157,9 @@ def test_a_link_that_is_renamed_loses_our_addresses() -> None:
 def test_after_close_nothing_opens_it_again() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     kernel.close()
-    for late in (kernel.open, kernel.look, lambda: kernel.configure(PORTS, ROUTES)):
+    for late in (kernel.open, kernel.look, lambda: kernel.configure(CONFIG, ROUTES)):
         with pytest.raises(KernelError, match="being stopped"):
             late()
     assert forwarding() == "0\n0"
@@ -162,7 +170,7 @@ def test_after_close_nothing_opens_it_again() -> None:
 def test_the_hook_stays_where_forwarding_cannot_be_switched_off() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     kernel.open()
     run("mount -o bind,ro /proc/sys /proc/sys")
     (line,) = kernel.close()
@@ -183,7 +191,7 @@ def test_forwarding_is_never_on_without_the_hook() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sysctls, "set_forwarding", watched)
         kernel = Kernel(7, RUN)
-        kernel.configure(PORTS, ROUTES)
+        kernel.configure(CONFIG, ROUTES)
         kernel.open()
         kernel.close()
     assert seen == [(True, True), (False, True)]
@@ -193,11 +201,11 @@ def test_forwarding_is_never_on_without_the_hook() -> None:
 def test_looking_and_configuring_at_once() -> None:
     cable("eth1", "eth2")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ROUTES)
+    kernel.configure(CONFIG, ROUTES)
     looks = [threading.Thread(target=kernel.look) for _ in range(4)]
     for thread in looks:
         thread.start()
-    kernel.configure(PORTS[:1], ROUTES[1:])
+    kernel.configure(snapshot(PORTS[0]), ROUTES[1:])
     for thread in looks:
         thread.join()
     kernel.look()
@@ -208,7 +216,7 @@ def test_looking_and_configuring_at_once() -> None:
 def test_neighbors() -> None:
     cable("eth1", "eth2", "eth3")
     kernel = Kernel(7, RUN)
-    kernel.configure(PORTS, ())
+    kernel.configure(CONFIG, ())
     run(
         """
         ip link set eth3 up

@@ -18,7 +18,7 @@ def port(number: int, *addresses: str, mtu: int | None = None) -> Port:
 
 def configure(*ports: Port) -> None:
     with Netlink() as netlink:
-        links.configure(netlink, ports)
+        links.configure(netlink, ports, ())
 
 
 def all_links() -> dict[str, Link]:

@@ -36,7 +36,8 @@ def kernel(
         pytest.param([DISCARD], [kernel()], 1, 1, id="becomes discard"),
         pytest.param([], [kernel()], 1, 0, id="gone"),
         pytest.param([], [kernel(protocol=3)], 0, 0, id="somebody else's"),
-        pytest.param([], [kernel(table=100)], 0, 0, id="another table"),
+        pytest.param([], [kernel(table=2001)], 1, 0, id="of a virtual router that is gone"),
+        pytest.param([], [kernel(table=2001, protocol=3)], 0, 0, id="somebody else's there"),
     ],
 )
 def test_plan(
