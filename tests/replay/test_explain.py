@@ -281,7 +281,12 @@ TOLD = [  # the configuration, a packet, and what is said of it
         },
         id="destination",
     ),
-    pytest.param({"nat_rules": (NatRule("no"),)}, tcp(), {"NAT": 'rule "no": no translation'}),
+    pytest.param(
+        {"nat_rules": (NatRule("no"),)},
+        tcp(),
+        {"NAT": 'rule "no": no translation', "NAT source": None},
+        id="exempt",
+    ),
     pytest.param(
         {"nat_rules": (replace(SHARED, to_zones=("dmz",)),)}, tcp(), {"NAT": "no rule"}, id="none"
     ),
