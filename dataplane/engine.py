@@ -159,6 +159,7 @@ class Engine:
         self._meter = RateMeter(self.native.stats(), now_ns)
         self._hits = Hits()
         self._rematch = Rematch()
+        self._hits.configure(_NOTHING, now_ns + wall_offset_ns)
         self._swap(_State(_NOTHING, self._policies(_NOTHING), Fibs()))
 
     # ---- configuration
@@ -173,6 +174,7 @@ class Engine:
                 snapshot=snapshot, policies=self._policies(snapshot), offload_ordered=ordered
             )
         )
+        self._hits.configure(snapshot, self._now_ns + self._wall_offset_ns)
         self._rematch.begin(before, snapshot)
 
     def set_routes(self, routes: Iterable[Route]) -> None:
@@ -263,7 +265,6 @@ class Engine:
         self.native.set_fibs([router.native(numbers) for router in routing.routers])
         self._ports, self._zones = ports, zones
         self._state = state
-        self._hits.configure(snapshot, self._now_ns + self._wall_offset_ns)
         self._tables = Tables(
             ports={numbers[port.name]: port for port in snapshot.ports},
             port_numbers=numbers,
