@@ -95,6 +95,16 @@ def several(*hops: Hop) -> Route:
             id="symmetric return",
         ),
         pytest.param(
+            (
+                PbfRule("a", "no-pbf", from_ports=("ethernet1/3",), symmetric_return=True),
+                PbfRule("b", "forward", egress="ethernet1/3", nexthop="10.0.3.2"),
+            ),
+            None,
+            (),
+            [("ethernet1/3", "10.0.3.2"), ("ethernet1/3", "")],
+            id="symmetric return to a next hop of another rule",
+        ),
+        pytest.param(
             (),
             None,
             (several(Hop("ethernet1/2", "10.0.2.2"), Hop("", "192.0.2.1"), Hop("ethernet1/3")),),
