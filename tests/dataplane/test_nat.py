@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from dataplane.messages import SessionFilter
 from dataplane.snapshot import (
     AddressRange,
     DestinationTranslation,
@@ -338,6 +339,9 @@ def test_a_port_is_of_tcp_and_udp() -> None:
     sent = nat.send(echo(src=SERVER[4], dst=FORWARDED), UNTRUST)
     assert sent.data is not None
     assert ends(sent.data) == Ends(SERVER[4], 0x0102, "203.0.113.30", 0x0102)
+    answer = nat.send(echo(src="203.0.113.30", dst=SERVER[4], reply=True), DMZ)
+    assert answer.data is not None
+    assert ends(answer.data) == Ends(FORWARDED, 0x0102, SERVER[4], 0x0102)
 
 
 def test_a_denied_session_is_not_translated() -> None:
@@ -512,6 +516,32 @@ def test_the_log_says_both() -> None:
     translated = Ends(entry.natsrc, entry.natsport, entry.natdst, entry.natdport)
     assert translated == ends(sent.data)
     assert (entry.src, entry.sport, entry.dst, entry.dport) == (CLIENT[4], 40002, SERVER[4], 53)
+
+
+FILTERS = [
+    (SessionFilter(nat_rule="out"), [1]),
+    (SessionFilter(nat_rule="in"), [2]),
+    (SessionFilter(nat_rule="nobody"), []),
+    (SessionFilter(nat="source"), [1]),
+    (SessionFilter(nat="destination"), [2]),
+    (SessionFilter(nat="both"), []),
+    (SessionFilter(nat="none"), [3]),
+    (SessionFilter(), [1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize(("wanted", "ids"), FILTERS)
+def test_filters(wanted: SessionFilter, ids: list[int]) -> None:
+    nat = firewall(OUT, destination_rule(BASTIONS, from_zones=("untrust",)))
+    nat.send(udp())
+    nat.send(udp(src=SERVER[4], dst=FORWARDED), UNTRUST)
+    nat.send(udp(src=BASTION[4]), DMZ)
+    assert [session.id for session in nat.engine.sessions(0, wanted)[0]] == ids
+
+
+def test_a_filter_that_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="nat some is none of none, source, destination, both"):
+        firewall().engine.sessions(0, SessionFilter(nat="some"))
 
 
 @pytest.mark.parametrize(
