@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
-from control.management import Neighbor
+from control.management import Neighbor, QosClassStatus
 from control.system import (
     fib,
     hook,
@@ -67,7 +67,7 @@ class Kernel:
         self._numbers = paths.Numbers(Remembered(directory / "paths.json", list[Pair], []))
         self._snapshot: Snapshot | None = None
         self._static_routes: tuple[StaticRoute, ...] = ()
-        self._proxies = Proxies({}, 0)
+        self._proxies = Proxies({})
         self._configured: dict[int, Port] = {}  # by the index of the link it was done to
         self._is_closed = False
         self._turn = threading.Lock()
@@ -142,7 +142,7 @@ class Kernel:
                     with suppress(OSError):  # its link is down
                         netlink.resolve(index, nexthop)
 
-    def qos_classes(self, name: str) -> list[qos.ClassStatus]:
+    def qos_classes(self, name: str) -> list[QosClassStatus]:
         """What the classes of a port have counted; none where nothing is shaped. Raises OSError."""
         with Netlink() as netlink:
             for index, port in self._found(netlink.links()).items():
@@ -167,7 +167,7 @@ class Kernel:
         routers = {router.name for router in snapshot.virtual_routers if router.multicast}
         bridges = modes.bridges(ports)
         hook.install(
-            modes.routed_zones(ports),
+            modes.zones(ports),
             self._queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
@@ -216,10 +216,10 @@ class Kernel:
         if state.ports != configured or not modes.are_in_place(self._ports, by_name):
             self._configure(netlink)
             return state, True
-        unnumbered = self._numbers.give(paths.wanted(self._snapshot, state.fib))
+        unnumbered = self._number_paths(state)
         state = state._replace(paths=self._numbers.paths(self._ports))
         own = self._own_tables()
-        proxied = proxies.routes(self._proxies.addresses, state.links)
+        proxied = proxies.routes(self._proxies, state.links)
         has_changed = tables.carry_out(
             netlink,
             tables.rules(
@@ -232,12 +232,20 @@ class Kernel:
         todo = self._plan(state, own, proxied)
         refused = routes.carry_out(netlink, todo)
         has_changed |= bool(todo.delete) or len(refused) < len(todo.refused) + len(todo.add)
-        refused += [
+        return state._replace(refused=refused + unnumbered), has_changed
+
+    def _number_paths(self, state: KernelState) -> list[str]:
+        """Gives numbers to the paths that are needed now; what found none, a line each."""
+        assert self._snapshot
+        try:
+            left = self._numbers.give(paths.wanted(self._snapshot, state.fib))
+        except KernelError as error:  # a successor would not know what they mean
+            return [f"new paths are not used: {error}"]
+        return [
             f"no number is left for the path by {port} to {nexthop or 'its link'}: "
             f"{paths.HIGHEST} are the most"
-            for port, nexthop in unnumbered
+            for port, nexthop in left
         ]
-        return state._replace(refused=refused), has_changed
 
     def _plan(
         self, state: KernelState, own: dict[str, int], proxied: list[KernelRoute]
@@ -292,8 +300,7 @@ class Kernel:
                 links.take_back(netlink, self._configured)
                 self._release(netlink, self._interfaces.get())
                 self._interfaces.forget()
-                links.configure_loopback(netlink, (), self._loopback)
-                self._loopback.forget()
+                links.release_loopback(netlink, self._loopback)
                 self._numbers.forget()
         except OSError as error:
             raise KernelError(error.strerror or str(error)) from error
