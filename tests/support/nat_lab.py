@@ -38,6 +38,7 @@ BUSY = "192.0.2.12"  # the client, too
 
 SMALL_MTU = 1280  # of the DMZ's link and the far one
 NARROW_MTU = 1200
+_UNAWARE = "advmss 1400"  # they promise to take more than their link does
 ASK_PORT = 8000
 
 CONFIG = f"""
@@ -100,14 +101,14 @@ def nat_lab() -> Iterator[Lab]:
             "server",
             "address add 198.18.0.10/24 dev eth0",
             "address add 2001:db8:5::10/64 dev eth0",
-            "route add default via 198.18.0.1",
-            "route add default via 2001:db8:5::1",
+            f"route add default via 198.18.0.1 {_UNAWARE}",
+            f"route add default via 2001:db8:5::1 {_UNAWARE}",
         )
         lab.add_host(
             "narrow",
             "server",
             "address add 198.18.1.10/24 dev eth0",
-            "route add default via 198.18.1.1",
+            f"route add default via 198.18.1.1 {_UNAWARE}",
         )
         shell(
             lab,
@@ -123,7 +124,14 @@ def nat_lab() -> Iterator[Lab]:
         )
         shell(lab, "far", f"ip link set eth0 mtu {SMALL_MTU}")
         shell(lab, "narrow", f"ip link set eth0 mtu {NARROW_MTU}")
-        shell(lab, "dmz", f"ip link set eth0 mtu {SMALL_MTU}")
+        shell(
+            lab,
+            "dmz",
+            f"ip link set eth0 mtu {SMALL_MTU}",
+            f"ip route replace 198.51.100.0/24 dev eth0 src {DMZ[4]} {_UNAWARE}",
+            "ip -6 route del 2001:db8:4::/64 dev eth0",
+            f"ip -6 route add 2001:db8:4::/64 dev eth0 {_UNAWARE}",
+        )
         shell(lab, "client", *(f"ip address add {one}/25 dev eth0" for one in (*DYNAMIC, BUSY)))
         with contextlib.ExitStack() as stack:
             for host in ("server", "client2", "dmz", "far", "narrow"):
