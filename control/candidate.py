@@ -16,8 +16,15 @@ from functools import partial
 from itertools import takewhile
 from operator import ne
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from control.config.load import LoadedConfig, load_config, read_file, shown_name
+from control.config.load import (
+    LoadedConfig,
+    UnreadableError,
+    load_config,
+    read_file,
+    shown_name,
+)
 from control.config.set_syntax import parse
 
 RUNNING = "running-config"  # the name of the one that is in force
@@ -29,6 +36,13 @@ _MAX_OFFERED = 100
 def read(path: Path) -> LoadedConfig:
     """Raises UnreadableError."""
     return load_config(read_file(path), shown_name(path))
+
+
+def load(path: Path) -> LoadedConfig:
+    """Likewise, of a path somebody has typed: one that cannot be read to its end is refused."""
+    if path.exists() and not path.is_file():
+        raise UnreadableError(f"{shown_name(path)}: cannot be read: it is no regular file")
+    return read(path)
 
 
 def files(start: Path) -> list[str]:
@@ -45,25 +59,26 @@ def save(config: LoadedConfig, path: Path) -> Path | None:
 
     Only a configuration is replaced, nothing else that happens to have the name. Raises OSError.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     previous = path.with_name(path.name + _PREVIOUS) if path.exists() else None
     if previous and not _is_configuration(path):
         raise FileExistsError(
             errno.EEXIST, "something is there that is no configuration; choose another name", path
         )
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with new.open("w") as file:
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        new = Path(file.name)
+        try:
             file.writelines(f"{line}\n" for line in config.tree.lines())
             file.flush()
             os.fsync(file.fileno())
-        if previous:
-            shutil.copymode(path, new)
-            previous.unlink(missing_ok=True)
-            previous.hardlink_to(path)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+            if previous:
+                shutil.copymode(path, new)
+                previous.unlink(missing_ok=True)
+                previous.hardlink_to(path)
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
     return previous
 
 

@@ -153,7 +153,7 @@ def _kernel_routes(tree: Tree, snapshot: Snapshot) -> Iterator[StaticRoute]:
 def _check_machine(config: Running) -> None:
     with Netlink() as netlink:
         missing = links.problems(config.snapshot.ports, netlink.links())
-    if problems := checks.problems() + missing:
+    if problems := checks.problems(config.snapshot.ports) + missing:
         raise CommitError(problems)
 
 
@@ -183,9 +183,7 @@ class Daemon:
         self._neighbor_mirror = Mirror(
             mirror.LINKS | mirror.NEIGHBORS, self._kernel.neighbors, self._see_neighbors
         )
-        self._cli = CliServer(
-            Operations(self), self.hostname, options.directory / state_dir.CLI_SOCKET
-        )
+        self._cli = CliServer(Operations(self), options.directory / state_dir.CLI_SOCKET)
         self._committing = asyncio.Lock()  # somebody changes the configuration
         self._commit: asyncio.Task[Committed] | None = None  # an administrator's, the last one
         self._monitors = Monitors(lambda: self._is_behind.set())
@@ -230,7 +228,7 @@ class Daemon:
         if name == candidate.RUNNING:
             self.revert_config()
         else:
-            self._candidate = await asyncio.to_thread(candidate.read, self._path(name))
+            self._candidate = await asyncio.to_thread(candidate.load, self._path(name))
         config = self._candidate
         return Loaded(config.name, len(config.errors), len(config.warnings))
 
@@ -270,10 +268,10 @@ class Daemon:
         return self._neighbors
 
     def unreachable_pbf(self) -> Collection[str]:
-        return ()
+        return self._monitors.unreachable()
 
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
-        return []
+        return await asyncio.to_thread(self._kernel.qos_classes, port)
 
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
@@ -354,32 +352,40 @@ class Daemon:
         wanted = self._candidate
         async with self._committing:
             try:
-                await self._commit_config(wanted, progress)
+                warnings = await self._commit_config(wanted, progress)
             except _REFUSALS as error:
-                raise _commit_error(error) from None
+                refusal = _commit_error(error)
+                for line in refusal.lines:
+                    LOG.error("%s", line)
+                LOG.error("%s not committed, the old configuration stays", wanted.name)
+                raise refusal from None
         LOG.info("%s committed", wanted.name)
-        return Committed(_warnings(wanted), loop.time() - started_s)
+        return Committed((*_warnings(wanted), *warnings), loop.time() - started_s)
 
-    async def _commit_config(self, loaded: LoadedConfig, progress: Callable[[str], None]) -> None:
-        """Raises one of _REFUSALS; then the old configuration is in force again."""
+    async def _commit_config(
+        self, loaded: LoadedConfig, progress: Callable[[str], None]
+    ) -> list[str]:
+        """What the kernel will not do of it. Raises one of _REFUSALS; then the old configuration is
+        in force again."""
         old = self._config
         try:
             progress("checking the configuration")
             config = await asyncio.to_thread(self._checked, loaded)
-            await self._configure(config, progress)
+            warnings = await self._configure(config, progress)
         except _REFUSALS:
             if self._config is not old:
                 await self._go_back_to(old)
             raise
         else:
             self.hostname = config.hostname
+            return warnings
         finally:
             self._kernel_mirror.refresh()
 
     async def _configure(
         self, config: Running, progress: Callable[[str], None] = lambda step: None
-    ) -> None:
-        """Raises one of _REFUSALS."""
+    ) -> list[str]:
+        """What the kernel will not do of it, a line each. Raises one of _REFUSALS."""
         progress("telling the dataplane")
         async with self._applying:
             try:
@@ -393,14 +399,16 @@ class Daemon:
             self._config = config
             self._is_configured = True
             progress("configuring the kernel")
-            await self._configure_kernel(config)
+            return await self._configure_kernel(config)
 
-    async def _configure_kernel(self, config: Running) -> None:
+    async def _configure_kernel(self, config: Running) -> list[str]:
         """Raises KernelError."""
-        for line in await asyncio.to_thread(
+        refused = await asyncio.to_thread(
             self._kernel.configure, config.snapshot, config.static_routes
-        ):
+        )
+        for line in refused:
             LOG.warning("%s", line)
+        return refused
 
     async def _reload_when_wanted(self) -> None:
         while True:

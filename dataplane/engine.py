@@ -84,7 +84,7 @@ class _Policies(NamedTuple):
     """The rulebases of a snapshot, compiled; those without a rule are None."""
 
     security: Policy[SecurityRule, SecurityRule]
-    in_force: InForce
+    in_force: InForce | None
     timed_rules: frozenset[str]
     nat: NatPolicy | None
     qos: QosPolicy | None
@@ -159,6 +159,7 @@ class Engine:
         self._meter = RateMeter(self.native.stats(), now_ns)
         self._hits = Hits()
         self._rematch = Rematch()
+        self._hits.configure(_NOTHING, now_ns + wall_offset_ns)
         self._swap(_State(_NOTHING, self._policies(_NOTHING), Fibs()))
 
     # ---- configuration
@@ -173,6 +174,7 @@ class Engine:
                 snapshot=snapshot, policies=self._policies(snapshot), offload_ordered=ordered
             )
         )
+        self._hits.configure(snapshot, self._now_ns + self._wall_offset_ns)
         self._rematch.begin(before, snapshot)
 
     def set_routes(self, routes: Iterable[Route]) -> None:
@@ -213,7 +215,7 @@ class Engine:
         overrides, rules = snapshot.application_overrides, snapshot.rules
         return _Policies(
             security=Policy(rules, snapshot.intrazone_default, snapshot.interzone_default),
-            in_force=InForce(rules),
+            in_force=InForce(rules) if any(rule.schedule for rule in rules) else None,
             timed_rules=frozenset(
                 rule.name for rule in rules if any(s.override for s in rule.services)
             ),
@@ -263,7 +265,6 @@ class Engine:
         self.native.set_fibs([router.native(numbers) for router in routing.routers])
         self._ports, self._zones = ports, zones
         self._state = state
-        self._hits.configure(snapshot, self._now_ns + self._wall_offset_ns)
         self._tables = Tables(
             ports={numbers[port.name]: port for port in snapshot.ports},
             port_numbers=numbers,

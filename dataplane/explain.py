@@ -285,6 +285,8 @@ def _session(
 ) -> Iterator[tuple[str, str]]:
     if known is None:
         yield "session", f"{session.id} is {session.state}"
+        if session.source_nat or session.destination_nat:
+            yield "translation", _as_the_server_sees_it(session)
     if session.tcp_state != "NONE":
         before, now = known.tcp_state if known else "NONE", session.tcp_state
         yield "TCP", now if before == now else f"{before} -> {now}"
@@ -302,6 +304,12 @@ def _session(
         yield "offload", f"session {session.id} enters the offload engine"
     if known is not None and known.offloaded and not session.offloaded:
         yield "offload", f"session {session.id} leaves the offload engine"
+
+
+def _as_the_server_sees_it(session: SessionView) -> str:
+    key = session.s2c
+    source = _end_text(key.dst, key.dport, key)
+    return f"{source} > {_end_text(key.src, key.sport, key)}"
 
 
 def _window(engine: Engine, session: SessionView, direction: str) -> str:

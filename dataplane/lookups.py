@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataplane.addresses import packed
 from dataplane.messages import Match, NatPool
 from dataplane.nat import Dipp, DynamicAddress, Nat
+from dataplane.schedules import rules_in_force
 from dataplane.slowpath.context import Tables
 from dataplane.snapshot import Route
 from native import Engine, FlowKey
@@ -47,7 +48,7 @@ def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterat
     match asked.rulebase:
         case "security":
             policy = tables.policy
-            in_force = tables.in_force.at(now_ns + tables.wall_offset_ns)
+            in_force = rules_in_force(tables.in_force, now_ns + tables.wall_offset_ns)
             yield from (rule.name for rule in policy.match_all(*packet, in_force))
             if from_zone and to_zone:
                 yield policy.default(from_zone, to_zone).name

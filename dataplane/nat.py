@@ -6,6 +6,7 @@ or an address of a pool.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ from native import MAX_NAT_TARGETS, FlowKey
 _WITH_PORTS = frozenset({1, 6, 17, 58})  # ICMP: its identifier
 _TCP_UDP = (6, 17)
 _FAMILIES = (4, 6)
+_REMEMBERED_SOURCES = 4096  # a source opens many sessions one after the other
 
 Lease = Callable[[int, int, bytes], int | None]  # native.Engine.nat_lease
 TargetSessions = Callable[[int], int]  # native.Engine.nat_target
@@ -74,15 +76,16 @@ class Dipp:
         self.families = frozenset(self.pools)
         self._oversubscription = oversubscription
         self._hash = secret_hash
-        self._single = {f: pool.at(0) for f, pool in self.pools.items() if pool.size == 1}
+        self._address_of = lru_cache(_REMEMBERED_SOURCES)(self._pick)
+
+    def _pick(self, source: bytes, family: int) -> bytes | None:
+        pool = self.pools.get(family)
+        return None if pool is None else pool.at(self._hash(source) % pool.size)
 
     def translate(self, key: FlowKey) -> Source | None:
-        address = self._single.get(key.family)
+        address = self._address_of(key.src, key.family)
         if address is None:
-            pool = self.pools.get(key.family)
-            if pool is None:
-                return None
-            address = pool.at(self._hash(key.src) % pool.size)
+            return None
         if key.proto in _WITH_PORTS:
             return Source(address, 0, self._oversubscription)
         return Source(address, key.sport)

@@ -4,8 +4,8 @@ Every rule is a bit, the first rule the lowest. For each field of a packet there
 gives the rules this field's value satisfies, as one integer; the rules that match are the
 intersection, and the lowest bit is the answer. Addresses and ports are tables of segments between
 all the boundaries that occur in rules, asked by bisection (the bit-vector scheme of Lakshman and
-Stiliadis, 1998). What is not a segment - a wildcard mask, a source port - is looked at in the rules
-that are left, one by one.
+Stiliadis, 1998). A wildcard mask is four tables, one for each byte of an address. What these tables
+do not know - source ports, several wildcards in one rule - is looked at in the rules that are left.
 """
 
 from bisect import bisect_right
@@ -71,6 +71,44 @@ class _Segments:
         return self._rules[bisect_right(self._starts, value) - 1]
 
 
+class _Wildcards:
+    """Rules by an IPv4 address that is like one of their wildcards, byte by byte."""
+
+    def __init__(self, wildcards_of: Sequence[tuple[Wildcard, ...]]) -> None:
+        self._tables = [[0] * 256 for _ in range(4)]
+        for place, table in enumerate(self._tables):
+            alike: dict[tuple[int, int], int] = {}  # rules by the byte they ask for and its mask
+            for index, wildcards in enumerate(wildcards_of):
+                for address, mask in ((w.address[place], w.mask[place]) for w in wildcards):
+                    alike[address, mask] = alike.get((address, mask), 0) | 1 << index
+            for (address, mask), rules in alike.items():
+                for value in range(256):
+                    if not (value ^ address) & ~mask & 0xFF:
+                        table[value] |= rules
+
+    def at(self, address: int) -> int:
+        if not _LOWEST_V4 <= address <= _HIGHEST_V4:
+            return 0
+        first, second, third, fourth = self._tables
+        return (
+            first[address >> 24 & 0xFF]
+            & second[address >> 16 & 0xFF]
+            & third[address >> 8 & 0xFF]
+            & fourth[address & 0xFF]
+        )
+
+
+class _RangesAndWildcards:
+    """Rules by an address that is in a range or like a wildcard of theirs."""
+
+    def __init__(self, ranges: _Segments, wildcards: _Wildcards) -> None:
+        self._ranges = ranges
+        self._wildcards = wildcards
+
+    def at(self, address: int) -> int:
+        return self._ranges.at(address) | self._wildcards.at(address)
+
+
 class _Addresses(NamedTuple):
     """What a rule says of a packet's source, or of its destination."""
 
@@ -79,14 +117,19 @@ class _Addresses(NamedTuple):
     is_negated: bool
 
     def intervals(self) -> list[Interval]:
-        """The addresses it accepts, or, where there are wildcards, some more."""
+        """The addresses it accepts by their range; some more where it is not exact."""
+        everything = [(0, _HIGHEST_ADDRESS)]
         if not self.ranges and not self.wildcards:  # any; there is no "not any"
-            return [(0, _HIGHEST_ADDRESS)]
-        widest = (interval for w in self.wildcards for interval in _own_family(_around(w)))
-        merged = _merged([*(i for r in self.ranges for i in _own_family(r)), *widest])
+            return everything
+        merged = _merged(interval for r in self.ranges for interval in _own_family(r))
         if not self.is_negated:
             return merged
-        return [(0, _HIGHEST_ADDRESS)] if self.wildcards else _complement(merged, _HIGHEST_ADDRESS)
+        return everything if self.wildcards else _complement(merged, _HIGHEST_ADDRESS)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the tables say all of it: the bytes of several wildcards could be mixed up."""
+        return not self.wildcards or (len(self.wildcards) == 1 and not self.is_negated)
 
     def accept(self, address: int) -> bool:
         inside = any(
@@ -110,10 +153,10 @@ class Policy(Generic[R, D]):
         self._any_service = bits(not rule.services for rule in rules)
         self._within = bits(rule.rule_type != "interzone" for rule in rules)
         self._between = bits(rule.rule_type != "intrazone" for rule in rules)
-        # the service tables know destination ports only, the address tables no wildcards
+        # the service tables know destination ports only
         self._look_closer = bits(
             any(s.source_ports for s in rule.services)
-            or bool(_source_of(rule).wildcards or _destination_of(rule).wildcards)
+            or not (_source_of(rule).is_exact and _destination_of(rule).is_exact)
             for rule in rules
         )
 
@@ -250,15 +293,14 @@ def _destination_of(rule: Rule) -> _Addresses:
     return _Addresses(rule.destination, wildcards, rule.negate_destination)
 
 
-def _by_address(rules: Sequence[Rule], field: Callable[[Rule], _Addresses]) -> _Segments:
-    return _Segments([field(rule).intervals() for rule in rules], _HIGHEST_ADDRESS)
-
-
-def _around(wildcard: Wildcard) -> AddressRange:
-    """From the lowest address like it to the highest."""
-    address, mask = (int.from_bytes(raw, "big") for raw in (wildcard.address, wildcard.mask))
-    first, last = address & ~mask, address | mask
-    return AddressRange(first.to_bytes(4, "big"), last.to_bytes(4, "big"))
+def _by_address(
+    rules: Sequence[Rule], field: Callable[[Rule], _Addresses]
+) -> _Segments | _RangesAndWildcards:
+    fields = [field(rule) for rule in rules]
+    ranges = _Segments([addresses.intervals() for addresses in fields], _HIGHEST_ADDRESS)
+    if not any(addresses.wildcards for addresses in fields):
+        return ranges
+    return _RangesAndWildcards(ranges, _Wildcards([addresses.wildcards for addresses in fields]))
 
 
 def _is_like(address: int, wildcard: Wildcard) -> bool:
@@ -277,7 +319,7 @@ def _accepts_addresses(rule: Rule, source: int, destination: int) -> bool:
     return all(
         addresses.accept(address)
         for addresses, address in ((_source_of(rule), source), (_destination_of(rule), destination))
-        if addresses.wildcards
+        if not addresses.is_exact
     )
 
 

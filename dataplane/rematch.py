@@ -4,6 +4,7 @@ A page at a time, so that packets go on meanwhile. Only allowed sessions are loo
 is not revived, and how a session is forwarded and translated stays as it is.
 """
 
+from dataplane.schedules import rules_in_force
 from dataplane.slowpath.context import Tables
 from dataplane.snapshot import Snapshot
 from native import SESSION_STATES, Engine, Filter
@@ -27,7 +28,7 @@ class Rematch:
         """Looks at some sessions; True where there are more."""
         if self._cursor is None:
             return False
-        in_force = tables.in_force.at(now_ns + tables.wall_offset_ns)
+        in_force = rules_in_force(tables.in_force, now_ns + tables.wall_offset_ns)
         views, cursor = native.sessions(self._cursor, matching=_ACTIVE, scan=_SLOTS)
         for view in views:
             key, to_zone = view.c2s, tables.zones.name(view.s2c.zone)

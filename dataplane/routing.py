@@ -83,16 +83,20 @@ class Router:
         self._choose = _chooser(self._ecmp, secret_hash)
         self._weighs = self._ecmp.algorithm == "weighted-round-robin"
         self._choices: dict[str, _Choice] = {}  # by prefix
+        self._single: dict[str, Way | DropReason] = {}  # of routes with one next hop, by prefix
 
     def way(self, key: FlowKey, destination: bytes) -> Way | DropReason:
         """By the route to the destination, for a session of this key."""
         route = self.fib.lookup(destination)
         if route is None:
             return DropReason.flow_fwd_l3_noroute
+        if (single := self._single.get(route.prefix)) is not None:
+            return single
         if route.kind == "unicast":
-            if not route.hops:
-                return leaving(self._ports.get(route.port), 0, route)
-            return self._way_by_hop(route, key, destination)
+            if route.hops:
+                return self._way_by_hop(route, key, destination)
+            way = self._single[route.prefix] = leaving(self._ports.get(route.port), 0, route)
+            return way
         owner = self._owners.get(destination) or self._ports.get(route.port)
         if route.kind == "local" and owner is not None:
             return Way(owner, 0, route, is_host=True)

@@ -5,9 +5,9 @@ Sessions stay what they were when their schedule ends; only new ones ask.
 
 from collections.abc import Sequence
 
+from dataplane.policy import EVERY_RULE
 from dataplane.snapshot import Schedule, SecurityRule
 
-_EVERY_RULE = -1  # as bits, the first rule the lowest: all of them
 _NS = 1_000_000_000
 _WEEK_S = 7 * 86_400
 _MONDAY_S = 4 * 86_400  # the first Monday after the epoch, which was a Thursday
@@ -23,19 +23,23 @@ class InForce:
             for number, rule in enumerate(rules)
             if rule.schedule is not None
         ]
-        self._since_ns, self._until_ns, self._rules = 0, 0, _EVERY_RULE
-        if not self._schedules:
-            self._until_ns = _FOREVER_S * _NS
+        self._since_ns, self._until_ns, self._rules = 0, 0, EVERY_RULE
 
     def at(self, now_ns: int) -> int:
         """The rules in force as bits, the first rule the lowest."""
         if not self._since_ns <= now_ns < self._until_ns:
             now_s = now_ns // _NS
             resting = sum(bit for bit, schedule in self._schedules if not holds(schedule, now_s))
-            self._rules = _EVERY_RULE ^ resting
+            self._rules = EVERY_RULE ^ resting
             self._since_ns = now_ns
-            self._until_ns = _NS * min(next_change_s(s, now_s) for _, s in self._schedules)
+            changes_s = (next_change_s(schedule, now_s) for _, schedule in self._schedules)
+            self._until_ns = _NS * min(changes_s, default=_FOREVER_S)
         return self._rules
+
+
+def rules_in_force(in_force: InForce | None, now_ns: int) -> int:
+    """Likewise, where there may be no schedule at all."""
+    return EVERY_RULE if in_force is None else in_force.at(now_ns)
 
 
 def holds(schedule: Schedule, at_s: int) -> bool:

@@ -23,8 +23,7 @@ _SERVICES = (  # in the device's order and lines
 # ---- all -----------------------------------------------------------------------------------------
 
 
-def render(interfaces: Sequence[InterfaceStatus], snapshot: Snapshot) -> str:
-    ports = {port.name: port for port in snapshot.ports}
+def render(interfaces: Sequence[InterfaceStatus]) -> str:
     hardware = [interface for interface in interfaces if "." not in interface.name]
     lines = [
         f"total configured hardware interfaces: {len(hardware)}",
@@ -42,8 +41,7 @@ def render(interfaces: Sequence[InterfaceStatus], snapshot: Snapshot) -> str:
         " ".join("-" * width for width in (19, 5, 4, 16, 24, 6, 18)),
     ]
     for interface in interfaces:
-        if port := ports.get(interface.name):  # else a commit has just taken it away
-            lines += _logical(interface, port)
+        lines += _logical(interface)
     return "\n".join(lines) + "\n"
 
 
@@ -62,25 +60,25 @@ def _state(interface: InterfaceStatus) -> str:
     return f"{speed}/{duplex}/{'up' if interface.is_up else down}"
 
 
-def _logical(interface: InterfaceStatus, port: Port) -> list[str]:
+def _logical(interface: InterfaceStatus) -> list[str]:
     first, *more = interface.addresses or ("N/A",)
     row = (
         f"{interface.name:<19s} {interface.index:<5d} {interface.vsys:<4d} {interface.zone:<16s}"
-        f" {_forwarding(port):<24s} {port.tag:<6d} {first}"
+        f" {_forwarding(interface):<24s} {interface.tag:<6d} {first}"
     )
     return [row, *(" " * 80 + address for address in more)]
 
 
-def _forwarding(port: Port) -> str:
+def _forwarding(interface: InterfaceStatus) -> str:
     """Who decides where its packets go."""
-    match port.mode:
-        case "virtual-wire" if port.bridge:
-            return f"vwire:{port.bridge}"
-        case "layer2" if port.bridge:
-            return f"vlan:{port.bridge}"
+    match interface.mode:
+        case "virtual-wire" if interface.bridge:
+            return f"vwire:{interface.bridge}"
+        case "layer2" if interface.bridge:
+            return f"vlan:{interface.bridge}"
         case "tap":
             return "tap"
-    return f"vr:{port.virtual_router}" if port.virtual_router else "N/A"
+    return f"vr:{interface.virtual_router}" if interface.virtual_router else "N/A"
 
 
 # ---- one -----------------------------------------------------------------------------------------

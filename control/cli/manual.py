@@ -49,7 +49,7 @@ no configuration mode in this version.
 `test security-policy-match` and its like ask the rules in force about a first packet; addresses and
 ports are those before translation. Zones of `test nat-policy-match` are those of the original
 routes, the destination zone of the others is that of the way the packet takes. What is not said
-is not looked at. `show rule-hit-count` has the times of the last and first hit and since when it
+may be anything. `show rule-hit-count` has the times of the last and first hit and since when it
 is counted; counts stay over commits and end with the dataplane. A list of names is written
 `[ a b ]`.
 

@@ -48,6 +48,10 @@ class Operations:
         self._management = management
         self._counters = GlobalCounters(management)
 
+    @property
+    def hostname(self) -> str:
+        return self._management.hostname
+
     async def run(self, line: str) -> AsyncGenerator[str, None]:
         """The answer to a command, in chunks; a Refusal among them where it was not carried out."""
         try:
@@ -177,11 +181,11 @@ class Operations:
             case "show counter global":
                 yield await self._counters.show(arguments)
             case "show interface":
-                ports, snapshot = management.interfaces(), management.snapshot()
+                ports = management.interfaces()
                 if (wanted := arguments["interface"]) == "all":
-                    yield interfaces.render(ports, snapshot)
+                    yield interfaces.render(ports)
                 else:
-                    yield interfaces.detail(ports, snapshot, wanted)
+                    yield interfaces.detail(ports, management.snapshot(), wanted)
             case "show log traffic":
                 path = management.traffic_log()
                 yield await asyncio.to_thread(traffic_log.show, path, arguments)

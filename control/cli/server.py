@@ -46,13 +46,11 @@ class CliServer:
     def __init__(
         self,
         operations: Operations,
-        hostname: str,
         path: Path,
         allowed_uids: Collection[int] | None = None,
     ) -> None:
         """Root and the daemon's own user may connect, unless told otherwise."""
         self._operations = operations
-        self._hostname = hostname
         self._path = path
         self._allowed_uids = (0, os.getuid()) if allowed_uids is None else allowed_uids
         self._clients: set[asyncio.Task[None]] = set()
@@ -125,7 +123,7 @@ class CliServer:
                 return
             self._clients.add(task)
             writer.transport.set_write_buffer_limits(high=0)  # drain: the kernel has it all
-            await self._send(writer, Hello(self._hostname))
+            await self._send(writer, Hello(self._operations.hostname))
             await self._answer(reader, writer)
             await self._send(writer, End())
         except (OSError, asyncio.CancelledError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pydoc
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
@@ -59,7 +59,7 @@ def _is_free_text(text: str) -> bool:
     return text.count('"') % 2 == 1 or grammar.PATTERN in kinds
 
 
-def _bindings(client: Client, prompt: str) -> KeyBindings:
+def _bindings(client: Client, prompt: Callable[[], str]) -> KeyBindings:
     bindings = KeyBindings()
 
     @bindings.add("?")
@@ -72,27 +72,26 @@ def _bindings(client: Client, prompt: str) -> KeyBindings:
             shown = render_choices(client.complete(text))
         except UnreachableError as error:
             shown = f"{error}\n"
-        run_in_terminal(lambda: print(f"{prompt}{text}?\n{shown}", end=""))
+        run_in_terminal(lambda: print(f"{prompt()}{text}?\n{shown}", end=""))
 
     return bindings
 
 
 def interact(client: Client) -> int:
     """Runs the prompt to its end. Raises UnreachableError where nobody answers at the start."""
-    prompt = f"admin@{client.hostname()}> "
+    prompt = _prompt(client.hostname())
     session: PromptSession[str] = PromptSession(
-        message=prompt,
         completer=_Tab(client),
         complete_style=CompleteStyle.READLINE_LIKE,
         complete_while_typing=False,
         complete_in_thread=True,
         history=InMemoryHistory(),
-        key_bindings=_bindings(client, prompt),
+        key_bindings=_bindings(client, lambda: prompt),
     )
     is_paged = False
     while True:
         try:
-            line = session.prompt()
+            line = session.prompt(prompt)
         except KeyboardInterrupt:
             continue
         except EOFError:
@@ -102,10 +101,15 @@ def interact(client: Client) -> int:
         is_paged = _pager_setting(line, is_paged)
         try:
             _print(client.run(line), is_paged)
+            prompt = _prompt(client.hostname())  # a commit may have changed it
         except UnreachableError as error:
             print(error, file=sys.stderr)
         except KeyboardInterrupt:
             print()
+
+
+def _prompt(hostname: str) -> str:
+    return f"admin@{hostname}> "
 
 
 def _pager_setting(line: str, is_paged: bool) -> bool:

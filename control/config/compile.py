@@ -15,11 +15,11 @@ from control.config.network import LogicalInterface, ecmp, interfaces, zone_inte
 from control.config.objects import merged
 from control.config.qos import shaping
 from control.config.rules import Reader
-from control.config.schema_network import MANAGEMENT_SERVICES
 from control.config.set_syntax import path_text
 from control.config.tree import Tree
 from control.config.validate import errors
 from control.config.value_types import prefix
+from dataplane.management_services import SERVICES
 from dataplane.snapshot import (
     AcceleratedAging,
     AddressRange,
@@ -211,9 +211,7 @@ def _management(tree: Tree, name: str | None) -> ManagementProfile | None:
         return None
     profile = tree.get(*paths.MANAGEMENT_PROFILES, name) or Tree()
     return ManagementProfile(
-        services=tuple(
-            service for service in MANAGEMENT_SERVICES if profile.value(service) == "yes"
-        ),
+        services=tuple(service for service in SERVICES if profile.value(service) == "yes"),
         permitted=merged(
             AddressRange(network[0].packed, network[-1].packed)
             for network in map(prefix, profile.members("permitted-ip"))

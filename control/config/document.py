@@ -38,9 +38,11 @@ decide where no security rule matches; and the [predefined applications](#predef
 _APPLICATIONS = """
 ## Predefined applications
 
-What application override rules may name without configuring it, with the timers of their own in
-seconds, the default ones where there is none. `shared override application` changes the timers of
-an established session. A discard timer is for sessions that are denied.
+What rules may name without configuring it, with the timers of their own in seconds, the default
+ones where there is none. `shared override application` changes the timers of an established
+session. A discard timer is for sessions that are denied. The default ports and IP protocols are
+what `service application-default` stands for; a rule with an application that has none matches
+every port, which is a warning.
 
 | application | timeout | TCP | UDP | discard | default ports |
 | --- | --- | --- | --- | --- | --- |
@@ -140,8 +142,9 @@ def _applications() -> Iterator[str]:
     yield _APPLICATIONS
     for name, application in sorted(PREDEFINED.items()):
         timers = (application.timeout, application.tcp_timeout, application.udp_timeout)
-        cells = [*(_seconds(timer) for timer in timers), _discard_timers(application)]
-        yield f"| `{name}` | {' | '.join(cells)} | {' '.join(application.ports)} |\n"
+        where = [*application.ports, *(f"protocol/{number}" for number in application.protocols)]
+        cells = [*map(_seconds, timers), _discard_timers(application), " ".join(where)]
+        yield f"| `{name}` | {' | '.join(cells)} |\n"
 
 
 def _seconds(timer: int | None) -> str:

@@ -41,6 +41,7 @@ def policy_problems(tree: Tree) -> Iterator[Problem]:
     objects = Objects(tree)
     yield from _cycles(tree, "address-group", objects.address_groups)
     yield from _cycles(tree, "service-group", objects.service_groups)
+    yield from _cycles(tree, *GROUPS, objects.application_groups)
     yield from _applications(tree)
     families = _Families(tree, objects.address_groups)
     for rules in _RULEBASES:

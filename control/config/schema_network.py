@@ -42,20 +42,7 @@ from control.config.value_types import (
     one_of,
     text,
 )
-
-MANAGEMENT_SERVICES = (
-    "ping",
-    "ssh",
-    "https",
-    "http",
-    "http-ocsp",
-    "telnet",
-    "snmp",
-    "response-pages",
-    "userid-service",
-    "userid-syslog-listener-ssl",
-    "userid-syslog-listener-udp",
-)
+from dataplane.management_services import SERVICES
 
 _COMMENT = Leaf("comment", "Anything worth knowing about it.", text(1023))
 _TAG = Leaf("tag", "802.1Q tag of its packets.", number(1, 4094), required=True)
@@ -329,7 +316,7 @@ def _profiles() -> Container:
             name(),
             (
                 Leaf(service, f"Whether {service} is answered.", YES_NO, "no")
-                for service in MANAGEMENT_SERVICES
+                for service in SERVICES
             ),
             Leaf("permitted-ip", "Who may ask; without it everybody.", PREFIX, many=True),
         ),

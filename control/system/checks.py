@@ -2,27 +2,38 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
-from control.system import hook
+from control.system import hook, modes
+from dataplane.snapshot import Port
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 _QUEUE = Path("/proc/net/netfilter/nfnetlink_queue")
+_BRIDGES = Path("/proc/sys/net/bridge")
 _PROGRAM_DIRECTORIES = "/usr/sbin:/sbin:/usr/bin:/bin"
 _LOAD_S = 10
 
 
-def problems() -> list[str]:
-    """What is missing and what to do about it, a line each."""
+def problems(ports: Iterable[Port]) -> list[str]:
+    """What is missing for these ports and what to do about it, a line each."""
     if not _may_administer():
         return ["no privilege to change the network: start as root, or with CAP_NET_ADMIN"]
     result = []
     if missing := hook.missing_tools():
         result.append(f"{', '.join(missing)} not found: install the package iptables")
     if not _QUEUE.exists():
-        _load_queue_module()
+        _load("nfnetlink_queue")
     if not _QUEUE.exists():
         result.append("the kernel has no NFQUEUE: load it with 'modprobe nfnetlink_queue'")
+    if bridged := [port.name for port in ports if port.mode in modes.BRIDGED]:
+        if not _BRIDGES.exists():
+            _load("br_netfilter")
+        if not _BRIDGES.exists():
+            result.append(
+                f"{', '.join(bridged)}: the kernel cannot filter what is bridged: "
+                "load that with 'modprobe br_netfilter'"
+            )
     return result
 
 
@@ -34,7 +45,7 @@ def _may_administer() -> bool:
     return False
 
 
-def _load_queue_module() -> None:
+def _load(module: str) -> None:
     if modprobe := shutil.which("modprobe", path=_PROGRAM_DIRECTORIES):
-        command = [modprobe, "--quiet", "nfnetlink_queue"]
+        command = [modprobe, "--quiet", module]
         subprocess.run(command, capture_output=True, timeout=_LOAD_S, check=False)

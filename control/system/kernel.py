@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
-from control.management import Neighbor
+from control.management import Neighbor, QosClassStatus
 from control.system import (
     fib,
     hook,
@@ -142,7 +142,7 @@ class Kernel:
                     with suppress(OSError):  # its link is down
                         netlink.resolve(index, nexthop)
 
-    def qos_classes(self, name: str) -> list[qos.ClassStatus]:
+    def qos_classes(self, name: str) -> list[QosClassStatus]:
         """What the classes of a port have counted; none where nothing is shaped. Raises OSError."""
         with Netlink() as netlink:
             for index, port in self._found(netlink.links()).items():
@@ -167,7 +167,7 @@ class Kernel:
         routers = {router.name for router in snapshot.virtual_routers if router.multicast}
         bridges = modes.bridges(ports)
         hook.install(
-            modes.routed_zones(ports),
+            modes.zones(ports),
             self._queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
@@ -292,8 +292,7 @@ class Kernel:
                 links.take_back(netlink, self._configured)
                 self._release(netlink, self._interfaces.get())
                 self._interfaces.forget()
-                links.configure_loopback(netlink, (), self._loopback)
-                self._loopback.forget()
+                links.release_loopback(netlink, self._loopback)
                 self._numbers.forget()
         except OSError as error:
             raise KernelError(error.strerror or str(error)) from error

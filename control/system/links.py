@@ -88,26 +88,40 @@ def configure_loopback(
     netlink: Netlink, ports: Iterable[Port], ours: Remembered[list[str]]
 ) -> None:
     """Gives the machine's loopback link the addresses of loopback ports, host addresses all."""
-    hosts = [
+    wanted = [
         str(ipaddress.ip_interface(text).ip)
         for port in ports
         if port.mode == "loopback"
         for text in port.addresses
     ]
+    before = ours.get()
+    present = {str(one.interface.ip): one for one in _loopback_addresses(netlink)}
+    mine = [host for host in wanted if host in before or host not in present]
+    if mine != before:
+        ours.set(list(dict.fromkeys((*before, *mine))))  # nothing is added that is not written
+        _delete_all(netlink, [present[host] for host in before if host in present.keys() - wanted])
+        ours.set(mine)
     for link in netlink.links():
         if link.is_loopback:
-            wanted = [Address(link.ifindex, ipaddress.ip_interface(host)) for host in hosts]
-            before = [Address(link.ifindex, ipaddress.ip_interface(host)) for host in ours.get()]
-            present = _addresses(netlink, link)
-            new = [address for address in wanted if address not in present]
-            kept = [address for address in wanted if address in before]
-            ours.set([str(one.interface.ip) for one in (*before, *new)])
-            for address in before:
-                if address not in wanted:
-                    _delete(netlink, address)
-            for address in new:
-                netlink.add_address(address)
-            ours.set([str(one.interface.ip) for one in dict.fromkeys((*kept, *new))])
+            for host in wanted:
+                if host not in present:
+                    netlink.add_address(Address(link.ifindex, ipaddress.ip_interface(host)))
+
+
+def release_loopback(netlink: Netlink, ours: Remembered[list[str]]) -> None:
+    present = _loopback_addresses(netlink)
+    _delete_all(netlink, [one for one in present if str(one.interface.ip) in ours.get()])
+    ours.forget()
+
+
+def _loopback_addresses(netlink: Netlink) -> list[Address]:
+    loopback = {link.ifindex for link in netlink.links() if link.is_loopback}
+    return [address for address in netlink.addresses() if address.ifindex in loopback]
+
+
+def _delete_all(netlink: Netlink, addresses: Iterable[Address]) -> None:
+    for address in addresses:
+        _delete(netlink, address)
 
 
 def release(netlink: Netlink, interfaces: Collection[str]) -> None:

@@ -55,18 +55,17 @@ def bridges(ports: Iterable[Port]) -> list[Bridge]:
     return [_bridge(mode, name, interfaces) for (mode, name), interfaces in members.items()]
 
 
-def routed_zones(ports: Iterable[Port]) -> dict[str, str]:
-    """Zones by interface of what the kernel may route through; "" of what is closed: the parents of
-    VLANs, ports of a bridge that have none."""
+def zones(ports: Iterable[Port]) -> dict[str, str]:
+    """Zones by interface of what the kernel may route through; "" of what is closed to that: the
+    parents of VLANs, and ports of a bridge, which may have lost theirs."""
     ports = tuple(ports)
-    inside = bridged(ports)
-    zones = {port.parent: "" for port in ports if port.parent}
+    result = {port.parent: "" for port in ports if port.parent}
     for port in ports:
         if port.mode in ROUTED:
-            zones[port.interface] = port.zone
-        elif port.mode in BRIDGED and port.interface not in inside:
-            zones[port.interface] = ""
-    return {name: zone for name, zone in zones.items() if name not in inside}
+            result[port.interface] = port.zone
+        elif port.mode in BRIDGED:
+            result[port.interface] = ""
+    return result
 
 
 def bridged(ports: Iterable[Port]) -> dict[str, Bridge]:
@@ -79,8 +78,7 @@ def quiet(ports: Iterable[Port]) -> set[str]:
     ports = tuple(ports)
     routed = {port.interface for port in ports if port.mode in ROUTED}
     made = {name for bridge in bridges(ports) for name in (*bridge.links, *bridge.members)}
-    closed = {name for name, zone in routed_zones(ports).items() if not zone}
-    return made | closed.difference(routed)
+    return made | zones(ports).keys() - routed
 
 
 def make(netlink: Netlink, ports: Collection[Port], made: Remembered[list[str]]) -> None:

@@ -26,7 +26,7 @@ TABLE_MAIN, TABLE_LOCAL = 254, 255
 PROTOCOL_KERNEL = 2
 UNICAST, LOCAL, BROADCAST, ANYCAST, MULTICAST = 1, 2, 3, 4, 5
 BLACKHOLE, UNREACHABLE, PROHIBIT = 6, 7, 8
-_SCOPE_LINK = 253
+_SCOPE_LINK, _SCOPE_ANY = 253, 255
 _RTNH_F_DEAD = 0x1
 _RTM_F_CLONED = 0x200
 _ACTION_LOOKUP = 1  # linux/fib_rules.h
@@ -353,21 +353,23 @@ class Netlink:
             )
 
     def add_route(self, route: KernelRoute) -> None:
-        self._change_route("add", route)
-
-    def delete_route(self, route: KernelRoute) -> None:
-        self._change_route("del", route)
-
-    def _change_route(self, command: str, route: KernelRoute) -> None:
         hop: dict[str, object] = {}
         if route.hops:
             hop["multipath"] = [_multipath(one) for one in route.hops]
-        if route.gateway and not route.hops:
-            hop["gateway"] = route.gateway
-        if route.ifindex and not route.hops:
-            hop["oif"] = route.ifindex
-            if not route.gateway:
+        else:
+            if route.gateway:
+                hop["gateway"] = route.gateway
+            if route.ifindex:
+                hop["oif"] = route.ifindex
+            if route.ifindex and not route.gateway:
                 hop["scope"] = _SCOPE_LINK  # so that other routes may have their gateway there
+        self._change_route("add", route, **hop)
+
+    def delete_route(self, route: KernelRoute) -> None:
+        """With all its hops, dead or alive; of one with its prefix, metric and protocol."""
+        self._change_route("del", route, scope=_SCOPE_ANY)
+
+    def _change_route(self, command: str, route: KernelRoute, **hop: object) -> None:
         with _kernel():
             self._ip.route(
                 command,

@@ -7,8 +7,7 @@
 Packets find their class by what the hook makes of their mark; those without one are in class 4.
 """
 
-from typing import NamedTuple
-
+from control.management import QosClassStatus
 from control.system.hook import QOS_MAJOR
 from control.system.netlink import Netlink
 from dataplane.snapshot import Port, Qos, QosClass
@@ -20,18 +19,6 @@ _ALL = _HANDLE | 0x100
 _PRIORITIES = {"real-time": 0, "high": 1, "medium": 2, "low": 3}
 _LEAST_BYTES = 1000  # a second, of a class without a guarantee: HTB knows no 0
 _MOST_BYTES = 1 << 40  # a second, where no limit was set
-
-
-class ClassStatus(NamedTuple):
-    """A class of a port, and what it has counted since it is there."""
-
-    number: int
-    priority: str
-    guaranteed_bps: int
-    max_bps: int  # 0: as much as the port
-    bytes: int
-    packets: int
-    drops: int
 
 
 def configure(netlink: Netlink, port: Port, ifindex: int) -> None:
@@ -60,20 +47,20 @@ def remove(netlink: Netlink, ifindex: int) -> None:
         netlink.delete_queueing(ifindex)
 
 
-def status(netlink: Netlink, port: Port, ifindex: int) -> list[ClassStatus]:
+def status(netlink: Netlink, port: Port, ifindex: int) -> list[QosClassStatus]:
     """None where nothing is shaped."""
     if port.qos is None:
         return []
     counted = {one.handle: one for one in netlink.classes(ifindex)}
     return [
-        ClassStatus(
-            one.number,
-            one.priority,
-            one.guaranteed_bps,
-            one.max_bps,
-            found.sent_bytes,
-            found.sent_packets,
-            found.dropped,
+        QosClassStatus(
+            number=one.number,
+            priority=one.priority,
+            guaranteed_bps=one.guaranteed_bps,
+            max_bps=one.max_bps,
+            bytes=found.sent_bytes,
+            packets=found.sent_packets,
+            drops=found.dropped,
         )
         for one in _eight(port.qos)
         if (found := counted.get(_HANDLE | one.number))

@@ -95,12 +95,12 @@ def connected(ports: Iterable[Port], own: Mapping[str, int], links: Iterable[Lin
     return [
         Wanted(
             f"network {network} of {port.name}",
-            KernelRoute(network, table, UNICAST, PROTOCOL, 0, indices[port.interface], ""),
+            KernelRoute(network, table, UNICAST, PROTOCOL, metric, index, ""),
         )
         for port in ports
         if (table := own.get(port.virtual_router, 0)) and port.mode != "loopback"
-        if port.interface in indices
-        for network in _networks(port)
+        if (index := indices.get(port.interface, 0))
+        for network, metric in _networks(port, index)
     ]
 
 
@@ -124,11 +124,13 @@ def ways(
     return result
 
 
-def _networks(port: Port) -> Iterator[str]:
+def _networks(port: Port, index: int) -> Iterator[tuple[str, int]]:
+    """With metrics."""
     addresses = [ipaddress.ip_interface(text) for text in port.addresses]
-    yield from dict.fromkeys(str(address.network) for address in addresses)
+    for network in dict.fromkeys(address.network for address in addresses):
+        yield str(network), 0
     if port.ipv6:
-        yield "fe80::/64"
+        yield "fe80::/64", index  # every port has it: each needs a metric of its own
 
 
 def _static(
@@ -227,12 +229,16 @@ def _key(route: KernelRoute) -> tuple[int, str, int]:
 
 
 def _is_same(there: KernelRoute, wanted: KernelRoute) -> bool:
-    if there.hops or wanted.hops:
-        return len(there.hops) == len(wanted.hops) and all(
-            any(_is_same_hop(one, other) for one in there.hops) for other in wanted.hops
-        )
-    hops = (KernelHop(route.ifindex, route.gateway) for route in (there, wanted))
-    return there.type == wanted.type and _is_same_hop(*hops)
+    one, other = (
+        route.hops or (KernelHop(route.ifindex, route.gateway),) for route in (there, wanted)
+    )
+    if len(one) == 1:  # alive: what others it has come back with their links
+        one = (one[0]._replace(weight=other[0].weight),)
+    return (
+        there.type == wanted.type
+        and len(one) == len(other)
+        and all(any(_is_same_hop(hop, like) for hop in one) for like in other)
+    )
 
 
 def _is_same_hop(there: KernelHop, wanted: KernelHop) -> bool:

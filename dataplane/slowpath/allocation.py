@@ -28,39 +28,41 @@ def allocation(context: Context, tables: Tables) -> Context:
     server = None if is_denied else context.destination
     client = None if is_denied else context.source
     is_translated = server is not None or client is not None
+    # by position, as names would cost a new session as much as its NAT
+    s2c = FlowKey(
+        key.dst if server is None else server.address,
+        key.src if client is None else client.address,
+        key.dport if server is None else server.port,
+        key.sport if client is None else client.port,
+        tables.zones.number(context.to_zone),
+        key.proto,
+        key.family,
+    )
     context.spec = SessionSpec(
-        s2c=FlowKey(
-            src=key.dst if server is None else server.address,
-            dst=key.src if client is None else client.address,
-            sport=key.dport if server is None else server.port,
-            dport=key.sport if client is None else client.port,
-            zone=tables.zones.number(context.to_zone),
-            proto=key.proto,
-            family=key.family,
-        ),
-        egress_port=tables.port_numbers[egress.name],
-        action=rule.action,
-        rule=tables.rules.number(rule.name),
-        application=tables.applications.number(context.application),
+        s2c,
+        tables.port_numbers[egress.name],
+        rule.action,
+        tables.rules.number(rule.name),
+        tables.applications.number(context.application),
         # a denied packet is logged at once where its rule logs at all (fact sheet 8.3)
-        log_start=rule.log_start or (is_denied and rule.log_end),
-        log_end=rule.log_end,
-        keep_denied=tables.discard_denied,
-        timeouts=timeouts,
-        service_timeout=service is not None,
-        path=(context.path, context.return_path),
-        dscp=(rule.dscp, context.packet.dscp if rule.dscp_follows else rule.dscp),
-        qos_class=0 if qos is None else qos.qos_class,
-        oversubscription=0 if client is None else client.oversubscription,
-        nat_rule=tables.nat_rules.number(nat.rule.name) if nat and is_translated else 0,
-        pbf_rule=0 if pbf is None else tables.pbf_rules.number(pbf.name),
-        qos_rule=0 if qos is None else tables.qos_rules.number(qos.name),
-        lease_pool=0 if client is None else client.lease_pool,
-        nat_target=0 if server is None else server.target,
-        is_host=context.is_host,
-        fixed_c2s=context.fixed_c2s,
-        fixed_s2c=context.fixed_s2c,
-        icmp_unreachable=rule.icmp_unreachable,
+        rule.log_start or (is_denied and rule.log_end),
+        rule.log_end,
+        tables.discard_denied,  # keep_denied
+        timeouts,
+        service is not None,  # service_timeout
+        (context.path, context.return_path),
+        context.fixed_c2s,
+        context.fixed_s2c,
+        (rule.dscp, context.packet.dscp if rule.dscp_follows else rule.dscp),
+        0 if qos is None else qos.qos_class,
+        0 if client is None else client.oversubscription,
+        0 if client is None else client.lease_pool,
+        0 if server is None else server.target,  # nat_target
+        tables.nat_rules.number(nat.rule.name) if nat and is_translated else 0,
+        0 if pbf is None else tables.pbf_rules.number(pbf.name),
+        0 if qos is None else tables.qos_rules.number(qos.name),
+        context.is_host,
+        rule.icmp_unreachable,
     )
     return context
 

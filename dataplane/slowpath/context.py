@@ -42,7 +42,7 @@ class Tables(NamedTuple):
     pbf: PbfPolicy | None
     nat: NatPolicy | None
     policy: Policy[SecurityRule, SecurityRule]
-    in_force: InForce  # of the security rules
+    in_force: InForce | None  # of the security rules; None: always all of them
     timed_rules: frozenset[str]  # rules with a service that has timers of its own
     qos: QosPolicy | None
     application_overrides: Policy[ApplicationOverride, None] | None

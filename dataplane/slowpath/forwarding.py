@@ -44,9 +44,9 @@ def _routed(context: Context, tables: Tables, ingress: Port) -> Way | DropReason
         return Way(tables.multicast, 0)
     if key.dst == _LIMITED_BROADCAST:
         return DropReason.flow_fwd_l3_bcast_drop
-    if is_link_local(key.dst) and key.dst in routing.local:
-        return Way(ingress, 0, is_host=True)  # link-local addresses are a link's own
-    if is_link_local(key.dst) or is_link_local(key.src):
+    if key.family == 6 and (is_link_local(key.dst) or is_link_local(key.src)):
+        if is_link_local(key.dst) and key.dst in routing.local:
+            return Way(ingress, 0, is_host=True)  # a link's own
         return DropReason.flow_fwd_l3_noroute  # RFC 4291 2.5.6: never forwarded
     if context.pbf is not None and context.pbf.action == "forward":
         egress, nexthop = context.pbf.egress, context.pbf.nexthop

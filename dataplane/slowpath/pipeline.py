@@ -44,7 +44,7 @@ def decide(packet: Undecided, tables: Tables) -> Decision:
     context = Context(packet)
     for stage in STAGES:
         outcome = stage(context, tables)
-        if isinstance(outcome, DropReason):
+        if not isinstance(outcome, Context):  # asked so because it is asked ten times a session
             return Decision(context, outcome, stage.__name__)
         context = outcome
     return Decision(context, None)

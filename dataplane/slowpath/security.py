@@ -3,19 +3,15 @@
 Addresses and ports are those before NAT, the destination zone is the one after.
 """
 
+from dataplane.schedules import rules_in_force
 from dataplane.slowpath.context import Context, Tables
 
 
 def security(context: Context, tables: Tables) -> Context:
-    packet, key = context.packet, context.packet.key
+    packet = context.packet
+    in_force = rules_in_force(tables.in_force, packet.now_ns + tables.wall_offset_ns)
+    src, dst, sport, dport, _, proto, _ = packet.key
     context.rule = tables.policy.match(
-        context.from_zone,
-        context.to_zone,
-        key.src,
-        key.dst,
-        key.proto,
-        key.sport,
-        key.dport,
-        tables.in_force.at(packet.now_ns + tables.wall_offset_ns),
+        context.from_zone, context.to_zone, src, dst, proto, sport, dport, in_force
     )
     return context

@@ -314,6 +314,17 @@ static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
     v->changed = true;
 }
 
+/* Between the ports of a bridge, of no session. */
+static void pass_bridge(struct engine *e, const struct packet *p, uint64_t tag)
+{
+    if (!port_takes(e, p->egress)) {
+        verdict_drop(e, tag, NONE, COUNTER_flow_no_interface);
+        return;
+    }
+    count(e, COUNTER_flow_fwd_bridge_pass);
+    verdict_forward(e, p, tag, NONE, p->egress, 0, false);
+}
+
 /* What a bridge passes on without anybody looking (fact sheet 4.3). */
 static bool passes_bridge(const struct engine *e, const struct packet *p, const struct port_config *port)
 {
@@ -339,8 +350,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
 {
     *ref = NONE;
     if (is_bridged(e, port) && passes_bridge(e, p, &e->config.ports[port])) {
-        count(e, COUNTER_flow_fwd_bridge_pass);
-        verdict_forward(e, p, tag, NONE, p->egress, 0, false);
+        pass_bridge(e, p, tag);
         return true;
     }
     if (p->icmp_kind == ICMP_DISCOVERY && !is_bridged(e, port)) {
@@ -370,8 +380,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         }
     }
     if (p->icmp_kind == ICMP_DISCOVERY) { /* between the hosts of a bridge */
-        count(e, COUNTER_flow_fwd_bridge_pass);
-        verdict_forward(e, p, tag, NONE, p->egress, 0, false);
+        pass_bridge(e, p, tag);
         return true;
     }
     if (p->icmp_kind == ICMP_REPLY) {

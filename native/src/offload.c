@@ -144,10 +144,12 @@ void offload_settle(struct engine *e, uint32_t slot)
 
 /* ---- coming and going ------------------------------------------------------------------------------- */
 
-static bool is_eligible(const struct session *s)
+static bool is_eligible(const struct engine *e, const struct session *s)
 {
     uint8_t proto = s->key[C2S].proto;
     if (s->state != SESSION_ACTIVE || s->blocked[C2S] || s->blocked[S2C] || s->flags & SESSION_HOST)
+        return false;
+    if (e->config.ports[s->port[S2C]].mode == PORT_TAP) /* nothing to forward */
         return false;
     if (proto == PROTO_TCP)
         return s->tcp_state == TCP_STATE_ESTABLISHED;
@@ -159,7 +161,7 @@ void offload_enter(struct engine *e, uint32_t slot)
     enum { RETRY_PACKETS = 64 }; /* until a session whose bucket was full looks again: that costs more than a packet */
     struct session *s = &e->sessions[slot];
     struct offload *o = &e->offload;
-    if (!is_eligible(s) || (s->flags & SESSION_NO_WAY && (s->packets[C2S] + s->packets[S2C]) % RETRY_PACKETS))
+    if (!is_eligible(e, s) || (s->flags & SESSION_NO_WAY && (s->packets[C2S] + s->packets[S2C]) % RETRY_PACKETS))
         return;
     uint32_t record = NONE;
     s->flags &= (uint16_t)~SESSION_NO_WAY;

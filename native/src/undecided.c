@@ -245,11 +245,12 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
         e->sessions[slot].packets[C2S]++;
         e->sessions[slot].bytes[C2S] += first->packet.len;
     }
-    if (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both)
+    bool can_tell = port_takes(e, first->port); /* a commit may have taken it away while the packet waited */
+    if (can_tell && (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both))
         reset_sender(e, &first->packet, first->port);
     if (spec->action == ACTION_reset_server || spec->action == ACTION_reset_both)
         reset_receiver(e, &first->packet, spec->egress_port);
-    if (spec->flags & SESSION_ICMP_UNREACHABLE)
+    if (can_tell && spec->flags & SESSION_ICMP_UNREACHABLE)
         icmp_error_emit(e, &first->packet, first->port, ICMP_PROHIBITED, 0);
     at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
     while (at)

@@ -10,10 +10,14 @@
  *     4 tick     nanoseconds as a power of two                     11 configure the offload engine
  *     5 take the verdicts                                          12 configure TCP, aging and limits
  *     6 take events                                                13 routes
+ *    14 install translated: as 2, then what translation needs      15 deny a session
+ *    16 configure modes, MTU and MSS of the ports                  17 what the edge says of the packets that follow
+ *    18 a lease
  *
  * Packets, segments and frames that follow each other are one burst.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +31,8 @@ enum {
     SESSIONS = 6,
     PORTS = 5,
     MAX_ROUTES = 4,
-    OPERATIONS = 14,
+    OPERATIONS = 19,
+    POOL = 7,
 };
 static const int64_t LAST_NS = 1ll << 61;
 
@@ -44,7 +49,9 @@ struct history {
     uint8_t verdicts[MAX_TAGS]; /* how many a tag got */
     uint32_t lengths[MAX_TAGS]; /* of the IP packet */
     bool is_error[MAX_TAGS];    /* passes with a session and is no packet of it */
-    uint64_t forwarded, to_host;
+    bool is_sound[MAX_TAGS];    /* its checksums were right, or are to be computed */
+    uint64_t forwarded, to_host, own;
+    uint8_t how, egress;             /* what the edge says: of enum input_flag, and a bridge's port */
     struct book books[SESSIONS + 1]; /* of the session in a slot, or the last one until its end was seen */
     uint64_t unseen;                 /* sessions whose end was not */
     struct port_config ports[PORTS];
@@ -63,11 +70,15 @@ static uint8_t next(struct history *h)
     return h->at < h->end ? *h->at++ : 0;
 }
 
-static void require(bool holds)
+static void require_at(bool holds, int line)
 {
-    if (!holds)
+    if (!holds) {
+        fprintf(stderr, "fuzz_engine.c:%d does not hold\n", line);
         abort();
+    }
 }
+
+#define require(holds) require_at(holds, __LINE__)
 
 static void take_verdicts(struct history *h)
 {
@@ -85,8 +96,9 @@ static void take_verdicts(struct history *h)
         require(v->tag < h->tags && h->verdicts[v->tag]++ == 0);
         require((v->action == VERDICT_DROP) == (v->reason != 0));
         require(v->session <= SESSIONS && (v->action != VERDICT_FORWARD || v->len == h->lengths[v->tag]));
-        bool is_discarded = v->reason == COUNTER_flow_discard_drop || v->reason == COUNTER_flow_policy_deny;
-        if (v->session && !h->is_error[v->tag] && (v->action == VERDICT_FORWARD || is_discarded)) {
+        bool is_kept = v->reason == COUNTER_flow_discard_drop || v->reason == COUNTER_flow_policy_deny ||
+                       v->reason == COUNTER_flow_tap_drop;
+        if (v->session && !h->is_error[v->tag] && (v->action != VERDICT_DROP || is_kept)) {
             h->books[v->session].packets++;
             h->books[v->session].bytes += h->lengths[v->tag];
         }
@@ -94,6 +106,12 @@ static void take_verdicts(struct history *h)
         h->to_host += v->action == VERDICT_HOST;
         if (v->action == VERDICT_FORWARD) /* still the engine's or ours to read, to the last byte */
             touched = v->data[0], touched = v->data[v->len - 1];
+        if (v->changed && h->is_sound[v->tag]) {
+            struct packet p;
+            uint32_t reason = packet_parse((uint8_t *)v->data, v->len, LINK_IP, PARSE_OWN, &p);
+            /* translated to what is none */
+            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_tcp_port);
+        }
     }
     (void)touched;
 }
@@ -180,12 +198,17 @@ static void input(struct history *h, const uint8_t *data, uint32_t len, uint8_t 
         abort();
     memcpy(copy, data, len);
     struct packet p;
-    if (!packet_parse(copy, len, link, flags != 0, &p)) {
+    flags |= h->how;
+    bool is_own = flags & INPUT_FROM_HOST;
+    if (!packet_parse(copy, len, link, flags || is_own ? PARSE_TRUSTED | PARSE_OWN : 0, &p)) {
         h->lengths[h->tags] = p.len;
         h->is_error[h->tags] = p.icmp_kind == ICMP_ERROR;
+        h->is_sound[h->tags] = flags & INPUT_CHECKSUM_UNFINISHED || !packet_parse(copy, len, link, PARSE_OWN, &p);
     }
+    h->own += is_own;
     h->burst[h->burst_size++] = (struct input){
-        .data = copy, .len = len, .link = link, .port = port, .now_ns = h->now_ns, .flags = flags, .tag = h->tags++};
+        .data = copy, .len = len, .link = link, .port = port, .now_ns = h->now_ns, .flags = flags, .tag = h->tags++,
+        .egress = h->egress};
     if (h->burst_size == BURST)
         feed(h);
 }
@@ -280,7 +303,23 @@ static void forget(struct history *h, const struct undecided *u)
     h->handles[u - h->handles] = h->handles[--h->handle_count];
 }
 
-static void install(struct history *h)
+static void translate(struct history *h, const struct undecided *u, struct session_spec *spec)
+{
+    uint8_t choice = next(h), more = next(h);
+    if (choice & 1)
+        build_key_address(spec->s2c.dst, u->key.family, 200 + (choice >> 1 & 1));
+    spec->oversubscription = choice >> 2 & 3;
+    if (choice & 16)
+        spec->s2c.sport = more;
+    spec->lease_pool = choice & 32 ? POOL : 0;
+    spec->nat_target = choice >> 6;
+    spec->qos_class = more & 31; /* more than there may be, too */
+    spec->dscp[C2S] = more >> 1 & 63;
+    spec->path[S2C] = more;
+    spec->flags |= (uint16_t)((more & 3) << 7 | (more & 4 ? SESSION_ICMP_UNREACHABLE : 0) | (more == 8 ? SESSION_HOST : 0));
+}
+
+static void answer(struct history *h, bool is_translated)
 {
     const struct undecided *u = some_handle(h);
     uint8_t choice = next(h), server = next(h);
@@ -301,6 +340,8 @@ static void install(struct history *h)
     }
     if (choice & 0x40)
         spec.flags |= SESSION_UNKEPT;
+    if (is_translated)
+        translate(h, u, &spec);
     close_books(h);
     int64_t id = engine_install(h->engine, u->handle, &spec);
     require(id >= 0 || id == -ENOENT || id == -EINVAL);
@@ -310,6 +351,49 @@ static void install(struct history *h)
     require(engine_install(h->engine, u->handle, &spec) == -ENOENT);
     if (!(server & 4)) /* else it is answered once more later */
         forget(h, u);
+}
+
+static void install(struct history *h)
+{
+    answer(h, false);
+}
+
+static void install_translated(struct history *h)
+{
+    answer(h, true);
+}
+
+static void deny(struct history *h)
+{
+    uint8_t choice = next(h);
+    uint32_t id = 1 + choice % SESSIONS;
+    enum action action = choice >> 4 & 7;
+    bool is_active = h->engine->sessions[id].state == SESSION_ACTIVE;
+    take_verdicts(h); /* resets need room */
+    int result = engine_deny(h->engine, id, action, 9);
+    if (action == ACTION_allow || action >= ACTION_COUNT)
+        require(result == -EINVAL);
+    else
+        require(is_active ? result == 0 || result == -ENOENT : result == -ENOENT);
+    take_verdicts(h);
+}
+
+static void edge_says(struct history *h)
+{
+    static const uint8_t flags[] = {0, INPUT_CHECKSUM_UNFINISHED, INPUT_GSO, INPUT_CHECKSUM_UNFINISHED | INPUT_GSO,
+                                    INPUT_FROM_HOST, INPUT_CHECKSUM_MAYBE_UNFINISHED};
+    uint8_t choice = next(h);
+    h->how = flags[(choice & 7) % (sizeof flags)];
+    h->egress = choice >> 3 & 7;
+}
+
+static void lease(struct history *h)
+{
+    uint8_t source[16], choice = next(h);
+    build_key_address(source, choice & 1 ? 6 : 4, 1 + (choice >> 1 & 3));
+    int64_t index = engine_nat_lease(h->engine, POOL, 2, source);
+    require(index == -ENOSPC || index == 0 || index == 1);
+    require(engine_nat_leases(h->engine, POOL) <= 2);
 }
 
 static void refuse(struct history *h)
@@ -338,6 +422,24 @@ static void configure_ports(struct history *h)
     h->config.port_count = choice & 32 ? 2 : PORTS;
     h->config.tcp_reject_non_syn = !(choice & 128);
     h->config.timeout_s[TIMER_udp] = 1 + choice;
+    require(engine_configure(h->engine, &h->config) == 0);
+}
+
+static void configure_egress(struct history *h)
+{
+    for (uint32_t port = 1; port < PORTS; port++) {
+        struct port_config *p = &h->ports[port];
+        uint8_t choice = next(h);
+        p->mode = choice % (PORT_TUNNEL + 1);
+        p->multicast_firewalling = choice & 8;
+        p->mtu = choice & 16 ? 40 + (choice >> 5) * 20u : 0;
+        p->largest_mss[choice >> 5 & 1] = choice & 64 ? 100 : 0;
+        p->virtual_router = choice >> 7;
+        build_key_address(p->address[0], 4, choice & 32 ? 100 + port : 0);
+        build_key_address(p->address[1], 6, 100 + port);
+    }
+    h->config.icmp_unreachable_per_s = next(h);
+    h->config.nat_reserve_s = next(h);
     require(engine_configure(h->engine, &h->config) == 0);
 }
 
@@ -454,8 +556,12 @@ static void check_end(struct history *h)
     for (uint32_t i = 0; i < COUNTER_LIMIT; i++)
         if (counter_info(i) && counter_info(i)->severity[0] == 'd')
             dropped += counters[i];
-    require(counters[COUNTER_pkt_recv] == h->tags && h->tags == h->forwarded + h->to_host + dropped);
-    require(counters[COUNTER_pkt_sent] == h->forwarded && counters[COUNTER_flow_host_pass] == h->to_host);
+    require(counters[COUNTER_pkt_recv] + h->own == h->tags && h->tags == h->forwarded + h->to_host + dropped);
+    require(counters[COUNTER_pkt_sent] == h->forwarded);
+    require(counters[COUNTER_flow_host_pass] + counters[COUNTER_flow_host_session_pass] <= h->to_host);
+    require(counters[COUNTER_nat_dynamic_port_xlat] == counters[COUNTER_nat_dynamic_port_release] && !s.translated);
+    for (uint16_t target = 0; target < 4; target++)
+        require(!engine_nat_target(e, target));
     require(counters[COUNTER_pkt_offloaded] <= h->forwarded && s.packets == h->forwarded);
     require(counters[COUNTER_session_allocated] == counters[COUNTER_session_freed]);
     for (uint64_t i = 0; i <= e->bucket_mask; i++) {
@@ -471,7 +577,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     static void (*const operations[OPERATIONS])(struct history *) = {
         [0] = built_packet, [1] = raw_frame, [2] = install, [3] = refuse, [4] = tick, [5] = take_verdicts,
         [8] = configure_ports, [9] = list, [10] = segment, [11] = configure_offload, [12] = configure_sessions,
-        [13] = change_routes};
+        [13] = change_routes, [14] = install_translated, [15] = deny, [16] = configure_egress, [17] = edge_says,
+        [18] = lease};
     struct history *h = histories;
     memset(h, 0, sizeof *h);
     h->at = bytes;

@@ -45,7 +45,7 @@ def configuration(rules: int, *, offload: bool = True, nat: bool = False) -> str
     for link in loaded_links():
         port = f"ethernet1/{link.port.removeprefix('eth')}"
         lines.append(f"set network interface ethernet {port} layer3 ip {port_address(link)}")
-    services = [f"service-{number}" for number in range(1, 65)]
+    services = [f"service-{number}" for number in range(1, rules // 3 + 1)]
     lines += [
         f"set service {name} protocol tcp port {20000 + number}"
         for number, name in enumerate(services)
@@ -54,7 +54,7 @@ def configuration(rules: int, *, offload: bool = True, nat: bool = False) -> str
         network = f"10.{number >> 8 & 255}.{number & 255}.0/24"
         source = network if number % 3 == 0 else "any"
         destination = network if number % 3 == 1 else "any"
-        service = services[number % len(services)] if number % 3 == 2 else "any"
+        service = services[number // 3] if number % 3 == 2 else "any"
         lines.append(_rule(f"no-match-{number}", source, destination, service))
     lines.append(_rule("allow-the-load", "192.0.2.0/24", "203.0.113.0/24", "any"))
     return "\n".join(lines) + "\n"

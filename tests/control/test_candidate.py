@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control import candidate
-from control.config.load import LoadedConfig, load_config
+from control.config.load import LoadedConfig, UnreadableError, load_config
 
 LINES = st.lists(st.sampled_from([f"set zone z{n}" for n in range(12)]), unique=True)
 
@@ -89,6 +90,25 @@ def test_nothing_but_a_configuration_is_replaced(tmp_path: Path, content: str) -
 def test_where_there_is_no_directory_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         candidate.save(config("trust"), tmp_path / "none" / "new.set")
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.set")
+    for path in (tmp_path / "pipe.set", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UnreadableError, match=f"^{path}: cannot be read: it is no regular"):
+            candidate.load(path)
+    with pytest.raises(FileExistsError):
+        candidate.save(config("trust"), tmp_path / "pipe.set")
+    with pytest.raises(UnreadableError, match="No such file"):
+        candidate.load(tmp_path / "none.set")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.set").symlink_to("new.set")
+    assert candidate.save(config("one"), tmp_path / "link.set") is None
+    assert candidate.save(config("two"), tmp_path / "link.set") == tmp_path / "new.set.previous"
+    assert (tmp_path / "link.set").is_symlink()
+    assert (tmp_path / "new.set").read_text() == "set zone two\n"
 
 
 def test_files_of_the_kind_are_offered(tmp_path: Path) -> None:

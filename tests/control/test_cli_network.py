@@ -117,6 +117,9 @@ def firewall() -> FakeManagement:
             zone=port.zone,
             virtual_router=port.virtual_router,
             addresses=port.addresses,
+            mode=port.mode,
+            tag=port.tag,
+            bridge=port.bridge,
         )
         for index, port in enumerate(PORTS, start=16)
     ]

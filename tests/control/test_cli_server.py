@@ -35,7 +35,7 @@ class Running:
         self, path: Path, management: FakeManagement, allowed_uids: tuple[int, ...] | None
     ) -> None:
         self._loop = asyncio.new_event_loop()
-        self._server = CliServer(Operations(management), management.hostname, path, allowed_uids)
+        self._server = CliServer(Operations(management), path, allowed_uids)
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         try:
@@ -320,6 +320,12 @@ def test_a_running_firewall_keeps_its_socket(path: Path, start: Start) -> None:
     with pytest.raises(CliSocketError, match="another sixtuple run is answering there"):
         start()
     assert Client(path).hostname() == "fw1"
+
+
+def test_a_commit_may_change_the_name(path: Path, start: Start, firewall: FakeManagement) -> None:
+    start()
+    firewall.hostname = "fw2"
+    assert Client(path).hostname() == "fw2"
 
 
 def test_the_socket_of_a_crashed_run_is_taken_over(path: Path, start: Start) -> None:

@@ -34,7 +34,7 @@ class Answers(Client):
         self.management.sessions = pings(100)
 
     def hostname(self) -> str:
-        return "fw1"
+        return "fw2" if "commit" in self.lines else "fw1"
 
     def run(self, line: str) -> Iterator[str]:
         self.lines.append(line)
@@ -95,6 +95,16 @@ def test_a_question_mark_asks_at_once_and_stays_out_of_the_line(
         "  info   Session counts, rates, timeouts and settings\n"
         "  meter  Sessions of each virtual system, and its maximum\n"
     )
+
+
+def test_the_prompt_follows_the_name(keys: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(terminal, "run_in_terminal", lambda show: show())
+    monkeypatch.setattr("builtins.print", lambda text="", **_: shown.append(text))
+    keys.send_text(f"sho?{ENTER}commit{ENTER}sho?{ENTER}{CTRL_D}")
+    assert interact(Answers()) == 0
+    prompts = [text.splitlines()[0] for text in shown if text.startswith("admin@")]
+    assert prompts == ["admin@fw1> sho?", "admin@fw2> sho?"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from control.config.compile import compile_snapshot
 from control.config.load import StaticRoute, load_config, static_routes
@@ -10,7 +11,7 @@ from control.config.routes import Tables, kernel_tables
 from control.system import fib, links, routes, sysctls
 from control.system.netlink import Netlink
 from control.system.remembered import Remembered
-from dataplane.snapshot import Port, Route, Snapshot
+from dataplane.snapshot import Hop, Port, Route, Snapshot, VirtualRouter
 from tests.support.private import ROOT, cable, in_namespace
 
 P1, P2 = "ethernet1/1", "ethernet1/2"
@@ -142,6 +143,53 @@ def test_a_next_hop_behind_a_static_route() -> None:
     found = kernel_tables(PORTS, [behind, *on_link])
     assert Route("10.0.0.0/8", "unicast", P2, "172.16.0.9", 10) in found.routes
     assert found.refused == []
+
+
+ONE, TWO = VirtualRouter("one", 254), VirtualRouter("two", 2001)
+
+
+def test_every_router_has_a_table() -> None:
+    """What belongs to the second is in its table, what belongs to none in the first's."""
+    ports = [
+        replace(port(P1, "192.0.2.1/24"), virtual_router="one"),
+        replace(port(P2, "198.51.100.1/32"), virtual_router="two"),
+        replace(port("ethernet1/3", "203.0.113.1/32"), virtual_router=""),
+    ]
+    there = static("0.0.0.0/0", "192.0.2.9")
+    nowhere = replace(there, virtual_router="two")
+    assert kernel_tables(ports, [there, nowhere], (ONE, TWO)) == Tables(
+        (
+            Route("192.0.2.1/32", "local"),
+            Route("192.0.2.0/24", "unicast", P1),
+            Route("192.0.2.255/32", "broadcast"),
+            Route("203.0.113.1/32", "local"),
+            Route("0.0.0.0/0", "unicast", P1, "192.0.2.9", 10),
+            Route("198.51.100.1/32", "local", virtual_router="two"),
+        ),
+        ["static route 0.0.0.0/0: next hop 192.0.2.9 is on no connected network"],
+    )
+
+
+def test_routes_of_equal_cost_are_one() -> None:
+    first = static("0.0.0.0/0", "192.0.2.9")
+    second = replace(static("0.0.0.0/0", "198.51.100.9"), weight=7)
+    other = static("0.0.0.0/0", "192.0.2.8", metric=20)
+    assert kernel_tables(PORTS, [first, other, second]).routes[-2:] == (
+        Route(
+            "0.0.0.0/0",
+            "unicast",
+            P1,
+            "192.0.2.9",
+            10,
+            hops=(Hop(P1, "192.0.2.9"), Hop(P2, "198.51.100.9", 7)),
+        ),
+        Route("0.0.0.0/0", "unicast", P1, "192.0.2.8", 20),
+    )
+
+
+def test_a_loopback_is_on_no_link() -> None:
+    loopback = replace(port("loopback.1", "10.9.9.9/32", ipv6=True), mode="loopback")
+    assert kernel_tables([loopback], []).routes == (Route("10.9.9.9/32", "local"),)
 
 
 # ---- beside a kernel -----------------------------------------------------------------------------

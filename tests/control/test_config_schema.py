@@ -98,6 +98,23 @@ RANGES = [
     ("application default ident-by-ip-protocol", 0, 255, ""),
     ("application default ident-by-icmp-type type", 0, 255, ""),
     ("application default ident-by-icmp6-type code", 0, 255, ""),
+    ("network interface ethernet layer3 adjust-tcp-mss ipv4-mss-adjustment", 40, 300, "40"),
+    ("network interface ethernet layer3 adjust-tcp-mss ipv6-mss-adjustment", 60, 300, "60"),
+    ("network interface ethernet layer3 units tag", 1, 4094, ""),
+    ("network interface ethernet layer2 units tag", 1, 4094, ""),
+    ("network interface tunnel units mtu", 576, 9216, ""),
+    ("network virtual-router ecmp max-path", 2, 4, "2"),
+    (
+        "network virtual-router ecmp algorithm weighted-round-robin interface weight",
+        1,
+        255,
+        "100",
+    ),
+    ("network profiles monitor-profile interval", 2, 100, "3"),
+    ("network profiles monitor-profile threshold", 2, 10, "5"),
+    ("rulebase nat rules destination-translation translated-port", 1, 65535, ""),
+    ("rulebase qos rules action class", 1, 8, ""),
+    ("deviceconfig setting nat reserve-time", 1, 604_800, "28800"),
 ]
 
 
@@ -120,6 +137,18 @@ WORDS = [
     ("rulebase application-override rules disabled", "no", "yes"),
     ("rulebase application-override rules negate-source", "no", "yes"),
     ("rulebase application-override rules negate-destination", "no", "yes"),
+    ("rulebase security rules icmp-unreachable", "no", "yes"),
+    ("rulebase nat rules source-translation static-ip bi-directional", "no", "yes"),
+    ("rulebase nat rules nat-type", "ipv4", "nptv6"),
+    ("rulebase pbf rules enforce-symmetric-return enabled", "no", "yes"),
+    ("rulebase pbf rules action forward monitor disable-if-unreachable", "no", "yes"),
+    ("network virtual-router ecmp enable", "no", "yes"),
+    ("network virtual-router ecmp symmetric-return", "no", "yes"),
+    ("network virtual-router multicast enable", "no", "yes"),
+    ("network virtual-wire multicast-firewalling enable", "no", "yes"),
+    ("network qos interface enabled", "yes", "no"),
+    ("deviceconfig setting config rematch", "yes", "no"),
+    ("deviceconfig setting nat reserve-ip", "no", "yes"),
 ]
 
 
@@ -254,6 +283,48 @@ def test_what_a_real_device_has_is_kept(line: str) -> None:
             ["a", "_a", "9", "a b", "a.b-c_d", "x" * 31],
             ["", " a", "a ", "-a", ".a", "a/b", "x" * 32, "caf\u00e9", "a\nb"],
         ),
+        (
+            value_types.WILDCARD,
+            ["10.0.0.1/0.255.0.0", "0.0.0.0/127.255.255.255", "10.0.0.1/0.0.0.0"],
+            ["", "10.0.0.1", "10.0.0.1/255.0.0.0", "10.0.0.1/8", "::1/0.0.0.1", "1.2.3.4/0.0.0.1/"],
+        ),
+        (
+            value_types.TIME_RANGE,
+            ["00:00-23:59", "08:00-08:01"],
+            ["", "8:00-9:00", "08:00", "09:00-08:00", "08:00-08:00", "08:00-24:00", "22:00-06:00"],
+        ),
+        (
+            value_types.DATE_RANGE,
+            ["2026/08/01@10:00-2026/08/01@10:01", "2024/02/29@00:00-2026/12/31@23:59"],
+            [
+                "",
+                "2026/08/01-2026/08/02",
+                "2026/02/29@00:00-2026/12/31@23:59",
+                "2026/08/01@24:00-2026/08/03@00:00",
+                "2026/08/02@00:00-2026/08/01@00:00",
+                "2026/8/1@00:00-2026/8/2@00:00",
+                "0000/01/01@00:00-2026/08/01@00:00",
+            ],
+        ),
+        (
+            value_types.DSCP,
+            ["ef", "af11", "af43", "cs0", "cs7", "000000", "111111"],
+            ["", "af14", "af51", "cs8", "EF", "46", "1111111", "11111"],
+        ),
+        (value_types.PRECEDENCE, ["cs0", "cs7", "000", "111"], ["", "cs8", "ef", "8", "1111"]),
+        (
+            value_types.MBPS,
+            ["0", "60000", "0.001", "1.5"],
+            ["", "60001", "60000.001", "-1", "1.", ".5", "1.0001", "1e3", "\u0661"],
+        ),
+        (value_types.PERCENT, ["0", "100", "12.5"], ["", "100.001", "101", "-1", "10%"]),
+        (
+            value_types.UNIT,
+            ["ethernet1/1.1", "ethernet12/256.4094"],
+            ["ethernet1/1", "ethernet1/1.0", "ethernet1/1.10000", "ae1.1"],
+        ),
+        (value_types.LOOPBACK_UNIT, ["loopback.1", "loopback.9999"], ["loopback", "loopback.0"]),
+        (value_types.TUNNEL_UNIT, ["tunnel.1", "tunnel.9999"], ["tunnel", "tunnel.01", "tunnel.a"]),
         (value_types.text(3), ["", "a b", "\u00e9"], ["abcd", "a\n", "\x7f"]),
     ],
 )
@@ -269,6 +340,13 @@ READERS: list[Callable[[str], object]] = [
     value_types.ports,
     value_types.application_port,
     value_types.literal_addresses,
+    value_types.wildcard,
+    value_types.time_range,
+    value_types.date_range,
+    value_types.dscp,
+    value_types.precedence,
+    value_types.mbps,
+    value_types.percent,
 ]
 
 

@@ -122,6 +122,41 @@ def test_a_configured_application_is_changed_where_it_is() -> None:
             "rulebase security rules r service",
             "did you mean service-http?",
         ),
+        (
+            rule("schedule nights"),
+            "rulebase security rules r schedule",
+            'schedule "nights" does not exist',
+        ),
+        (
+            rule("to multicats", without="to"),
+            "rulebase security rules r to",
+            'zone "multicats" does not exist; did you mean multicast?',
+        ),
+        (
+            rule("application sls"),
+            "rulebase security rules r application",
+            'application or application group "sls" does not exist',
+        ),
+        (
+            rule("application ssl service web"),
+            "rulebase security rules r service",
+            "applications are known by their default ports only",
+        ),
+        (
+            rule("application ssl service any"),
+            "rulebase security rules r service",
+            "set service application-default, or application any",
+        ),
+        (
+            "set application-group a members a",
+            "application-group a",
+            "the group is in itself: a > a",
+        ),
+        (
+            "set schedule s schedule-type recurring",
+            "schedule s schedule-type recurring",
+            "missing: one of daily, weekly",
+        ),
         # rules: what contradicts itself
         (
             rule("source hosts"),
@@ -477,6 +512,12 @@ def test_one_error(text: str, path: str, fragment: str) -> None:
             LINE,
             "rulebase security rules r",
             "never matches: the sources are IPv4, the destinations IPv6",
+        ),
+        (
+            rule("application [ ssl rpc ]"),
+            LINE,
+            "rulebase security rules r application",
+            'the default ports of "rpc" are not known: the rule matches every port',
         ),
     ],
 )

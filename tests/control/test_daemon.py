@@ -169,9 +169,9 @@ def test_start_and_stop(number: str) -> None:
     assert "10.0.0.0/8 via 198.51.100.9 dev eth2 proto 66" in run("ip route")
     assert (STATE / "cli.sock").is_socket()
     assert STATE.stat().st_mode & 0o777 == 0o700
-    (configure, routes) = told(pid)[:2]
+    (configure, paths, routes) = told(pid)[:3]
     assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
-    assert routes[0] == "SetRoutes"
+    assert (paths, routes[0]) == (("SetPaths", []), "SetRoutes")
     wait_until(lambda: "10.0.0.0/8" in told(pid)[-1][1], "the static route is told")
     assert firewall.end(signal.Signals[number]) == 0
     assert firewall.err() == ""
@@ -214,14 +214,52 @@ def test_routes_are_told_as_they_change() -> None:
 
 
 @in_namespace
+def test_paths_are_told_with_the_addresses_of_their_next_hops() -> None:
+    setup()
+    rule = "set rulebase pbf rules away"
+    CONFIG.write_text(
+        LINES
+        + f"{rule} from zone trust\n{rule} source any\n{rule} destination any\n"
+        + f"{rule} action forward egress-interface ethernet1/2\n"
+        + f"{rule} action forward nexthop ip-address 198.51.100.77\n"
+    )
+    firewall = Firewall().ready()
+    (pid,) = dataplanes()
+
+    def is_told(*paths: str) -> bool:
+        asked = [detail for request, detail in told(pid) if request == "SetPaths"]
+        return bool(asked) and asked[-1] == [*paths]
+
+    path = "ethernet1/2 198.51.100.77"
+    wait_until(lambda: is_told(f"{path} "), "the path is told")
+    assert "198.51.100.77 dev eth2" in run("ip route show table 1001")
+    run("ip neigh replace 198.51.100.77 lladdr 02:00:00:00:00:77 dev eth2")
+    wait_until(lambda: is_told(f"{path} 02:00:00:00:00:77"), "its next hop's address is told")
+    firewall.process.kill()
+    firewall.process.wait()
+    before = len(told(pid))
+    firewall = Firewall().ready()  # the dataplane is taken over
+    again = [detail for request, detail in told(pid)[before:] if request == "SetPaths"]
+    assert again
+    assert all(len(detail) == 1 and detail[0].startswith(path) for detail in again)
+    CONFIG.write_text(LINES)
+    firewall.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"{CONFIG} loaded" in firewall.err(), "loaded")
+    wait_until(lambda: is_told(f"{path} 02:00:00:00:00:77"), "it stays: sessions may have it")
+    assert firewall.end() == 0
+    assert run("ip route show table all | grep 'table 1001' || true") == ""
+
+
+@in_namespace
 def test_a_dataplane_that_dies_is_replaced_and_told_everything() -> None:
     setup()
     firewall = Firewall().ready()
     (first,) = dataplanes()
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 2, "replaced")
+    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 3, "replaced")
     (_, second) = dataplanes()
-    configure, routes = told(second)
+    configure, paths, routes = told(second)
+    assert paths == ("SetPaths", [])
     assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
     assert routes[0] == "SetRoutes"
     assert "10.0.0.0/8" in routes[1]

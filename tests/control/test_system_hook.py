@@ -1,7 +1,10 @@
 """The hook: what is in the tables after each step, and what the kernel does with packets then."""
 
 import re
+import socket
+import struct
 import threading
+from collections.abc import Callable
 
 import netfilterqueue
 import pytest
@@ -10,6 +13,7 @@ from control.system import hook, sysctls
 from control.system.errors import KernelError
 from dataplane import marks
 from tests.support.private import in_namespace, run
+from vm.waiting import wait_until
 
 TOOLS = ("iptables", "ip6tables")
 ZONES = {"eth1": "inside", "eth2": "outside", "eth3": "outside"}
@@ -335,3 +339,151 @@ def test_fragments_come_one_by_one() -> None:
     assert arrives("left", "10.0.2.2", size=4000)
     echo = [packet for packet in listener.packets if packet[12:16] == bytes([10, 0, 1, 2])]
     assert [len(packet) for packet in echo] == [1500, 1500, 1068]
+
+
+# ---- the kernel's own ICMP errors ----------------------------------------------------------------
+
+
+class Errors:
+    """Lets packets pass, but ICMP errors of the kernel only as `decide` says."""
+
+    def __init__(self, decide: Callable[[netfilterqueue.Packet], None]) -> None:
+        self.errors: list[bytes] = []
+        self._decide_error = decide
+        self._queue = netfilterqueue.NetfilterQueue()
+        self._queue.bind(7, self._decide)
+        threading.Thread(target=self._queue.run, daemon=True).start()
+
+    def _decide(self, packet: netfilterqueue.Packet) -> None:
+        data = packet.get_payload()
+        if packet.indev == 0:
+            self.errors.append(data)
+            self._decide_error(packet)
+        else:
+            network = data[18] if data[0] >> 4 == 4 else data[29]
+            zone = ZONES.get(f"eth{network}")
+            packet.set_mark(marks.of_zone(zone) if zone else marks.HOST)
+            packet.accept()
+
+
+def errors_received(host: str) -> int:
+    """Destination unreachable and packet too big, of both families."""
+    shown = run(
+        f"ip netns exec {host} sh -c 'grep ^Icmp: /proc/net/snmp; cat /proc/net/snmp6'"
+    ).splitlines()
+    names, values = shown[0].split(), shown[1].split()
+    six = dict(line.split() for line in shown[2:])
+    return int(values[names.index("InDestUnreachs")]) + int(six["Icmp6InPktTooBigs"])
+
+
+def too_long(target: str) -> None:
+    run(f"ip netns exec left ping -c1 -W1 -M do -s 1400 {target} || true")
+
+
+def narrow_lab() -> None:
+    lab()
+    run("ip link set eth2 mtu 1300; ip link set eth1 up")
+    hook.install(ports("eth1", "eth2", "eth3"), 7)
+    sysctls.set_forwarding(True)
+
+
+@pytest.mark.parametrize("is_let", [True, False])
+@pytest.mark.parametrize("target", ["10.0.2.2", "2001:db8:2::2"])
+@in_namespace
+def test_the_kernels_errors_leave_through_the_queue(target: str, is_let: bool) -> None:
+    narrow_lab()
+    listener = Errors(lambda packet: packet.accept() if is_let else packet.drop())
+    before = errors_received("left")
+    too_long(target)
+    (error, *_) = listener.errors
+    header = 20 if error[0] >> 4 == 4 else 40
+    assert tuple(error[header : header + 2]) == ((3, 4) if header == 20 else (2, 0))
+    assert (errors_received("left") > before) == is_let
+
+
+@in_namespace
+def test_an_error_that_is_rewritten_is_routed_anew() -> None:
+    """The kernel told who the packet seemed to be from; the dataplane knows better."""
+    narrow_lab()
+
+    def redirect(packet: netfilterqueue.Packet) -> None:
+        data = bytearray(packet.get_payload())
+        data[16:20] = bytes([10, 0, 3, 2])
+        data[10:12] = b"\0\0"
+        total = sum(struct.unpack("!10H", data[:20]))
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        data[10:12] = struct.pack("!H", ~total & 0xFFFF)
+        packet.set_payload(bytes(data))
+        packet.set_mark(marks.HOST)
+        packet.accept()
+
+    Errors(redirect)
+    left, third = errors_received("left"), errors_received("third")
+    too_long("10.0.2.2")
+    assert (errors_received("left"), errors_received("third")) == (left, third + 1)
+
+
+@in_namespace
+def test_what_the_dataplane_sends_itself_is_not_queued() -> None:
+    lab()
+    hook.install(ports("eth1"), 7)
+    listener = Errors(lambda packet: packet.drop())
+    error = b"\3\1\0\0" + bytes(32)
+    before = errors_received("left")
+    for mark in (marks.HOST, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            sender.sendto(error[:2] + b"\xfc\xfe" + error[4:], ("10.0.1.2", 0))
+        if mark:
+            wait_until(lambda: errors_received("left") == before + 1, "it arrives", seconds=5)
+            assert listener.errors == []
+        else:
+            wait_until(lambda: len(listener.errors) == 1, "it is queued", seconds=5)
+
+
+# ---- multicast -----------------------------------------------------------------------------------
+
+MRT_INIT, MRT_ADD_VIF, MRT_ADD_MFC = 200, 202, 204  # linux/mroute.h
+VIFF_USE_IFINDEX = 8
+
+
+def route_multicast() -> socket.socket:
+    """What a routing daemon does: 239.1.1.1 from 10.0.1.2 by eth1 goes to eth2 and eth3."""
+    daemon = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
+    daemon.setsockopt(socket.IPPROTO_IP, MRT_INIT, 1)
+    for number in (1, 2, 3):
+        vif = struct.pack(
+            "=HBBIiI", number, VIFF_USE_IFINDEX, 1, 0, socket.if_nametoindex(f"eth{number}"), 0
+        )
+        daemon.setsockopt(socket.IPPROTO_IP, MRT_ADD_VIF, vif)
+    entry = socket.inet_aton("10.0.1.2") + socket.inet_aton("239.1.1.1") + struct.pack("=H", 1)
+    ttls = bytes(1 if number in (2, 3) else 0 for number in range(32))
+    entry = (entry + ttls).ljust(44, b"\0") + bytes(16)
+    daemon.setsockopt(socket.IPPROTO_IP, MRT_ADD_MFC, entry)
+    return daemon
+
+
+@pytest.mark.parametrize("zone", ["multicast", "outside", "inside"])
+@in_namespace
+def test_multicast_leaves_by_the_ports_that_route_it(zone: str) -> None:
+    lab()
+    hook.install(ports("eth1", "eth2", "eth3"), 7, multicast=["eth2"])
+    sysctls.set_forwarding(True)
+    Listener(7, zone=zone)
+    for host in ("right", "third"):
+        run(f"ip -n {host} addr add 239.1.1.1/32 dev eth0 autojoin")
+    with route_multicast():
+        before = {host: received(host) for host in ("right", "third")}
+        run("ip -n left route add 239.0.0.0/8 dev eth0")
+        run("ip netns exec left ping -c3 -i0.1 -W1 -t 8 239.1.1.1 || true")
+        came = [host for host, count in before.items() if received(host) >= count + 3]
+    by_mark = {"multicast": ["right"], "outside": ["right", "third"], "inside": []}
+    assert came == by_mark[zone]
+
+
+def received(host: str) -> int:
+    """Multicast packets of its groups."""
+    shown = run(f"ip netns exec {host} cat /proc/net/netstat").splitlines()
+    names, values = (line.split() for line in shown if line.startswith("IpExt:"))
+    return int(values[names.index("InMcastPkts")])

@@ -265,6 +265,26 @@ TUNNEL = Port("tunnel.1", "tunnel.1", "vpn", ("10.9.0.1/24",), True, "default", 
 
 
 @in_namespace
+def test_without_its_bridge_a_port_is_closed() -> None:
+    hosts()
+    run("ip addr add 192.0.2.9/32 dev lo; ip addr add 10.0.3.1/24 dev eth3; ip link set eth3 up")
+    configured(*MODES["layer2"])
+    (name,) = set(re.findall(r"sxv-[0-9a-f]{8}", run("ip link")))
+    run(f"""
+        ip link del {name}
+        mac=$(ip -br link show eth1 | awk '{{print $3}}')
+        ip -n left route add default dev eth0
+        ip -n left neigh replace 192.0.2.9 lladdr $mac dev eth0
+        ip -n left neigh replace 10.0.3.3 lladdr $mac dev eth0
+    """)
+    listener = Listener()
+    heard = len(listener.packets)
+    assert not arrives("192.0.2.9")
+    assert not arrives("10.0.3.3")
+    assert len(listener.packets) > heard  # they came, and were asked about
+
+
+@in_namespace
 def test_tunnels_come_and_go() -> None:
     kernel = configured(TUNNEL)
     shown = run("ip -d addr show tunnel.1")
@@ -341,4 +361,4 @@ def test_names_are_short_and_their_own() -> None:
     names = [name for bridge in found for name in bridge.links]
     assert len(set(names)) == len(names) == 5
     assert all(len(name) < 16 for name in names)
-    assert modes.routed_zones(ports) == {"eth5": "", "eth6": "zone"}
+    assert modes.zones(ports) == {**{f"eth{n}": "" for n in range(1, 6)}, "eth6": "zone"}

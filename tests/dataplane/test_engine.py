@@ -1,6 +1,7 @@
 """The engine as a whole: packets in, verdicts and log entries out, commits in between."""
 
 import logging
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
@@ -14,7 +15,12 @@ from dataplane.slowpath.context import Tables
 from dataplane.slowpath.pipeline import Decision, decide
 from dataplane.snapshot import (
     AcceleratedAging,
+    AddressRange,
     ApplicationTimeouts,
+    DestinationTranslation,
+    DynamicIp,
+    DynamicIpAndPort,
+    NatRule,
     Route,
     SecurityRule,
     ServiceMatch,
@@ -94,8 +100,32 @@ def packets(draw: st.DrawFn) -> Fed:
     return Fed(data, port, flow, step_ns, LinkType.IP)
 
 
+def host(address: str) -> AddressRange:
+    return AddressRange(ip_address(address).packed, ip_address(address).packed)
+
+
+TRANSLATED = (
+    NatRule(
+        "in",
+        from_zones=("untrust",),
+        destination=(host("192.0.2.11"),),
+        destination_translation=DestinationTranslation((host("203.0.113.30"),)),
+    ),
+    NatRule(
+        "leased",
+        source=(host("192.0.2.12"),),
+        source_translation=DynamicIp((host("198.51.100.9"),)),
+    ),
+    NatRule(
+        "out",
+        to_zones=("untrust",),
+        source_translation=DynamicIpAndPort((host("198.51.100.1"), host("2001:db8:2::1"))),
+    ),
+)
+
 POLICIES = [
     snapshot(interzone="allow"),
+    replace(snapshot(interzone="allow"), nat_rules=TRANSLATED),
     snapshot(default_rule("no", "reset-both")),
     snapshot(default_rule("no", "deny"), discard_denied=False),
     snapshot(
@@ -151,7 +181,9 @@ def test_every_packet_has_one_verdict(
     assert len(sessions) <= stats.allocated <= max_sessions
     engine.tick(now_ns + 10_000 * NS)
     assert engine.stats().allocated == 0
-    assert engine.counters()["session_allocated"] == engine.counters()["session_freed"]
+    counters = engine.counters()
+    assert counters["session_allocated"] == counters["session_freed"]
+    assert counters["nat_dynamic_port_xlat"] == counters["nat_dynamic_port_release"]
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20), st.sampled_from(LinkType), st.booleans())

@@ -246,6 +246,35 @@ def test_prefix_translation() -> None:
     assert called.port == TRUST
 
 
+FLOWS = st.lists(
+    st.tuples(st.integers(2, 5), st.integers(1, 4), st.integers(20, 22), st.integers(80, 81)),
+    min_size=1,
+    max_size=30,
+    unique=True,
+)
+
+
+@settings(max_examples=50)
+@given(FLOWS, st.sampled_from([1, 8]), st.sampled_from([POOL, addresses(PUBLIC[4])]))
+def test_every_answer_finds_its_client(
+    flows: list[tuple[int, int, int, int]], oversubscription: int, pool: AddressRange
+) -> None:
+    """Whatever the others do: no two sessions look alike to a server."""
+    nat = firewall(source_rule(dipp(pool)), nat_oversubscription=oversubscription)
+    asked = {}
+    for host, sport, server, dport in flows:
+        request = udp(src=f"192.0.2.{host}", sport=sport, dst=f"198.51.100.{server}", dport=dport)
+        sent = nat.send(request)
+        assert sent.data is not None
+        asked[ends(sent.data)] = ends(request)
+    assert len(asked) == len(flows)
+    for seen, own in asked.items():
+        reply = udp(src=seen.dst, sport=seen.dport, dst=seen.src, dport=seen.sport)
+        answer = nat.send(reply, UNTRUST)
+        assert answer.data is not None
+        assert ends(answer.data) == Ends(own.dst, own.dport, own.src, own.sport)
+
+
 # ---- destination ---------------------------------------------------------------------------------
 
 # what is asked for, the rule's fields and what is meant

@@ -337,22 +337,49 @@ def test_wildcards(fields: dict[str, object], src: str, matches: bool) -> None:
     assert match(rule_with, rule("next"), src=src, dst=other) == ("rule" if matches else "next")
 
 
+BYTES = st.binary(min_size=4, max_size=4)
 WILD = st.builds(Wildcard, st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4))
 
 
-@given(st.lists(WILD, min_size=1, max_size=3), st.booleans(), st.binary(min_size=4, max_size=4))
-def test_wildcards_against_bits(wildcards: list[Wildcard], negate: bool, raw: bytes) -> None:
-    def like(wildcard: Wildcard) -> bool:
-        return all(
-            (a ^ b) & ~m & 0xFF == 0
-            for a, b, m in zip(raw, wildcard.address, wildcard.mask, strict=True)
-        )
-
-    found = match(
-        rule(source_wildcards=tuple(wildcards), negate_source=negate), src=str(ip_address(raw))
+def like(address: bytes, wildcard: Wildcard) -> bool:
+    return all(
+        (a ^ b) & ~m & 0xFF == 0
+        for a, b, m in zip(address, wildcard.address, wildcard.mask, strict=True)
     )
-    expected = any(like(wildcard) for wildcard in wildcards) != negate
-    assert found == ("rule" if expected else "interzone-default")
+
+
+@given(
+    st.lists(st.tuples(st.lists(WILD, max_size=3), st.booleans()), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), BYTES), min_size=1, max_size=5),
+)
+def test_wildcards_against_bits(
+    rules: list[tuple[list[Wildcard], bool]], chosen: list[tuple[int, int, bytes]]
+) -> None:
+    """Addresses that are like a wildcard, but for the bits its mask leaves open."""
+    policy = Policy(
+        [
+            rule(str(number), source_wildcards=tuple(wildcards), negate_source=negate)
+            for number, (wildcards, negate) in enumerate(rules)
+        ],
+        INTRAZONE,
+        INTERZONE,
+    )
+    for number, which, raw in chosen:
+        wildcards, _ = rules[number % len(rules)]
+        address = raw
+        if wildcards:
+            near = wildcards[which % len(wildcards)]
+            address = bytes(
+                a & ~m & 0xFF | r & m for a, m, r in zip(near.address, near.mask, raw, strict=True)
+            )
+        expected = [
+            str(place)
+            for place, (own, negate) in enumerate(rules)
+            if not own or any(like(address, one) for one in own) != negate
+        ]
+        packet = ("trust", "untrust", packed(str(ip_address(address))), bytes(16), TCP, 1, 2)
+        assert [found.name for found in policy.match_all(*packet)] == expected
+        assert policy.match(*packet).name == [*expected, "interzone-default"][0]
 
 
 def test_rules_that_are_left_out() -> None:

@@ -1,19 +1,39 @@
 """Explanations of packets, whole ones and the lines that matter of others."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from control.replay.play import Play
 from control.replay.setup import Setup
 from dataplane.explain import Explainer
-from dataplane.snapshot import ApplicationOverride, ApplicationTimeouts, SecurityRule, Timeouts
+from dataplane.snapshot import (
+    AddressRange,
+    ApplicationOverride,
+    ApplicationTimeouts,
+    DestinationTranslation,
+    DynamicIpAndPort,
+    ManagementProfile,
+    NatRule,
+    PbfRule,
+    QosRule,
+    SecurityRule,
+    Snapshot,
+    StaticIp,
+    Timeouts,
+)
 from native import CaptureWriter
 from tests.support.packets import (
     ALLOW,
+    BASTION,
+    CLIENT,
     CLIENT_ISN,
+    DMZ,
     NS,
+    OWN,
     echo,
     icmp_error,
     routes,
@@ -33,7 +53,11 @@ CONFIGURATION = snapshot(
 
 
 def explained(
-    packets: Sequence[bytes], folder: Path, platform: str = "pa-5000", gap_s: float = 1
+    packets: Sequence[bytes],
+    folder: Path,
+    platform: str = "pa-5000",
+    gap_s: float = 1,
+    configuration: Snapshot = CONFIGURATION,
 ) -> list[list[str]]:
     """The lines of each packet."""
     path = folder / "in.pcap"
@@ -41,7 +65,7 @@ def explained(
         for number, packet in enumerate(packets):
             writer.write(packet, START_NS + round(number * gap_s * NS))
     explainer = Explainer()
-    setup = Setup(CONFIGURATION, tuple(routes()), ())
+    setup = Setup(configuration, tuple(routes()), ())
     play = Play(setup, path, platform=platform, observer=explainer)
     found = []
     while (packet := play.edge.next()) is not None:
@@ -210,3 +234,118 @@ def test_ends_are_told_before_the_packet_that_comes_later(tmp_path: Path) -> Non
     found = stages(explained([udp(), udp()], tmp_path, gap_s=31)[1])
     assert found["ager"] == "session 1 ended at 30.000000 s: aged-out"
     assert found["session"] == "2 is ACTIVE"
+
+
+# ---- what a rulebase says, where it has something to say -----------------------------------------
+
+
+def host(text: str) -> AddressRange:
+    return AddressRange(ip_address(text).packed, ip_address(text).packed)
+
+
+PUBLIC = host("198.51.100.1")
+SHARED = NatRule("shared", to_zones=("untrust",), source_translation=DynamicIpAndPort((PUBLIC,)))
+STATIC = NatRule("static", source_translation=StaticIp(host(CLIENT[4]), host("198.51.100.50")))
+FORWARD = NatRule(
+    "forward", destination_translation=DestinationTranslation((host(BASTION[4]),), port=8080)
+)
+BY_DMZ = PbfRule("by dmz", "forward", egress=DMZ, nexthop="203.0.113.9", symmetric_return=True)
+MANAGED = replace(
+    snapshot(ALLOW).ports[0], management=ManagementProfile(("ping",), (host(CLIENT[4]),))
+)
+TOLD = [  # the configuration, a packet, and what is said of it
+    pytest.param(
+        {"nat_rules": (STATIC,)},
+        tcp(),
+        {
+            "NAT": 'rule "static"',
+            "NAT source": "source 198.51.100.50[40001]",
+            "translation": "198.51.100.50[40001] > 198.51.100.20[80]",
+        },
+        id="source",
+    ),
+    pytest.param(
+        {"nat_rules": (SHARED,)},
+        tcp(),
+        {"NAT": 'rule "shared"', "NAT source": "source 198.51.100.1, a port of its own"},
+        id="shared",
+    ),
+    pytest.param(
+        {"nat_rules": (FORWARD,)},
+        tcp(),
+        {
+            "forwarding": "route 198.51.100.0/24 by ethernet1/2, zone untrust",
+            "NAT": 'rule "forward": destination 203.0.113.30[8080];'
+            " route 203.0.113.0/24 by ethernet1/3, zone dmz",
+            "verdict": "forward by ethernet1/3",
+        },
+        id="destination",
+    ),
+    pytest.param(
+        {"nat_rules": (NatRule("no"),)},
+        tcp(),
+        {"NAT": 'rule "no": no translation', "NAT source": None},
+        id="exempt",
+    ),
+    pytest.param(
+        {"nat_rules": (replace(SHARED, to_zones=("dmz",)),)}, tcp(), {"NAT": "no rule"}, id="none"
+    ),
+    pytest.param(
+        {
+            "nat_rules": (
+                replace(
+                    FORWARD, destination_translation=DestinationTranslation((host("10.1.1.1"),))
+                ),
+            )
+        },
+        tcp(),
+        {"NAT": 'rule "forward", refused: flow_fwd_l3_noroute_nat', "security": None},
+        id="refused",
+    ),
+    pytest.param(
+        {"pbf_rules": (BY_DMZ,)},
+        tcp(),
+        {
+            "PBF": 'rule "by dmz": forward via 203.0.113.9 by ethernet1/3, answers the way it came',
+            "forwarding": "by ethernet1/3, zone dmz",
+        },
+        id="PBF",
+    ),
+    pytest.param(
+        {"pbf_rules": (PbfRule("stop", "discard"),)},
+        tcp(),
+        {"PBF": 'rule "stop", refused: flow_policy_nofwd'},
+        id="PBF discards",
+    ),
+    pytest.param(
+        {"qos_rules": (QosRule("bulk", 7),)}, tcp(), {"QoS": 'rule "bulk": class 7'}, id="QoS"
+    ),
+    pytest.param(
+        {"ports": (MANAGED, *snapshot(ALLOW).ports[1:])},
+        echo(dst=OWN[4]),
+        {
+            "forwarding": "192.0.2.1 is an address of the firewall",
+            "management": "allowed by the management profile of ethernet1/1, zone trust",
+            "verdict": "for the firewall itself",
+        },
+        id="management",
+    ),
+    pytest.param(
+        {}, echo(dst=OWN[4]), {"management": "refused: flow_host_service_deny"}, id="no profile"
+    ),
+    pytest.param(
+        {},
+        tcp(),
+        dict.fromkeys(["PBF", "NAT", "NAT source", "QoS", "management", "translation"]),
+        id="nothing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "packet", "said"), TOLD)
+def test_rulebases(
+    fields: dict[str, object], packet: bytes, said: dict[str, str | None], tmp_path: Path
+) -> None:
+    configuration = replace(snapshot(ALLOW), **fields)
+    found = stages(explained([packet], tmp_path, configuration=configuration)[0])
+    assert {name: found.get(name) for name in said} == said

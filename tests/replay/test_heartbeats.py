@@ -53,7 +53,7 @@ def test_the_session_on_the_way(capture: Path) -> None:
     assert session is not None
     shown = [
         line
-        for line in render_detail(session).splitlines()
+        for line in render_detail(session, ()).splitlines()
         if any(word in line for word in ("timeout  ", "live", "offload", "report", "longest"))
     ]
     assert "\n".join(shown) + "\n```" in PAGE

@@ -27,6 +27,7 @@ from dataplane.messages import (
     GetStatus,
     Reply,
     Request,
+    SetPaths,
     SetRoutes,
     Status,
     Stop,
@@ -120,6 +121,11 @@ def detail(request: Request) -> list[str]:
             return [port.name for port in snapshot.ports]
         case SetRoutes(routes=routes):
             return [route.prefix for route in routes]
+        case SetPaths(paths=paths, unreachable_pbf=unreachable):
+            return [
+                *(f"{one.port} {one.nexthop} {one.mac.hex(':')}" for one in paths),
+                *unreachable,
+            ]
         case _:
             return []
 
