@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.support.nat_lab import (
     CLIENT,
     CLIENT2,
     CONFIG,
+    DATAGRAM,
     DMZ,
     DMZ_OUTSIDE,
     DYNAMIC,
@@ -30,10 +30,12 @@ from tests.support.nat_lab import (
     ONE_ADDRESS,
     OUTSIDE,
     POOL,
+    PUSH,
     SERVER,
     SMALL_MTU,
-    TO_DMZ,
+    WAYS,
     WEB,
+    Way,
     asked_from,
     await_route,
     nat_lab,
@@ -69,33 +71,8 @@ def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fir
 # ---- reachability --------------------------------------------------------------------------------
 
 
-class Way(NamedTuple):
-    """Who asks whom, by which address, and whom the one who is asked sees."""
-
-    host: str
-    asked: dict[int, str]
-    seen: dict[int, str]
-    port: int = ASK_PORT
-
-
-WAYS = [
-    pytest.param(Way("client", SERVER, OUTSIDE), id="source, out"),
-    pytest.param(Way("client", FAR, OUTSIDE), id="source, out, behind a router"),
-    pytest.param(Way("client", DMZ, TO_DMZ), id="source, to the DMZ"),
-    pytest.param(Way("dmz", SERVER, DMZ_OUTSIDE), id="static, out"),
-    pytest.param(Way("far", DMZ_OUTSIDE, FAR), id="static, in"),
-    pytest.param(Way("far", WEB, FAR, 80), id="destination with a port"),
-    pytest.param(
-        Way("client", WEB, {4: "192.0.2.129", 6: "2001:db8:3::100"}, 80), id="U-turn, both"
-    ),
-    pytest.param(
-        Way("client2", WEB, {4: "192.0.2.129", 6: "2001:db8:3::100"}, 80), id="U-turn to oneself"
-    ),
-]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 @pytest.mark.usefixtures("firewall")
 def test_a_web_server_is_asked_from_the_translated_address(lab: Lab, way: Way, family: int) -> None:
     assert asked_from(lab, way.host, way.asked[family], port=way.port) == way.seen[family]
@@ -153,7 +130,7 @@ def test_the_log_has_both_sides(lab: Lab, firewall: Firewall, family: int) -> No
     assert any(entry.sport == port and entry.rule == "out" for entry in traffic_log(firewall))
 
 
-# ---- ssh and DNS -----------------------------------------------------------------------------------
+# ---- ssh and DNS ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -247,30 +224,6 @@ def test_traceroute_from_outside_shows_no_inner_address(lab: Lab, family: int) -
 
 # ---- path MTU ------------------------------------------------------------------------------------
 
-PUSH = """
-import hashlib, http.client, sys
-data = bytes(range(256)) * (16 << 10)
-client = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
-client.request("POST", "/", data)
-sys.exit(client.getresponse().read().decode() != hashlib.sha256(data).hexdigest())
-"""
-DATAGRAM = """
-import errno, select, socket, sys
-target, port, size, must_stay_whole = sys.argv[1], *map(int, sys.argv[2:])
-v6 = ":" in target
-client = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
-if v6:
-    client.setsockopt(socket.IPPROTO_IPV6, 23, 2 * must_stay_whole)  # IPV6_MTU_DISCOVER
-else:
-    client.setsockopt(socket.IPPROTO_IP, 10, 2 * must_stay_whole)  # IP_MTU_DISCOVER
-client.connect((target, port))
-client.send(bytes(size))
-client.settimeout(2)
-try:
-    client.recv(1)
-except OSError as error:
-    print(errno.errorcode.get(error.errno or 0, "nothing"))
-"""
 NARROW_WAYS = [
     pytest.param(NARROW, NARROW_MTU, id="1200 bytes behind a router"),
     pytest.param(FAR[4], SMALL_MTU, id="1280 bytes behind a router"),

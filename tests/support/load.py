@@ -13,7 +13,8 @@ its standard input ends has to arrive at the other. Both print the bytes and the
 board, a file, shows how many have come so far. `numbered` sends UDP packets with numbers, some
 hundred a second, until its standard input ends, and prints how many; `numbers` prints how many
 different ones have come. `whoami` is a web server that answers with the address and the port it
-is asked from, over IPv4 and IPv6; `POST` is answered with the digest of what came. Servers print `ready` when they are.
+is asked from, over IPv4 and IPv6; `POST` is answered with the digest of what came. Servers print
+`ready` when they are.
 """
 
 import contextlib

@@ -1,10 +1,10 @@
 """A lab with networks behind the server, and what a firewall in it translates.
 
-    client   192.0.2.10      +----------+  203.0.113.1     203.0.113.10 server -- far     198.18.0.10
-             2001:db8:1::10 -| firewall |- untrust ---- 2001:db8:2::10   |      2001:db8:5::10, 1280
-    client2  192.0.2.130     |          |                                +----- narrow  198.18.1.10
-             2001:db8:3::10 -|          |- dmz, 1280 -- 198.51.100.10                    1200 bytes
-                             +----------+               2001:db8:4::10
+    client   192.0.2.10      +----------+  203.0.113.1   203.0.113.10 server -- far   198.18.0.10
+             2001:db8:1::10 -| firewall |- untrust -- 2001:db8:2::10    |    2001:db8:5::10, 1280
+    client2  192.0.2.130     |          |                               |
+             2001:db8:3::10 -|          |- dmz, 1280 -- 198.51.100.10   +-- narrow  198.18.1.10
+                             +----------+               2001:db8:4::10              1200 bytes
 
 The server has no route to what is inside: only translated addresses are answered. Every host but
 the firewall answers port 8000 with the address and port it is asked from.
@@ -13,6 +13,7 @@ the firewall answers port 8000 with the address and port it is asked from.
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tests.support.labs import PYTHON
 from vm.namespaces import Lab, kill
@@ -40,6 +41,56 @@ SMALL_MTU = 1280  # of the DMZ's link and the far one
 NARROW_MTU = 1200
 _UNAWARE = "advmss 1400"  # they promise to take more than their link does
 ASK_PORT = 8000
+
+
+class Way(NamedTuple):
+    """Who asks whom, by which address, and whom the one who is asked sees."""
+
+    name: str
+    host: str
+    asked: dict[int, str]
+    seen: dict[int, str]
+    port: int = ASK_PORT
+
+
+TURNED = {4: "192.0.2.129", 6: "2001:db8:3::100"}
+WAYS = (
+    Way("source, out", "client", SERVER, OUTSIDE),
+    Way("source, out, behind a router", "client", FAR, OUTSIDE),
+    Way("source, to the DMZ", "client", DMZ, TO_DMZ),
+    Way("static, out", "dmz", SERVER, DMZ_OUTSIDE),
+    Way("static, in", "far", DMZ_OUTSIDE, FAR),
+    Way("destination with a port", "far", WEB, FAR, 80),
+    Way("U-turn, both", "client", WEB, TURNED, 80),
+    Way("U-turn to oneself", "client2", WEB, TURNED, 80),
+)
+
+# a request of four megabytes to a `whoami`; the status says whether it has arrived whole
+PUSH = """
+import hashlib, http.client, sys
+data = bytes(range(256)) * (16 << 10)
+client = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
+client.request("POST", "/", data)
+sys.exit(client.getresponse().read().decode() != hashlib.sha256(data).hexdigest())
+"""
+# a datagram, and the error or answer within two seconds
+DATAGRAM = """
+import errno, socket, sys
+target, port, size, must_stay_whole = sys.argv[1], *map(int, sys.argv[2:])
+v6 = ":" in target
+client = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+if v6:
+    client.setsockopt(socket.IPPROTO_IPV6, 23, 2 * must_stay_whole)  # IPV6_MTU_DISCOVER
+else:
+    client.setsockopt(socket.IPPROTO_IP, 10, 2 * must_stay_whole)  # IP_MTU_DISCOVER
+client.connect((target, port))
+client.settimeout(2)
+try:
+    client.send(bytes(size))
+    client.recv(1)
+except OSError as error:
+    print(errno.errorcode.get(error.errno or 0, "nothing"))
+"""
 
 CONFIG = f"""
 set deviceconfig system hostname nat
