@@ -42,6 +42,7 @@ from tests.support.nat_lab import (
     serving,
     shell,
 )
+from tests.support.replays import records, replay
 from vm.firewall import Firewall
 from vm.holder import STATE
 from vm.namespaces import Lab, kill
@@ -363,3 +364,48 @@ def test_nobody_inside_is_named_outside(lab: Lab, firewall: Firewall) -> None:
     assert OUTSIDE[6] in said
     for address in (*CLIENT.values(), *CLIENT2.values()):
         assert not re.search(rf"(?<![\w.:]){re.escape(address)}(?![\w:])", said), said
+
+
+# ---- a replay of what the client saw -------------------------------------------------------------
+
+
+def test_a_capture_of_the_clients_side_replays(
+    lab: Lab, firewall: Firewall, tmp_path: Path
+) -> None:
+    inside = STATE / "client.pcap"
+    with contextlib.ExitStack() as stack:
+        command = ["tcpdump", "-U", "--immediate-mode", "-nn", "-i", "eth0", "-w", str(inside)]
+        hosts = f"(host {CLIENT[4]} or host {CLIENT[6]}) and not arp"
+        capture = lab.popen("client", [*command, f"{hosts} and not (icmp6[0] >= 133)"])
+        stack.callback(kill, capture)
+        assert capture.stdout
+        while "listening" not in capture.stdout.readline():
+            pass
+        shell(lab, "client", "ip route flush cache; ip -6 route flush cache")
+        for family in (4, 6):
+            bracketed = {4: FAR[4], 6: f"[{FAR[6]}]"}[family]
+            shell(lab, "client", f"curl -sf http://{bracketed}:{ASK_PORT}")
+            shell(lab, "client", f"traceroute -n -q 1 -N 1 -I {FAR[family]}")
+            lab.run("client", [PYTHON, "-c", DATAGRAM, FAR[family], "9", "10", "0"])
+            lab.run("client", [PYTHON, "-c", PUSH, FAR[family], str(ASK_PORT)])
+            asked_from(lab, "client", WEB[family], port=80)
+        os.killpg(capture.pid, 2)
+        capture.wait(10)
+    path = tmp_path / "client.pcap"
+    path.write_bytes(lab.path(inside).read_bytes())
+    done = replay(path, "--config", firewall.config, "--json")
+    assert done.returncode == 0, done.stderr
+    entries, summary = records(done.stdout)
+    seen = {(entry["dst"], entry["proto"], entry["natsrc"], entry["dport"]) for entry in entries}
+    for family, icmp in ((4, "icmp"), (6, "ipv6-icmp")):
+        assert (FAR[family], "tcp", OUTSIDE[family], ASK_PORT) in seen
+        assert (FAR[family], "udp", OUTSIDE[family], 9) in seen
+        assert any(one[:3] == (FAR[family], icmp, OUTSIDE[family]) for one in seen)
+    assert len(entries) + 2 == summary["sessions"]  # two within trust, which nothing logs
+    assert {entry["session_end_reason"] for entry in entries if entry["proto"] == "tcp"} == {
+        "tcp-fin"
+    }
+    assert {entry["action"] for entry in entries} == {"allow"}
+    drops = {name: by for name, by in summary["counters"].items() if by and "drop" in name}
+    # the hop that is the firewall itself
+    assert (drops, summary["dropped"]) == ({}, summary["counters"]["flow_fwd_l3_ttl_zero"])
