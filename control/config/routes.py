@@ -18,6 +18,7 @@ from control.config.value_types import Interface, Network
 from dataplane.snapshot import Hop, Port, Route, VirtualRouter
 
 _IPV6_METRIC = 256  # of what follows from an address
+_IPV6_OWN_METRIC = 1024  # of the same in a table of ours: what the kernel gives a route without one
 _LINK_LOCAL = ipaddress.ip_network("fe80::/64")
 _MULTICAST = ipaddress.ip_network("ff00::/8")
 
@@ -43,14 +44,21 @@ def kernel_tables(
         table = _table(
             [port for port in ports if owner.get(port.virtual_router, "") == router],
             [static for static in static_routes if static.virtual_router == router],
+            _IPV6_OWN_METRIC if router else _IPV6_METRIC,
         )
         routes += (replace(route, virtual_router=router) for route in table.routes)
         refused += table.refused
     return Tables(tuple(routes), refused)
 
 
-def _table(ports: Sequence[Port], static_routes: Sequence[StaticRoute]) -> Tables:
-    connected = dict.fromkeys(route for port in ports for route in _connected(port))
+def _table(ports: Sequence[Port], static_routes: Sequence[StaticRoute], ipv6_metric: int) -> Tables:
+    connected = dict.fromkeys(
+        replace(route, metric=ipv6_metric)
+        if (route.kind, route.metric) == ("unicast", _IPV6_METRIC)
+        else route
+        for port in ports
+        for route in _connected(port)
+    )
     on_link = [*_on_link(connected, static_routes)]
     has_ipv6 = {port.name: port.ipv6 for port in ports}
     found: dict[tuple[str, int], list[tuple[Route, int]]] = {}

@@ -67,7 +67,7 @@ class Kernel:
         self._numbers = paths.Numbers(Remembered(directory / "paths.json", list[Pair], []))
         self._snapshot: Snapshot | None = None
         self._static_routes: tuple[StaticRoute, ...] = ()
-        self._proxies = Proxies({}, 0)
+        self._proxies = Proxies({})
         self._configured: dict[int, Port] = {}  # by the index of the link it was done to
         self._is_closed = False
         self._turn = threading.Lock()
@@ -216,10 +216,10 @@ class Kernel:
         if state.ports != configured or not modes.are_in_place(self._ports, by_name):
             self._configure(netlink)
             return state, True
-        unnumbered = self._numbers.give(paths.wanted(self._snapshot, state.fib))
+        unnumbered = self._number_paths(state)
         state = state._replace(paths=self._numbers.paths(self._ports))
         own = self._own_tables()
-        proxied = proxies.routes(self._proxies.addresses, state.links)
+        proxied = proxies.routes(self._proxies, state.links)
         has_changed = tables.carry_out(
             netlink,
             tables.rules(
@@ -232,12 +232,20 @@ class Kernel:
         todo = self._plan(state, own, proxied)
         refused = routes.carry_out(netlink, todo)
         has_changed |= bool(todo.delete) or len(refused) < len(todo.refused) + len(todo.add)
-        refused += [
+        return state._replace(refused=refused + unnumbered), has_changed
+
+    def _number_paths(self, state: KernelState) -> list[str]:
+        """Gives numbers to the paths that are needed now; what found none, a line each."""
+        assert self._snapshot
+        try:
+            left = self._numbers.give(paths.wanted(self._snapshot, state.fib))
+        except KernelError as error:  # a successor would not know what they mean
+            return [f"new paths are not used: {error}"]
+        return [
             f"no number is left for the path by {port} to {nexthop or 'its link'}: "
             f"{paths.HIGHEST} are the most"
-            for port, nexthop in unnumbered
+            for port, nexthop in left
         ]
-        return state._replace(refused=refused), has_changed
 
     def _plan(
         self, state: KernelState, own: dict[str, int], proxied: list[KernelRoute]

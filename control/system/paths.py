@@ -67,7 +67,7 @@ def _pairs(snapshot: Snapshot, routes: tuple[Route, ...]) -> Iterator[Pair]:
             for port in _ingress(rule, snapshot.ports):
                 yield port.name, ""
                 nexthops = [hop for hop in rule.return_nexthops if _is_on_link(hop, port)]
-                for nexthop in nexthops or _gateways(port, routes):
+                for nexthop in nexthops or _gateways(port, snapshot.pbf_rules, routes):
                     yield port.name, nexthop
     for route in routes:
         for hop in route.hops:
@@ -80,7 +80,7 @@ def _pairs(snapshot: Snapshot, routes: tuple[Route, ...]) -> Iterator[Pair]:
     for port in snapshot.ports:
         if port.virtual_router in symmetric:
             yield port.name, ""
-            for nexthop in _gateways(port, routes):
+            for nexthop in _gateways(port, snapshot.pbf_rules, routes):
                 yield port.name, nexthop
 
 
@@ -98,11 +98,10 @@ def _is_on_link(nexthop: str, port: Port) -> bool:
     )
 
 
-def _gateways(port: Port, routes: Iterable[Route]) -> Iterator[str]:
-    for route in routes:
-        for name, nexthop in (
-            (route.port, route.nexthop),
-            *((hop.port, hop.nexthop) for hop in route.hops),
-        ):
-            if name == port.name and nexthop:
-                yield nexthop
+def _gateways(port: Port, rules: Iterable[PbfRule], routes: Iterable[Route]) -> Iterator[str]:
+    known = [
+        *((rule.egress, rule.nexthop) for rule in rules),
+        *((route.port, route.nexthop) for route in routes),
+        *((hop.port, hop.nexthop) for route in routes for hop in route.hops),
+    ]
+    return (nexthop for name, nexthop in known if name == port.name and nexthop)

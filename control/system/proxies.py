@@ -25,7 +25,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 class Proxies(NamedTuple):
     addresses: dict[str, set[str]]  # by port
-    left: int  # addresses beyond the bound, which nobody answers for
+    left: int = 0  # addresses beyond the bound, which nobody answers for
+    prefixes: tuple[str, ...] = ()  # the IPv4 addresses in few
 
 
 def wanted(ports: Iterable[Port], rules: Iterable[NatRule]) -> Proxies:
@@ -33,20 +34,20 @@ def wanted(ports: Iterable[Port], rules: Iterable[NatRule]) -> Proxies:
     ports = [port for port in ports if port.mode == "layer3"]
     own = {int(ipaddress.ip_interface(text).ip) for port in ports for text in port.addresses}
     ranges = sorted({(one.first, one.last) for rule in rules for one in _ranges(rule)})
-    result = Proxies({port.name: set() for port in ports}, 0)
+    result: dict[str, set[str]] = {port.name: set() for port in ports}
     taken = left = 0
     for port in ports:
         for network in dict.fromkeys(_network(text) for text in port.addresses):
             for first, last in _merged(ranges, network):
                 others = (number for number in range(first, last + 1) if number not in own)
                 kind = type(network.network_address)
-                result.addresses[port.name].update(
+                result[port.name].update(
                     str(kind(number)) for number in islice(others, MOST - taken)
                 )
                 count = last - first + 1 - sum(first <= number <= last for number in own)
                 left += max(0, count - (MOST - taken))
                 taken = min(MOST, taken + count)
-    return result._replace(left=left)
+    return Proxies(result, left, _prefixes(result.values()))
 
 
 def configure(netlink: Netlink, proxies: Mapping[str, set[str]], ports: Mapping[int, str]) -> None:
@@ -61,18 +62,19 @@ def configure(netlink: Netlink, proxies: Mapping[str, set[str]], ports: Mapping[
         netlink.add_proxy(index, address)
 
 
-def routes(proxies: Mapping[str, set[str]], links: Iterable[Link]) -> list[KernelRoute]:
+def routes(proxies: Proxies, links: Iterable[Link]) -> list[KernelRoute]:
     loopback = next((link.ifindex for link in links if link.is_loopback), 0)
-    addresses = [
-        ipaddress.IPv4Network(address)
-        for several in proxies.values()
-        for address in several
-        if ":" not in address
-    ]
     return [
-        KernelRoute(str(network), tables.PROXIES, UNICAST, tables.PROTOCOL, 0, loopback, "")
-        for network in ipaddress.collapse_addresses(addresses)
+        KernelRoute(prefix, tables.PROXIES, UNICAST, tables.PROTOCOL, 0, loopback, "")
+        for prefix in proxies.prefixes
     ]
+
+
+def _prefixes(addresses: Iterable[set[str]]) -> tuple[str, ...]:
+    ipv4 = (
+        ipaddress.IPv4Network(one) for several in addresses for one in several if ":" not in one
+    )
+    return tuple(map(str, ipaddress.collapse_addresses(ipv4)))
 
 
 def _ranges(rule: NatRule) -> Iterator[AddressRange]:

@@ -40,7 +40,11 @@ _PORT_IPV6 = {
     "proxy_ndp": "1",
 }
 # Each sender of a traceroute gets all its answers; what the machine sends in all stays limited.
-_ICMP_IPV4 = {"net/ipv4/icmp_ratelimit": "0"}
+_ICMP_IPV4 = {
+    "net/ipv4/icmp_ratelimit": "0",
+    # An error finds its way in the virtual router of the port it speaks for.
+    "net/ipv4/icmp_errors_use_inbound_ifaddr": "1",
+}
 _ICMP_IPV6 = {"net/ipv6/icmp/ratelimit": "0"}
 _QUIET_IPV4 = {"arp_ignore": "8"}  # no address of the machine is answered for
 _QUIET_IPV6 = {"disable_ipv6": "1"}

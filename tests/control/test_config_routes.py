@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from control.config.compile import compile_snapshot
 from control.config.load import StaticRoute, load_config, static_routes
 from control.config.routes import Tables, kernel_tables
-from control.system import fib, links, routes, sysctls
+from control.system import fib, links, routes, sysctls, tables
 from control.system.netlink import Netlink
 from control.system.remembered import Remembered
 from dataplane.snapshot import Hop, Port, Route, Snapshot, VirtualRouter
@@ -234,7 +234,32 @@ ODD = "".join(
 ODD += "set network virtual-router r interface [ " + " ".join(
     f"ethernet1/{number}" for number in range(1, 6)
 )
+ROUTERS = """
+set network interface ethernet ethernet1/1 layer3 ip 192.0.2.1/24 ipv6 enabled yes
+set network interface ethernet ethernet1/2 layer3 ip 198.51.100.1/24
+set network interface ethernet ethernet1/3 layer3 ip 10.3.0.1/24
+set network interface ethernet ethernet1/3 layer3 ipv6 enabled yes address 2001:db8:3::1/64
+set network interface ethernet ethernet1/4 layer3 ip 10.4.0.1/24
+set network interface loopback units loopback.1 ip 10.255.0.1/32
+set network interface loopback units loopback.2 ip 10.255.0.2/32
+set network virtual-router a interface [ ethernet1/1 ethernet1/2 loopback.1 ]
+set network virtual-router a ecmp enable yes
+set network virtual-router a routing-table ip static-route r destination 0.0.0.0/0
+set network virtual-router a routing-table ip static-route r nexthop ip-address 192.0.2.9
+set network virtual-router a routing-table ip static-route s destination 0.0.0.0/0
+set network virtual-router a routing-table ip static-route s nexthop ip-address 198.51.100.9
+set network virtual-router b interface [ ethernet1/3 ethernet1/4 loopback.2 ]
+set network virtual-router b ecmp enable yes algorithm weighted-round-robin
+set network virtual-router b ecmp algorithm weighted-round-robin interface ethernet1/3 weight 7
+set network virtual-router b routing-table ip static-route r destination 0.0.0.0/0
+set network virtual-router b routing-table ip static-route r nexthop ip-address 10.4.0.9
+set network virtual-router b routing-table ip static-route s destination 0.0.0.0/0
+set network virtual-router b routing-table ip static-route s nexthop ip-address 10.3.0.9
+set network virtual-router b routing-table ip static-route t destination 10.99.0.0/16
+set network virtual-router b routing-table ip static-route t nexthop discard
+"""
 CONFIGURATIONS = {
+    "routers": ROUTERS,
     "odd": ODD + " ]\n",
     "branch office": (ROOT / "docs/examples/branch-office.set").read_text(),
     "lab": (ROOT / "vm/lab.set").read_text(),
@@ -261,22 +286,38 @@ def in_kernel(snapshot: Snapshot, wanted: tuple[StaticRoute, ...]) -> tuple[set[
             interfaces[route.interface] if route.interface else "",
             route.metric,
             route.discard,
+            route.virtual_router,
+            route.weight,
         )
         for route in wanted
     ]
-    cable(*interfaces.values())
+    cable(*(name for name in interfaces.values() if name != "lo"))
     sysctls.apply(snapshot.ports, Remembered(Path("/run/sysctls"), dict[str, str], {}))
     sysctls.set_forwarding(True)
     with Netlink() as netlink:
-        links.configure(netlink, snapshot.ports)
-        refused = routes.carry_out(netlink, routes.plan(planned, netlink.links(), netlink.routes()))
+        own = tables.of_routers(snapshot.virtual_routers)
+        unrouted = {one.name for one in snapshot.ports if one.virtual_router in own}
+        links.configure(netlink, snapshot.ports, unrouted)
+        links.configure_loopback(
+            netlink, snapshot.ports, Remembered(Path("/run/loopback"), list[str], [])
+        )
+        present = netlink.links()
+        plan = routes.plan(
+            planned,
+            present,
+            netlink.routes(),
+            ports=snapshot.ports,
+            routers=snapshot.virtual_routers,
+            others=[*routes.connected(snapshot.ports, own, present)],
+        )
+        refused = routes.carry_out(netlink, plan)
         ports = links.indices(snapshot.ports, netlink.links())
         foreign = {
             str(address.interface.ip)
             for address in netlink.addresses()
             if str(address.interface) not in {text for p in snapshot.ports for text in p.addresses}
         }
-        found = fib.mirror(netlink.routes(), ports)
+        found = fib.mirror(netlink.routes(), ports, snapshot.ports, snapshot.virtual_routers)
     return {
         route
         for route in found
@@ -289,7 +330,7 @@ def in_kernel(snapshot: Snapshot, wanted: tuple[StaticRoute, ...]) -> tuple[set[
 @in_namespace
 def test_the_kernel_has_the_same(name: str) -> None:
     snapshot, wanted = configured(CONFIGURATIONS[name])
-    found = kernel_tables(snapshot.ports, wanted)
+    found = kernel_tables(snapshot.ports, wanted, snapshot.virtual_routers)
     there, refused = in_kernel(snapshot, wanted)
     ours = {route for route in found.routes if not route.prefix.startswith("fe80::/")}
     assert ours - there == set(), ours - there

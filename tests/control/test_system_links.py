@@ -4,6 +4,7 @@ import json
 from ipaddress import ip_interface
 
 import pytest
+from msgspec.structs import replace
 
 from control.system import links
 from control.system.netlink import Address, Link, Netlink
@@ -122,11 +123,59 @@ def test_status() -> None:
     assert loopback.speed_mbps is None
 
 
+@in_namespace
+def test_status_of_every_kind() -> None:
+    cable("eth1", "eth2")
+    ports = (
+        replace(port(1), mode="layer2", bridge="lan"),
+        replace(port(2), mode="virtual-wire", bridge="wire"),
+        Port("tunnel.1", "tunnel.1", "vpn", (), False, "default", mode="tunnel"),
+        Port("loopback.1", "lo", "", ("192.0.2.1/32",), False, "default", mode="loopback"),
+        Port("ethernet1/1.5", "eth1.5", "lan", (), False, "default", parent="eth1", tag=5),
+    )
+    run("""
+        ip link add br1 type bridge; ip link set br1 up
+        ip link set eth1 master br1; ip link set eth1 up
+        ip tuntap add dev tunnel.1 mode tun; ip link set tunnel.1 up
+    """)
+    wait_until(lambda: all_links()["eth1"].is_running, "eth1 runs", seconds=5)
+    with Netlink() as netlink:
+        found = links.status(ports, netlink.links())
+    shown = [(one.name, one.mode, one.bridge, one.tag, one.is_up, one.index > 0) for one in found]
+    assert shown == [
+        ("ethernet1/1", "layer2", "lan", 0, True, True),
+        ("ethernet1/2", "virtual-wire", "wire", 0, False, True),
+        ("tunnel.1", "tunnel", "", 0, True, True),
+        ("loopback.1", "loopback", "", 0, True, True),
+        ("ethernet1/1.5", "layer3", "", 5, False, False),
+    ]
+    assert found[3].addresses == ("192.0.2.1/32",)
+
+
 LINKS = [
     Link(3, "eth1", "", True, True, 1500),
     Link(4, "dp0+", "", True, True, 1500),
     Link(1, "lo", "", True, True, 65536, True),
 ]
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        (Port("loopback.1", "lo", "", (), False, "", mode="loopback"), []),
+        (Port("tunnel.1", "tunnel.1", "", (), False, "", mode="tunnel"), []),
+        (Port("ethernet1/1.5", "eth1.5", "", (), False, "", parent="eth1", tag=5), []),
+        (
+            Port("ethernet1/2.5", "eth2.5", "", (), False, "", parent="eth2", tag=5),
+            [
+                "ethernet1/2.5: there is no interface eth2; "
+                "name the one behind it with --port ethernet1/2=IFNAME"
+            ],
+        ),
+    ],
+)
+def test_problems_of_other_kinds(port: Port, expected: list[str]) -> None:
+    assert links.problems([port], LINKS) == expected
 
 
 @pytest.mark.parametrize(

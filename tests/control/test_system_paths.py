@@ -5,8 +5,10 @@ client --- eth1 ----+                                       +--- 10.9.0.1, every
      10.0.1.2       +--- eth3 10.0.3.1 --- 10.0.3.2 second -+
 """
 
+import threading
 from pathlib import Path as FilePath
 
+import netfilterqueue
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from control.system.kernel import Kernel
 from control.system.paths import HIGHEST, Numbers, Pair
 from control.system.remembered import Remembered
 from control.system.routes import StaticRoute
+from dataplane import marks
 from dataplane.snapshot import (
     Ecmp,
     Hop,
@@ -93,6 +96,16 @@ def several(*hops: Hop) -> Route:
                 ("ethernet1/3", "10.0.3.7"),
             ],
             id="symmetric return",
+        ),
+        pytest.param(
+            (
+                PbfRule("a", "no-pbf", from_ports=("ethernet1/3",), symmetric_return=True),
+                PbfRule("b", "forward", egress="ethernet1/3", nexthop="10.0.3.2"),
+            ),
+            None,
+            (),
+            [("ethernet1/3", "10.0.3.2"), ("ethernet1/3", "")],
+            id="symmetric return to a next hop of another rule",
         ),
         pytest.param(
             (),
@@ -289,6 +302,42 @@ def test_virtual_routers_are_apart() -> None:
     successor.look()
     assert "2001 " not in run("ip rule; ip -6 rule; ip route show table all")
     assert "dev eth1 proto kernel" in run("ip route show 10.0.1.0/24")
+
+
+@in_namespace
+def test_the_kernels_errors_find_the_virtual_router() -> None:
+    lab()
+    kernel = Kernel(7, RUN)
+    static = routes(("10.9.0.0/16", 3), router="second")
+    kernel.configure(snapshot(*APART, routers=(FIRST, SECOND)), static)
+    kernel.look()
+    run("ip link set eth3 mtu 1300; ip route flush cache")
+    kernel.look()
+
+    def decide(packet: netfilterqueue.Packet) -> None:
+        packet.set_mark(marks.of_zone("zone") if packet.indev else marks.HOST)
+        packet.accept()
+
+    queue = netfilterqueue.NetfilterQueue()
+    queue.bind(7, decide)
+    threading.Thread(target=queue.run, daemon=True).start()
+    asked = "ip netns exec client ping -c1 -W2 -M do"
+    assert "1 received" in run(f"{asked} -s 100 10.0.3.2")
+    assert "From 10.0.1.1 " in run(f"{asked} -s 1400 10.0.3.2 2>&1 || true")
+
+
+@in_namespace
+def test_without_its_state_directory_the_routes_are_followed() -> None:
+    lab()
+    run("mkdir /run/state")
+    kernel = Kernel(7, RUN / "state")
+    kernel.configure(snapshot(*PORTS), ())
+    run("rm -r /run/state; ip route add 10.9.0.0/16 nexthop via 10.0.2.2 nexthop via 10.0.3.2")
+    state = kernel.look()
+    assert any(route.prefix == "10.9.0.0/16" for route in state.fib)
+    reason = "/run/state/paths.json: No such file or directory"
+    assert state.refused == [f"new paths are not used: {reason}"]
+    assert state.paths == ()
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])

@@ -71,7 +71,7 @@ def build_network(directory: Path, *, fail_open: bool = False) -> list[str]:
         # whole packets of any size get in
         run(f"ip -n far link set far{number} mtu {MTU} gso_max_size 131072 up")
     kernel = Kernel(QUEUE, directory)
-    kernel.configure(snapshot().ports, (), fail_open=fail_open)
+    kernel.configure(snapshot(fail_open=fail_open), ())
     kernel.open()
     for port, number in PORTS.items():
         for host in _NEIGHBOURS[port]:
