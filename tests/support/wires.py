@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from control.system.kernel import Kernel
 from tests.support.packets import (
     BASTION,
@@ -71,7 +73,7 @@ def build_network(directory: Path, *, fail_open: bool = False) -> list[str]:
         # whole packets of any size get in
         run(f"ip -n far link set far{number} mtu {MTU} gso_max_size 131072 up")
     kernel = Kernel(QUEUE, directory)
-    kernel.configure(snapshot(fail_open=fail_open), ())
+    kernel.configure(replace(snapshot(), fail_open=fail_open), ())
     kernel.open()
     for port, number in PORTS.items():
         for host in _NEIGHBOURS[port]:
@@ -211,7 +213,7 @@ class Wire:
                 packet = frame[14:]
                 if kind == socket.PACKET_OUTGOING or frame[12:14] not in _ETHERTYPES.values():
                     continue
-                if not _is_of_the_kernel(packet):
+                if not is_own(packet):
                     self._seen.append(Seen(packet, bool(flags & _NEEDS_CHECKSUM)))
         return list(self._seen)
 
@@ -226,8 +228,8 @@ class Wire:
         self._raw.close()
 
 
-def _is_of_the_kernel(packet: bytes) -> bool:
-    """What the firewall host says in its own name: neighbour discovery, ICMP errors."""
+def is_own(packet: bytes) -> bool:
+    """Whether the firewall host says it in its own name: neighbour discovery, ICMP errors."""
     if packet[0] >> 4 == 4:
         return packet[12:16] in _OWN
     source = packet[8:24]
