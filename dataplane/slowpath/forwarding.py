@@ -52,7 +52,7 @@ def _routed(context: Context, tables: Tables, ingress: Port) -> Way | DropReason
         egress, nexthop = context.pbf.egress, context.pbf.nexthop
         context.fixed_c2s = True
         return leaving(tables.ports_by_name.get(egress), routing.paths.to(egress, nexthop))
-    if router.returns_symmetrically and not context.fixed_s2c:
+    if router.returns_symmetrically:
         context.fixed_s2c = True
         context.return_path = routing.paths.back(ingress.name, packet.mac)
     return router.way(key, key.dst)

@@ -256,9 +256,9 @@ def test_a_dataplane_that_dies_is_replaced_and_told_everything() -> None:
     firewall = Firewall().ready()
     (first,) = dataplanes()
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) == 3, "replaced")
+    wait_until(lambda: len(dataplanes()) == 2 and len(told(dataplanes()[1])) >= 3, "replaced")
     (_, second) = dataplanes()
-    configure, paths, routes = told(second)
+    configure, paths, routes, *_ = told(second)  # routes may come and go
     assert paths == ("SetPaths", [])
     assert configure == ("Configure", ["ethernet1/1", "ethernet1/2"])
     assert routes[0] == "SetRoutes"

@@ -95,6 +95,13 @@ def test_the_policy_decides_after_the_profile() -> None:
     assert closed.send(tcp(dst=OWN[4], dport=22)).what == "flow_policy_deny"
 
 
+def test_a_port_without_a_zone_is_asked_nothing() -> None:
+    configured = managed("ping")
+    trust, *others = configured.ports
+    nowhere = Firewall(replace(configured, ports=(replace(trust, zone=""), *others)))
+    assert nowhere.send(echo(src="203.0.113.30", dst=OWN[4]), DMZ).what == DENY
+
+
 def test_a_conversation_with_the_firewall() -> None:
     """Only what it receives is seen."""
     firewall = Firewall(managed("ssh"))

@@ -7,18 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from dataplane.messages import SessionFilter
 from dataplane.snapshot import (
     AddressRange,
     DestinationTranslation,
     DynamicIp,
     DynamicIpAndPort,
     NatRule,
+    PbfRule,
     Port,
     Route,
     SecurityRule,
     ServiceMatch,
     Snapshot,
     StaticIp,
+    VirtualRouter,
 )
 from tests.support.packets import (
     ALLOW,
@@ -147,8 +150,9 @@ POOL = addresses("198.51.100.100", "198.51.100.109")
 
 
 def source_of(nat: Firewall, client: str, sport: int = 40002, dst: str = SERVER[4]) -> str:
-    answer = nat.send(udp(src=client, sport=sport, dst=dst))
-    return ends(answer.data).src if answer.data else answer.what
+    request = udp(src=client, sport=sport, dst=dst)
+    answer = nat.send(request)
+    return ends(answer.data or request).src if answer.what == "forward" else answer.what
 
 
 @settings(max_examples=20)
@@ -178,6 +182,15 @@ def test_dynamic_ip() -> None:
     assert source_of(nat, NEXT_CLIENT) == "nat_port_alloc_fail"
     nat.tick(100)
     assert source_of(nat, NEXT_CLIENT) == "198.51.100.100"
+
+
+def test_a_dynamic_address_is_kept_by_a_session_that_goes_on() -> None:
+    nat = firewall(source_rule(DynamicIp((addresses("198.51.100.100"),))))
+    for at_s in range(0, 200, 20):
+        nat.tick(at_s)
+        assert source_of(nat, CLIENT[4]) == "198.51.100.100"
+    assert nat.engine.stats().allocated == 1
+    assert source_of(nat, NEXT_CLIENT) == "nat_port_alloc_fail"
 
 
 def test_a_reserved_dynamic_address() -> None:
@@ -319,6 +332,38 @@ def test_destination(asked: str, fields: dict[str, object], meant: object) -> No
     assert reply.data is not None
     assert (ends(reply.data).src, ends(reply.data).sport) == (asked, 53)
     assert nat.session().nat_rule == "in"
+
+
+def test_a_port_is_of_tcp_and_udp() -> None:
+    nat = firewall(destination_rule(BASTIONS, port=5353))
+    sent = nat.send(echo(src=SERVER[4], dst=FORWARDED), UNTRUST)
+    assert sent.data is not None
+    assert ends(sent.data) == Ends(SERVER[4], 0x0102, "203.0.113.30", 0x0102)
+    answer = nat.send(echo(src="203.0.113.30", dst=SERVER[4], reply=True), DMZ)
+    assert answer.data is not None
+    assert ends(answer.data) == Ends(FORWARDED, 0x0102, SERVER[4], 0x0102)
+
+
+def test_a_denied_session_is_not_translated() -> None:
+    nat = firewall(destination_rule(BASTIONS), rules=(SecurityRule("no", "drop"),))
+    assert nat.send(udp(dst=FORWARDED)).what == "flow_policy_deny"
+    session = nat.session()
+    assert (session.nat_rule, session.s2c.source) == ("", FORWARDED)
+    assert session.s2c.zone == "dmz"
+
+
+def test_a_way_by_rule_stays_when_the_destination_is_translated() -> None:
+    by_dmz = PbfRule("by dmz", "forward", egress=DMZ, nexthop="203.0.113.9")
+    nat = firewall(destination_rule(addresses("198.51.100.99")), pbf_rules=(by_dmz,))
+    sent = nat.send(udp())
+    assert sent.data is not None
+    assert (sent.port, ends(sent.data).dst) == (DMZ, "198.51.100.99")
+
+
+def test_multicast_is_not_translated() -> None:
+    routers = (VirtualRouter("default", 254, multicast=True),)
+    nat = firewall(source_rule(dipp(POOL)), virtual_routers=routers)
+    assert source_of(nat, CLIENT[4], dst="239.1.2.3") == CLIENT[4]
 
 
 def servers(distribution: str, sessions: list[tuple[str, str]]) -> list[str]:
@@ -471,6 +516,32 @@ def test_the_log_says_both() -> None:
     translated = Ends(entry.natsrc, entry.natsport, entry.natdst, entry.natdport)
     assert translated == ends(sent.data)
     assert (entry.src, entry.sport, entry.dst, entry.dport) == (CLIENT[4], 40002, SERVER[4], 53)
+
+
+FILTERS = [
+    (SessionFilter(nat_rule="out"), [1]),
+    (SessionFilter(nat_rule="in"), [2]),
+    (SessionFilter(nat_rule="nobody"), []),
+    (SessionFilter(nat="source"), [1]),
+    (SessionFilter(nat="destination"), [2]),
+    (SessionFilter(nat="both"), []),
+    (SessionFilter(nat="none"), [3]),
+    (SessionFilter(), [1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize(("wanted", "ids"), FILTERS)
+def test_filters(wanted: SessionFilter, ids: list[int]) -> None:
+    nat = firewall(OUT, destination_rule(BASTIONS, from_zones=("untrust",)))
+    nat.send(udp())
+    nat.send(udp(src=SERVER[4], dst=FORWARDED), UNTRUST)
+    nat.send(udp(src=BASTION[4]), DMZ)
+    assert [session.id for session in nat.engine.sessions(0, wanted)[0]] == ids
+
+
+def test_a_filter_that_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="nat some is none of none, source, destination, both"):
+        firewall().engine.sessions(0, SessionFilter(nat="some"))
 
 
 @pytest.mark.parametrize(

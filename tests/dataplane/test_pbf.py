@@ -133,6 +133,25 @@ def test_symmetric_return(nexthops: tuple[str, ...], mac: bytes, path: int) -> N
     assert view(found).path_s2c == path
 
 
+def test_only_a_rule_that_forwards_returns() -> None:
+    rule = PbfRule("not", "no-pbf", symmetric_return=True)
+    found = firewall(rule)
+    assert found.send(udp(), mac=ROUTER_MAC).port == UNTRUST
+    assert view(found).path_s2c == 0
+
+
+def test_bridged_ports_know_no_rule() -> None:
+    base = snapshot(ALLOW)
+    trust, untrust, dmz = base.ports
+    wire = (
+        replace(trust, mode="virtual-wire", peer=UNTRUST),
+        replace(untrust, mode="virtual-wire", peer=TRUST),
+    )
+    rules = (replace(TO_DMZ, action="discard"),)
+    found = Firewall(replace(base, ports=(*wire, dmz), pbf_rules=rules))
+    assert found.send(udp(), egress=UNTRUST).port == UNTRUST
+
+
 def test_a_monitored_host_that_answers_again() -> None:
     rule = replace(TO_DMZ, monitor=Monitor(GATEWAY, disable_if_unreachable=True))
     found = firewall(rule, unreachable=("to dmz",))

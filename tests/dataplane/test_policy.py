@@ -337,6 +337,17 @@ def test_wildcards(fields: dict[str, object], src: str, matches: bool) -> None:
     assert match(rule_with, rule("next"), src=src, dst=other) == ("rule" if matches else "next")
 
 
+TWO = (wildcard("10.0.0.1/0.0.0.4"), wildcard("192.0.0.2/0.0.0.4"))
+
+
+@pytest.mark.parametrize(
+    ("src", "matches"), [("10.0.0.5", True), ("192.0.0.6", True), ("10.0.0.2", False)]
+)
+def test_wildcards_of_one_rule_are_not_mixed_up(src: str, matches: bool) -> None:
+    expected = "rule" if matches else "interzone-default"
+    assert match(rule(source_wildcards=TWO), src=src) == expected
+
+
 BYTES = st.binary(min_size=4, max_size=4)
 WILD = st.builds(Wildcard, st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4))
 

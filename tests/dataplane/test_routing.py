@@ -83,6 +83,8 @@ def test_ports_may_count(use_ports: bool, count: int) -> None:
 def test_weights() -> None:
     weighted = firewall(Ecmp(algorithm="weighted-round-robin"), two_ways((3, 1)))
     assert Counter(ways(weighted)) == {(UNTRUST, 1): 75, (DMZ, 2): 25}
+    balanced = firewall(Ecmp(algorithm="balanced-round-robin"), two_ways((3, 1)))
+    assert Counter(ways(balanced)) == {(UNTRUST, 1): 50, (DMZ, 2): 50}
 
 
 def test_max_path() -> None:

@@ -2,6 +2,7 @@
 
 10.9.0.1 is the server's and the DMZ host's: the routes lead to the server, a rule of policy-based
 forwarding leads client2 to the DMZ. The client is translated to 203.0.113.50 on the way out.
+10.8.0.0/24 is both hosts' too, and the routes lead to both.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,18 @@ from vm.topology import DMZ, FIREWALL, SERVER
 from vm.waiting import wait_until
 
 TARGET = "10.9.0.1"
-ROUTE = "set network virtual-router default routing-table ip static-route far"
+ROUTER = "set network virtual-router default"
+ROUTE = f"{ROUTER} routing-table ip static-route"
 PBF = "set rulebase pbf rules away"
 NAT = "set rulebase nat rules out"
 LINES = f"""
-{ROUTE} destination 10.9.0.0/16
-{ROUTE} nexthop ip-address {SERVER}
+{ROUTER} ecmp enable yes
+{ROUTE} far destination 10.9.0.0/16
+{ROUTE} far nexthop ip-address {SERVER}
+{ROUTE} one destination 10.8.0.0/16
+{ROUTE} one nexthop ip-address {SERVER}
+{ROUTE} other destination 10.8.0.0/16
+{ROUTE} other nexthop ip-address {DMZ}
 {PBF} from zone trust
 {PBF} source 192.0.2.130
 {PBF} destination {TARGET}
@@ -36,8 +43,8 @@ LINES = f"""
 {NAT} source-translation dynamic-ip-and-port translated-address 203.0.113.50
 set network profiles monitor-profile quick interval 2
 set network profiles monitor-profile quick threshold 2
-set rulebase security rules all from trust to [ untrust dmz ] source any destination {TARGET} \
-application any service any action allow
+set rulebase security rules all from trust to [ untrust dmz ] source any destination [ {TARGET} \
+10.8.0.0/24 ] application any service any action allow
 """
 
 
@@ -46,8 +53,9 @@ def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fir
     config = tmp_path_factory.mktemp("firewall") / "config.set"
     config.write_text(CONFIG.read_text() + LINES)
     for host in ("server", "dmz"):
-        done = lab.run(host, ["ip", "addr", "replace", f"{TARGET}/32", "dev", "lo"])
-        assert done.returncode == 0, done.stderr
+        for address in (f"{TARGET}/32", "10.8.0.1/24"):
+            done = lab.run(host, ["ip", "addr", "replace", address, "dev", "lo"])
+            assert done.returncode == 0, done.stderr
     firewall = Firewall(lab, config)
     firewall.start()
     yield firewall
@@ -65,9 +73,9 @@ def ping(lab: Lab, host: str, target: str = TARGET) -> bool:
     return lab.run(host, command).returncode == 0
 
 
-def who_answers(lab: Lab, host: str) -> str:
+def who_answers(lab: Lab, host: str, target: str = TARGET) -> str:
     before = {name: echoes(lab, name) for name in ("server", "dmz")}
-    assert ping(lab, host)
+    assert ping(lab, host, target)
     # The monitor asks the DMZ now and then.
     return max(before, key=lambda name: echoes(lab, name) - before[name])
 
@@ -98,8 +106,23 @@ def test_a_long_packet_is_refused_to_the_original_sender(lab: Lab, firewall: Fir
         assert lab.run(FIREWALL, ["ip", "route", "del", f"{TARGET}/32"]).returncode == 0
 
 
+SPREAD = [f"10.8.0.{number}" for number in range(1, 9)]
+
+
+def test_sessions_are_spread_over_both_next_hops(lab: Lab, firewall: Firewall) -> None:
+    assert {who_answers(lab, "client", target) for target in SPREAD} == {"server", "dmz"}
+    assert {who_answers(lab, "client", SPREAD[0]) for _ in range(3)} in ({"server"}, {"dmz"})
+
+
 def test_a_rule_whose_host_is_silent_is_left_out(lab: Lab, firewall: Firewall) -> None:
     assert who_answers(lab, "client2") == "dmz"
     assert lab.run("dmz", ["ip", "link", "set", "eth0", "down"]).returncode == 0
     wait_until(lambda: ping(lab, "client2"), "the routes hold", seconds=30)
     assert who_answers(lab, "client2") == "server"
+
+
+def test_one_next_hop_is_enough(lab: Lab, firewall: Firewall) -> None:
+    assert lab.run("dmz", ["ip", "link", "set", "eth0", "down"]).returncode == 0
+    assert lab.run(FIREWALL, ["ip", "link", "set", "eth4", "down"]).returncode == 0
+    for target in SPREAD:
+        wait_until(lambda target=target: ping(lab, "client", target), "it passes", seconds=20)
