@@ -101,6 +101,7 @@ class Lab:
         except OSError:
             os.close(self._holder_fd)
             raise
+        self.hosts = HOSTS
         self._process: subprocess.Popen[str] | None = None
         self._is_stopped = False
 
@@ -178,8 +179,11 @@ class Lab:
 
     def command(self, host: str, argv: Sequence[str], *, cwd: str = "/") -> list[str]:
         """The command that runs argv on a host. Raises LabError for a host there is not."""
-        if host not in HOSTS:
-            raise LabError(f"no host {host!r} in the lab; there are: {', '.join(HOSTS)}")
+        if host not in self.hosts:
+            raise LabError(f"no host {host!r} in the lab; there are: {', '.join(self.hosts)}")
+        return [*self._enter(cwd), "ip", "netns", "exec", host, *argv]
+
+    def _enter(self, cwd: str) -> list[str]:
         user = ["--user", "--preserve-credentials"] if os.geteuid() else []
         # --root: entering a mount namespace would otherwise leave a chroot we may be in
         return [
@@ -187,9 +191,35 @@ class Lab:
             f"--target={self.init}",
             *user,
             *("--mount", "--net", "--pid", "--root", f"--wdns={cwd}", "--"),
-            *("ip", "netns", "exec", host),
-            *argv,
         ]
+
+    def add_host(self, name: str, near: str, *commands: str) -> None:
+        """Another host, with its eth0 on a link of its own to the interface NAME of the host near.
+
+        The commands of `ip` are then run on it. Raises LabError.
+        """
+        switch = "/proc/sys/net/ipv6/conf/default/accept_dad"
+        steps = [
+            f"ip netns add {name}",
+            f"ip netns exec {name} sh -c 'echo 0 >{switch}'",
+            f"ip link add eth0 netns {name} type veth peer name {name} netns {near}",
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} link set eth0 up",
+            f"ip -n {near} link set {name} up",
+            *(f"ip -n {name} {command}" for command in commands),
+        ]
+        done = subprocess.run(
+            [*self._enter("/"), "sh", "-ec", "\n".join(steps)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=30,
+            check=False,
+        )
+        if done.returncode:
+            raise LabError(f"no host {name}: {' '.join(done.stderr.split())}")
+        self.hosts = (*self.hosts, name)
 
     def popen(
         self,
@@ -231,7 +261,7 @@ class Lab:
     def processes(self) -> Iterable[tuple[str, int, str]]:
         """Host, process id outside and command of everything that runs on a host."""
         hosts = {}
-        for host in HOSTS:
+        for host in self.hosts:
             with contextlib.suppress(OSError):
                 hosts[self.path(Path("/run/netns") / host).stat().st_ino] = host
         for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda entry: int(entry.name)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import msgspec
 
 from control.replay.setup import ReplayError, Setup, counted
 from dataplane.addresses import text
@@ -37,7 +39,10 @@ class Play:
         """
         self.end_reasons: Counter[str] = Counter()  # of sessions
         self._observer = observer
-        self.engine = Engine(hash_key=os.urandom(16), now_ns=0, platform=platform, observer=self)
+        # the same translated ports every time, and nobody who makes a capture knows the key
+        configuration = msgspec.msgpack.encode(setup.snapshot)
+        key = hashlib.blake2b(configuration, digest_size=16).digest()
+        self.engine = Engine(hash_key=key, now_ns=0, platform=platform, observer=self)
         self.engine.configure(setup.snapshot)
         self.engine.set_routes(setup.routes)
         try:

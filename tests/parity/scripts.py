@@ -111,6 +111,7 @@ class Script(NamedTuple):
     packets: tuple[Sent, ...]
     config: Snapshot = CONFIG
     together: bool = False  # all of them wait in the queue before the first is looked at
+    has_pool: bool = False  # speaks of ports as translations.py says
     difference: Difference | None = None
 
 

@@ -20,6 +20,7 @@ from dataplane.snapshot import Snapshot
 from native import COUNTERS
 from tests.parity.outcome import Entry, Outcome, moved
 from tests.parity.scripts import LAST, LAST_PAYLOAD, LAST_PORT, Script, Sent
+from tests.parity.translations import Ports
 from tests.parity.ways import USUAL, Way
 from tests.support.packets import UNTRUST, routes
 from tests.support.wires import QUEUE, Wire, receive_wires
@@ -208,9 +209,23 @@ class Site:
         for wire in self._wires.values():
             wire.forget()
 
+        ports = Ports()
+
+        def can_be_sent(packet: bytes) -> bool:
+            ports.learn({UNTRUST: self._wires[UNTRUST].packets()})
+            return ports.knows(packet)
+
         def send(sent: Sent) -> None:
-            wire = self._wires[sent.port]
-            (wire.send_unfinished if unfinished else wire.send)(sent.packet)
+            wire, packet = self._wires[sent.port], sent.packet
+            if script.has_pool:
+                wait_until(
+                    lambda: can_be_sent(packet),
+                    "the port is known",
+                    seconds=_DECIDED_WITHIN_S,
+                    every_s=_POLL_S,
+                )
+                packet = ports.real(packet)
+            (wire.send_unfinished if unfinished else wire.send)(packet)
 
         queued = wanted.counters.get("pkt_recv", 0)
         if script.together:
@@ -239,12 +254,16 @@ class Site:
         out = {port: wire.packets() for port, wire in self._wires.items()}
         out[UNTRUST] = [packet for packet in out[UNTRUST] if packet != self._last()]
         self.dataplane.clear_sessions()
-        of_last = _OF_LAST | {"session_offloaded": int(way.offloads_at_the_end)}
-        return Outcome(
+        of_last = _OF_LAST | {
+            "session_offloaded": int(way.offloads_at_the_end),
+            "nat_dynamic_port_xlat": int(script.has_pool),
+        }
+        outcome = Outcome(
             moved(of_last, counters),
             {port: packets for port, packets in out.items() if packets},
             self._logged_since(logged),
         )
+        return ports.named(outcome) if script.has_pool else outcome
 
     def _logged_since(self, size: int) -> list[Entry]:
         self.dataplane.counters()  # who asks again finds everything written

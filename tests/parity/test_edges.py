@@ -14,9 +14,12 @@ from tests.parity.queued import comparable, expected_of_a_queue
 from tests.parity.reference import COOKED, COOKED2, ETHERNET, NULL, expected
 from tests.parity.scripts import SCRIPTS, Script
 from tests.parity.site import Site
+from tests.parity.translations import TRANSLATIONS
 from tests.support.captures import RAW_IP
 from tests.support.packets import FAMILIES
 from tests.support.wires import finished
+
+ALL = SCRIPTS | TRANSLATIONS
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -26,7 +29,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("script", ALL.values(), ids=ALL)
 def test_a_queue_does_what_a_capture_does(site: Site, script: Script, tmp_path: Path) -> None:
     wanted = expected_of_a_queue(script, site.edge, tmp_path)
     assert comparable(site.play(script, wanted)) == wanted
@@ -45,13 +48,18 @@ UNFINISHED = [
         "UDP: 1500 bytes",
         "UDP: waiting",
     )
+] + [
+    f"v{family}, {shape}: {name}"
+    for family in FAMILIES
+    for shape in ("source", "destination", "both")
+    for name in ("TCP, from handshake to close", "TCP, offloaded", "UDP")
 ]
 
 
 @pytest.mark.netns
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_a_checksum_that_is_left_to_the_network_card(site: Site, name: str, tmp_path: Path) -> None:
-    script = SCRIPTS[name]
+    script = ALL[name]
     wanted = expected_of_a_queue(script, site.edge, tmp_path)
     found = comparable(site.play(script, wanted, unfinished=True))
     assert (found.counters, found.log) == (wanted.counters, wanted.log)
@@ -60,7 +68,7 @@ def test_a_checksum_that_is_left_to_the_network_card(site: Site, name: str, tmp_
         assert found == wanted
 
 
-@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("script", ALL.values(), ids=ALL)
 def test_the_link_layer_of_a_capture_does_not_matter(script: Script, tmp_path: Path) -> None:
     links = (RAW_IP, ETHERNET, COOKED, COOKED2, NULL)
     found = [expected(script, tmp_path / str(link), link=link) for link in links]

@@ -18,9 +18,10 @@ from tests.parity.reference import expected
 from tests.parity.scripts import SCRIPTS, Script
 from tests.parity.sessions import SESSIONS, Session
 from tests.parity.site import Site
+from tests.parity.translations import TRANSLATIONS
 from tests.parity.ways import WAYS
 
-ALL = SCRIPTS | {name: session.script for name, session in SESSIONS.items()}
+ALL = SCRIPTS | TRANSLATIONS | {name: session.script for name, session in SESSIONS.items()}
 DROPS = {info.name for info in COUNTERS if info.severity == "drop"}
 
 
@@ -57,11 +58,31 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         yield site
 
 
+@pytest.mark.parametrize("script", TRANSLATIONS.values(), ids=TRANSLATIONS)
+def test_every_packet_of_a_translated_session_passes(script: Script, tmp_path: Path) -> None:
+    for name, way in WAYS.items():
+        found = expected(script, tmp_path / name, way)
+        assert not found.counters.keys() & DROPS
+        assert sum(map(len, found.out.values())) == len(script.packets)
+        assert all(
+            (entry["natsrc"], entry["natdst"], entry["natdport"])
+            != (entry["src"], entry["dst"], entry["dport"])
+            for entry in found.log
+        )
+
+
+QUEUED = {name: session.script for name, session in SESSIONS.items()} | {
+    name: script
+    for name, script in TRANSLATIONS.items()
+    if name.endswith(("TCP, offloaded", "UDP", "two connections and errors"))
+}
+
+
 @pytest.mark.netns
-@pytest.mark.parametrize("session", SESSIONS.values(), ids=SESSIONS)
-def test_a_queue_does_it_every_way(site: Site, session: Session, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", QUEUED.values(), ids=QUEUED)
+def test_a_queue_does_it_every_way(site: Site, script: Script, tmp_path: Path) -> None:
     ways = {name: way for name, way in WAYS.items() if way.platform == site.platform}
     for name, way in ways.items():
         (tmp_path / name).mkdir()
-        wanted = expected_of_a_queue(session.script, site.edge, tmp_path / name, way)
-        assert comparable(site.play(session.script, wanted, way)) == wanted
+        wanted = expected_of_a_queue(script, site.edge, tmp_path / name, way)
+        assert comparable(site.play(script, wanted, way)) == wanted

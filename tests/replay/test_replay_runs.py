@@ -40,6 +40,18 @@ def test_two_replays_are_the_same(tmp_path: Path, platform: str) -> None:
     assert (len(entries), summary["packets"]) == (300, 6000)
 
 
+def test_translated_ports_are_the_same_too(tmp_path: Path) -> None:
+    nat = "set rulebase nat rules out from trust to untrust source any destination any "
+    nat += "source-translation dynamic-ip-and-port translated-address 198.51.100.128/25"
+    path = write(tmp_path / "a.pcap", conversations(600, 30))
+    options = (path, "--config", config(tmp_path, nat), "--json")
+    once, again = replay(*options), replay(*options)
+    assert once.stdout == again.stdout
+    entries, summary = records(once.stdout)
+    assert len({entry["natsport"] for entry in entries}) > 20
+    assert summary["counters"]["nat_dynamic_port_xlat"] == 30
+
+
 def test_standard_input(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pcap", conversations(600, 30))
     options = ("--config", config(tmp_path), "--json")

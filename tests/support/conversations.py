@@ -46,7 +46,8 @@ class Talk:
         if kind == "udp":
             return udp(self._family, back=back, payload=payload or b"question", **fields)
         if kind == "gre":
-            return other(_GRE, self._family, back=back)
+            addresses = {name: fields[name] for name in ("src", "dst") if name in fields}
+            return other(_GRE, self._family, back=back, **addresses)
         if kind in ("echo", "reply"):
             return echo(self._family, reply=kind == "reply", back=back, **fields)
         numbers = self._numbers(kind, back, len(payload), int(offset or 0))

@@ -5,18 +5,22 @@
     python -m tests.support.load sink ADDRESS PORT BOARD
     python -m tests.support.load numbers ADDRESS PORT
     python -m tests.support.load numbered ADDRESS PORT
+    python -m tests.support.load whoami PORT
 
 `flood` sends UDP packets, so many a second, each from another host and port to another port, and
 prints how many. `source` and `sink` are the ends of a TCP connection: what the first sends until
 its standard input ends has to arrive at the other. Both print the bytes and their digest, and the
 board, a file, shows how many have come so far. `numbered` sends UDP packets with numbers, some
 hundred a second, until its standard input ends, and prints how many; `numbers` prints how many
-different ones have come. Servers print `ready` when they are.
+different ones have come. `whoami` is a web server that answers with the address and the port it
+is asked from, over IPv4 and IPv6; `POST` is answered with the digest of what came. Servers print
+`ready` when they are.
 """
 
 import contextlib
 import errno
 import hashlib
+import http.server
 import os
 import random
 import select
@@ -126,8 +130,40 @@ def numbered(address: str, port: str) -> None:
     print(sent)
 
 
+class _Whoami(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer("{} {}".format(*self.client_address))
+
+    def do_POST(self) -> None:
+        digest, missing = hashlib.sha256(), int(self.headers["Content-Length"])
+        while missing and (block := self.rfile.read(min(missing, _BLOCK_BYTES))):
+            digest.update(block)
+            missing -= len(block)
+        self._answer(digest.hexdigest())
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _BothFamilies(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    request_queue_size = 128
+
+
+def whoami(port: str) -> None:
+    with _BothFamilies(("::", int(port)), _Whoami) as server:
+        print("ready", flush=True)
+        server.serve_forever()
+
+
 PROGRAMS: dict[str, Callable[..., None]] = {
-    program.__name__: program for program in (flood, source, sink, numbers, numbered)
+    program.__name__: program for program in (flood, source, sink, numbers, numbered, whoami)
 }
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ BASTION = {4: "203.0.113.30", 6: "2001:db8:3::30"}
 OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the firewall's address in trust
 ROUTER = {4: "198.51.100.77", 6: "2001:db8:2::77"}  # somebody on the way to the server
 FAMILIES = (4, 6)
+TTL = 61  # of what is sent here, and of nothing that the firewall sends in its own name
 
 CLIENT_ISN, SERVER_ISN = 0x11223344, 0x55667788
 Options = Sequence[tuple[str, object]]  # as scapy has them
@@ -70,7 +71,7 @@ def ip(
     src: str | None = None,
     dst: str | None = None,
     back: bool = False,
-    ttl: int = 61,
+    ttl: int = TTL,
 ) -> Layers:
     """The IP header of a packet from client to server, or back."""
     there = (src or CLIENT[family], dst or SERVER[family])
@@ -98,7 +99,7 @@ def tcp(
     back: bool = False,
     src: str | None = None,
     dst: str | None = None,
-    ttl: int = 61,
+    ttl: int = TTL,
 ) -> bytes:
     """A segment that fits a connection where each side has sent its SYN and nothing else."""
     mine, other = (SERVER_ISN, CLIENT_ISN) if back else (CLIENT_ISN, SERVER_ISN)
@@ -123,7 +124,7 @@ def udp(
     back: bool = False,
     src: str | None = None,
     dst: str | None = None,
-    ttl: int = 61,
+    ttl: int = TTL,
 ) -> bytes:
     header = UDP(**_ports(sport, dport, back))
     packet = ip(family, src=src, dst=dst, back=back, ttl=ttl) / header
@@ -181,10 +182,16 @@ def icmp_error(
 
 
 def other(
-    protocol: int, family: int = 4, *, back: bool = False, payload: bytes = b"x" * 20
+    protocol: int,
+    family: int = 4,
+    *,
+    back: bool = False,
+    payload: bytes = b"x" * 20,
+    src: str | None = None,
+    dst: str | None = None,
 ) -> bytes:
     """A packet of a protocol the firewall knows no ports of."""
-    header = ip(family, back=back)
+    header = ip(family, src=src, dst=dst, back=back)
     if family == 4:
         header.proto = protocol
     else:
