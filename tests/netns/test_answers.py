@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import PYTHON, Counted
+from tests.support.labs import PYTHON, UNTRANSLATED, Counted
 from tests.support.nat_lab import shell
-from vm.firewall import CONFIG, Firewall
+from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import CLIENT2, DMZ, SERVER, SERVER6
 
@@ -77,7 +77,7 @@ except OSError as error:
 @pytest.fixture(scope="module")
 def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
     config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(f"{CONFIG.read_text()}\n{LINES}\n")
+    config.write_text(f"{UNTRANSLATED}\n{LINES}\n")
     firewall = Firewall(lab, config)
     firewall.start()
     yield firewall
