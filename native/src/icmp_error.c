@@ -49,6 +49,7 @@ static void write_v4(uint8_t *ip, uint32_t len, const uint8_t *from, const uint8
     ip[0] = 0x45;
     ip[1] = 0xc0; /* internetwork control (RFC 1812 4.3.2.5) */
     put16(ip + 2, len);
+    put16(ip + 6, 0x4000); /* DF: nothing to fragment, so no identification either (RFC 6864) */
     ip[8] = 64;
     ip[9] = PROTO_ICMP;
     memcpy(ip + 12, from + 12, 4);

@@ -478,6 +478,13 @@ def test_a_capture_of_the_clients_side_replays(
             lab.run("client", [PYTHON, "-c", DATAGRAM, FAR[family], "9", "10", "0"])
             lab.run("client", [PYTHON, "-c", PUSH, FAR[family], str(ASK_PORT)])
             asked_from(lab, "client", WEB[family], port=80)
+        # what was written before this is written, too
+        shell(lab, "client", f"ping -n -c 1 -p {b'last'.hex()} {CLIENT2[4]}")
+        wait_until(
+            lambda: b"lastlast" in lab.path(inside).read_bytes(),
+            "the capture has the last packet",
+            seconds=10,
+        )
         os.killpg(capture.pid, 2)
         capture.wait(10)
     path = tmp_path / "client.pcap"
@@ -490,7 +497,7 @@ def test_a_capture_of_the_clients_side_replays(
         assert (FAR[family], "tcp", OUTSIDE[family], ASK_PORT) in seen
         assert (FAR[family], "udp", OUTSIDE[family], 9) in seen
         assert any(one[:3] == (FAR[family], icmp, OUTSIDE[family]) for one in seen)
-    assert len(entries) + 2 == summary["sessions"]  # two within trust, which nothing logs
+    assert len(entries) + 3 == summary["sessions"]  # within trust, which nothing logs
     assert {entry["session_end_reason"] for entry in entries if entry["proto"] == "tcp"} == {
         "tcp-fin"
     }

@@ -41,8 +41,11 @@ QUEUE = 6
 MTU = 9000
 PORTS = {TRUST: "1", UNTRUST: "2", DMZ: "3"}
 _NEIGHBOURS = {TRUST: (CLIENT,), UNTRUST: (SERVER, ROUTER), DMZ: (BASTION,)}
-_OWN = [socket.inet_aton(f"{network}.1") for network in ("192.0.2", "198.51.100", "203.0.113")]
-_OWN6 = [socket.inet_pton(socket.AF_INET6, f"2001:db8:{number}::1") for number in PORTS.values()]
+OWN = [
+    *(socket.inet_aton(f"{network}.1") for network in ("192.0.2", "198.51.100", "203.0.113")),
+    *(socket.inet_pton(socket.AF_INET6, f"2001:db8:{number}::1") for number in PORTS.values()),
+]
+_KERNELS = (4, *range(130, 144))  # parameter problem, listener and neighbour discovery
 
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15  # linux/socket.h, linux/if_packet.h
@@ -213,7 +216,7 @@ class Wire:
                 packet = frame[14:]
                 if kind == socket.PACKET_OUTGOING or frame[12:14] not in _ETHERTYPES.values():
                     continue
-                if not is_own(packet):
+                if not _is_of_the_kernel(packet):
                     self._seen.append(Seen(packet, bool(flags & _NEEDS_CHECKSUM)))
         return list(self._seen)
 
@@ -228,12 +231,12 @@ class Wire:
         self._raw.close()
 
 
-def is_own(packet: bytes) -> bool:
-    """Whether the firewall host says it in its own name: neighbour discovery, ICMP errors."""
+def _is_of_the_kernel(packet: bytes) -> bool:
+    """What the firewall's kernel says itself: group membership, neighbour discovery, errors."""
     if packet[0] >> 4 == 4:
-        return packet[12:16] in _OWN
-    source = packet[8:24]
-    return source in _OWN6 or source[0] == 0xFE or not any(source)
+        return packet[9] == socket.IPPROTO_IGMP
+    is_said_by_it = packet[6] == socket.IPPROTO_ICMPV6 and packet[40] in _KERNELS
+    return is_said_by_it or packet[24:26] == b"\xff\x02"  # the link's multicast: reports of groups
 
 
 def receive_wires(over: socket.socket) -> dict[str, Wire]:
