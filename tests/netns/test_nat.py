@@ -6,6 +6,7 @@ tests/support/nat_lab.py draws the lab: the server has no way back but to transl
 import contextlib
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -216,11 +217,12 @@ def test_traceroute_shows_every_hop(lab: Lab, kind: tuple[str, ...], family: int
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.usefixtures("firewall")
 def test_traceroute_from_outside_shows_no_inner_address(lab: Lab, family: int) -> None:
-    command = ["traceroute", f"-{family}", "-n", "-q", "1", "-w", "2", "-I", DMZ_OUTSIDE[family]]
-    done = lab.run("far", command)
-    hops = re.findall(r"^ *\d+ +(\S+) ", done.stdout, re.MULTILINE)
     gateway = {4: "203.0.113.1", 6: "2001:db8:2::1"}[family]
-    assert hops[1:] == [gateway, DMZ_OUTSIDE[family]], done.stdout
+    for target, kind in ((DMZ_OUTSIDE, ("-I",)), (WEB, ("-T", "-p", "80"))):
+        command = ["traceroute", f"-{family}", "-n", "-q", "1", "-w", "2", *kind, target[family]]
+        done = lab.run("far", command)
+        hops = re.findall(r"^ *\d+ +(\S+) ", done.stdout, re.MULTILINE)
+        assert hops[1:] == [gateway, target[family]], done.stdout
 
 
 # ---- path MTU ------------------------------------------------------------------------------------
@@ -324,6 +326,88 @@ def test_a_pool_ends_and_is_there_again(lab: Lab, firewall: Firewall) -> None:
     assert asked_from(lab, "client", SERVER[4], "--interface", BUSY) == ONE_ADDRESS
 
 
+# ---- a commit under traffic ----------------------------------------------------------------------
+
+# each end of a connection says what it hears once its standard input has a line
+END = """
+import errno, socket, sys
+address, port, listens = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "listen"
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+if listens:
+    server = socket.create_server((address, port), family=family)
+    print("ready", flush=True)
+    peer = server.accept()[0]
+else:
+    peer = socket.create_connection((address, port), timeout=5)
+print("connected", flush=True)
+peer.settimeout(3)
+for line in sys.stdin:
+    try:
+        peer.sendall(b"x")
+        print("heard" if peer.recv(1) else "closed", flush=True)
+    except OSError as error:
+        print(errno.errorcode.get(error.errno or 0, "nothing"), flush=True)
+"""
+
+
+class Connection:
+    """Of the client with a server, both of them ours."""
+
+    def __init__(self, lab: Lab, host: str, address: str, port: int) -> None:
+        words = [PYTHON, "-c", END, address, str(port)]
+        self._server = lab.popen(host, [*words, "listen"], stdin=subprocess.PIPE)
+        assert self._says(self._server) == "ready"
+        self._client = lab.popen("client", [*words, "connect"], stdin=subprocess.PIPE)
+        assert [self._says(end) for end in self._ends] == ["connected"] * 2
+
+    @property
+    def _ends(self) -> tuple[subprocess.Popen[str], ...]:
+        return self._client, self._server
+
+    @staticmethod
+    def _says(end: subprocess.Popen[str]) -> str:
+        assert end.stdout
+        return end.stdout.readline().strip()
+
+    def hears(self) -> tuple[str, ...]:
+        """What the client and the server hear from each other."""
+        for end in self._ends:
+            assert end.stdin
+            end.stdin.write("\n")
+            end.stdin.flush()
+        return tuple(self._says(end) for end in self._ends)
+
+    def close(self) -> None:
+        for end in self._ends:
+            kill(end)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_commit_ends_what_it_denies_and_nothing_else(
+    lab: Lab, firewall: Firewall, family: int, tmp_path: Path
+) -> None:
+    reset = "set rulebase security rules no from trust to untrust source any"
+    reset += f" destination {SERVER[family]} service any action reset-both\n"
+    first = "set rulebase security rules out "
+    path = tmp_path / "new.set"
+    path.write_text(CONFIG.replace(first, reset + first, 1))
+    with contextlib.ExitStack() as stack:
+        denied = Connection(lab, "server", SERVER[family], 7100)
+        stack.callback(denied.close)
+        kept = Connection(lab, "far", FAR[family], 7100)
+        stack.callback(kept.close)
+        assert denied.hears() == kept.hears() == ("heard", "heard")
+        said = firewall.ask(f"load config from {path}", "commit")
+        try:
+            assert "committed successfully" in said
+            assert denied.hears() == ("ECONNRESET", "ECONNRESET")
+            assert kept.hears() == ("heard", "heard")
+        finally:
+            firewall.ask(f"load config from {firewall.config}", "commit")
+        assert kept.hears() == ("heard", "heard")
+    assert asked_from(lab, "client", SERVER[family]) == OUTSIDE[family]
+
+
 # ---- answers for addresses that nobody has -------------------------------------------------------
 
 
@@ -347,7 +431,7 @@ def test_the_firewall_answers_for_no_other_address(lab: Lab) -> None:
 
 
 def test_nobody_inside_is_named_outside(lab: Lab, firewall: Firewall) -> None:
-    """What the server's link carries while the client does a bit of everything."""
+    """What the server's link carries while everybody does a bit of everything."""
     with contextlib.ExitStack() as stack:
         capture = lab.popen("server", ["tcpdump", "--immediate-mode", "-lnn", "-i", "eth0"])
         stack.callback(kill, capture)
@@ -358,11 +442,16 @@ def test_nobody_inside_is_named_outside(lab: Lab, firewall: Firewall) -> None:
             asked_from(lab, "client", FAR[family])
             lab.run("client", ["ping", "-n", "-c", "1", "-W", "1", FAR[family]])
             lab.run("client", [PYTHON, "-c", DATAGRAM, FAR[family], "9", "1400", "1"])
+            # errors of a host inside about what it is sent, and of the firewall about its answers
+            lab.run("far", [PYTHON, "-c", DATAGRAM, DMZ_OUTSIDE[family], "9", "10", "0"])
+            lab.run("far", ["traceroute", "-n", "-q", "1", "-w", "1", DMZ_OUTSIDE[family]])
+            asked_from(lab, "far", WEB[family], port=80)
         os.killpg(capture.pid, 2)
         said = capture.communicate(timeout=10)[0]
     assert OUTSIDE[4] in said
     assert OUTSIDE[6] in said
-    for address in (*CLIENT.values(), *CLIENT2.values()):
+    assert DMZ_OUTSIDE[6] in said
+    for address in (*CLIENT.values(), *CLIENT2.values(), *DMZ.values()):
         assert not re.search(rf"(?<![\w.:]){re.escape(address)}(?![\w:])", said), said
 
 

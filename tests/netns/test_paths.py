@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import Counted
-from vm.firewall import CONFIG, Firewall
+from tests.support.labs import UNTRANSLATED, Counted
+from vm.firewall import Firewall
 from vm.namespaces import Lab
 from vm.topology import DMZ, FIREWALL, SERVER
 from vm.waiting import wait_until
@@ -51,7 +51,7 @@ set rulebase security rules all from trust to [ untrust dmz ] source any destina
 @pytest.fixture(scope="module")
 def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
     config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(CONFIG.read_text() + LINES)
+    config.write_text(UNTRANSLATED + LINES)
     for host in ("server", "dmz"):
         for address in (f"{TARGET}/32", "10.8.0.1/24"):
             done = lab.run(host, ["ip", "addr", "replace", address, "dev", "lo"])

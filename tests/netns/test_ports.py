@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import Counted
-from vm.firewall import CONFIG, Firewall
+from tests.support.labs import UNTRANSLATED, Counted
+from vm.firewall import Firewall
 from vm.namespaces import Lab
 from vm.topology import FIREWALL, PING_TARGET
 
@@ -21,7 +21,7 @@ def firewall(
     request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Firewall]:
     """A firewall that has nothing to do with the DMZ's port."""
-    lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith(request.param)]
+    lines = [line for line in UNTRANSLATED.splitlines() if not line.startswith(request.param)]
     text = "\n".join(lines)
     if len(request.param) > 1:
         text = text.replace(" ethernet1/4 ]", " ]")

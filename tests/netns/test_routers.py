@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import Counted
-from vm.firewall import CONFIG, Firewall
+from tests.support.labs import UNTRANSLATED, Counted
+from vm.firewall import Firewall
 from vm.namespaces import Lab
 from vm.topology import CLIENT2, DMZ, SERVER, SERVER6
 
@@ -37,12 +37,12 @@ set network qos interface ethernet1/2 regular-traffic default-group qos-profile 
 
 @pytest.fixture(scope="module")
 def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    text = CONFIG.read_text().replace(
+    text = UNTRANSLATED.replace(
         "set network virtual-router default interface [ ethernet1/1 ethernet1/2 ethernet1/3 "
         "ethernet1/4 ]",
         "set network virtual-router default interface [ ethernet1/1 ethernet1/2 ]",
     )
-    assert text != CONFIG.read_text()
+    assert text != UNTRANSLATED
     config = tmp_path_factory.mktemp("firewall") / "config.set"
     config.write_text(text + LINES)
     firewall = Firewall(lab, config)
