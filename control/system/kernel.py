@@ -220,14 +220,10 @@ class Kernel:
         state = state._replace(paths=self._numbers.paths(self._ports))
         own = self._own_tables()
         proxied = proxies.routes(self._proxies.addresses, state.links)
+        asked = proxies.interfaces(self._proxies.addresses, self._ports)
         has_changed = tables.carry_out(
             netlink,
-            tables.rules(
-                self._ports,
-                own,
-                [path.number for path in state.paths],
-                has_proxies=bool(proxied),
-            ),
+            tables.rules(self._ports, own, [path.number for path in state.paths], asked),
         )
         todo = self._plan(state, own, proxied)
         refused = routes.carry_out(netlink, todo)
