@@ -191,6 +191,7 @@ class Kernel:
             [port for port in found.values() if port.mode in modes.ROUTED],
             self._sysctls,
             quiet=modes.quiet(ports).intersection(link.name for link in present),
+            loopback=[one for port in ports if port.mode == "loopback" for one in port.addresses],
             has_bridges=bool(modes.bridges(ports)),
         )
         own = self._own_tables()
