@@ -124,11 +124,17 @@ static void look_up_ways(struct engine *e, uint32_t slot)
         offload_leave(e, slot);
 }
 
+/* Whether a port leads where the session's packets of this direction go. */
+static bool is_in_zone(const struct engine *e, const struct session *s, enum direction direction, uint16_t egress)
+{
+    return port_takes(e, egress) && e->config.ports[egress].zone == s->key[!direction].zone;
+}
+
 /* Between bridged ports the bridge says where a packet goes. */
 static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction direction, uint16_t egress)
 {
     struct session *s = &e->sessions[slot];
-    if (!port_takes(e, egress) || e->config.ports[egress].zone != s->key[!direction].zone)
+    if (!is_in_zone(e, s, direction, egress))
         return COUNTER_flow_fwd_zonechange;
     s->port[!direction] = egress;
     if (s->offload)
@@ -252,10 +258,11 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
     verdict_host(e, tag, NONE);
 }
 
-/* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. */
-static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag)
+/* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. Between bridged
+ * ports it asks for nothing: what is addressed to it would only go on. */
+static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
 {
-    if (!is_local(e, p->key.dst)) {
+    if (is_bridged(e, port) || !is_local(e, p->key.dst)) {
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
@@ -272,19 +279,22 @@ static uint32_t session_about(struct engine *e, const struct flow_key *about)
 }
 
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
-static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
+static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
 {
     uint32_t ref = session_about(e, &p->about), slot = ref / 2;
     struct session *s = &e->sessions[slot];
     enum direction direction = ref & 1;
     if (!ref || s->flags & SESSION_HOST) {
-        unasked_packet(e, p, tag);
+        unasked_packet(e, p, tag, port);
         return;
     }
     if (s->generation != e->generation)
         look_up_ways(e, slot);
-    if (s->blocked[direction]) {
-        verdict_drop(e, tag, slot, s->blocked[direction]);
+    uint32_t reason = s->blocked[direction];
+    if (!reason && p->egress && !is_in_zone(e, s, direction, p->egress))
+        reason = COUNTER_flow_fwd_zonechange;
+    if (reason) {
+        verdict_drop(e, tag, slot, reason);
         return;
     }
     count(e, COUNTER_flow_icmp_err_pass);
@@ -358,7 +368,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         return true;
     }
     if (p->icmp_kind == ICMP_ERROR) {
-        icmp_error_packet(e, p, tag);
+        icmp_error_packet(e, p, tag, port);
         return true;
     }
     if (e->stats.offloaded && offload_packet(e, p, tag))
@@ -384,7 +394,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         return true;
     }
     if (p->icmp_kind == ICMP_REPLY) {
-        unasked_packet(e, p, tag);
+        unasked_packet(e, p, tag, port);
         return true;
     }
     if (p->icmp_kind == ICMP_OTHER) {

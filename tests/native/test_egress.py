@@ -238,6 +238,31 @@ def test_a_bridge_says_where_a_packet_goes_now() -> None:
     assert translator.reason(verdict) == "flow_fwd_zonechange"
 
 
+def test_an_error_goes_by_a_bridge_only_where_its_session_goes() -> None:
+    translator = bridge("layer2")
+    translator.feed(udp(4), egress=OUTSIDE)
+    same, other = translator.add_port(INSIDE), translator.add_port(9)
+    error = bytes(IP(src=SERVER[4], dst=CLIENT[4]) / ICMP(type=3, code=3) / udp(4))
+    for egress, expected in ((INSIDE, ""), (same, ""), (other, "flow_fwd_zonechange")):
+        (verdict,) = translator.feed(error, OUTSIDE, egress=egress)
+        assert translator.reason(verdict) == expected
+
+
+@pytest.mark.parametrize("mode", BRIDGED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_nobody_asked_for_does_not_go_by_a_bridge_to_an_address_of_the_firewall(
+    family: int, mode: str
+) -> None:
+    translator = bridge(mode)
+    header = ip(family, CLIENT[family], OWN[family][0])
+    reply = header / (ICMP(type=0) if family == 4 else ICMPv6EchoReply())
+    quoted = bytes(ip(family, OWN[family][0], CLIENT[family]) / UDP(sport=1, dport=2))
+    error = header / (ICMP(type=3, code=3) if family == 4 else ICMPv6DestUnreach()) / quoted
+    for packet in (reply, error):
+        (verdict,) = translator.feed(bytes(packet), egress=OUTSIDE)
+        assert translator.reason(verdict) == "flow_icmp_no_session"
+
+
 def test_a_reset_on_a_bridge_is_a_frame_to_the_sender() -> None:
     translator = bridge("virtual-wire")
     syn = bytes(IP(src=CLIENT[4], dst=SERVER[4]) / TCP(sport=1, dport=2))
