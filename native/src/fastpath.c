@@ -339,13 +339,16 @@ static void pass_bridge(struct engine *e, const struct packet *p, uint64_t tag)
 static bool passes_bridge(const struct engine *e, const struct packet *p, const struct port_config *port)
 {
     const uint8_t *dst = p->key.dst;
-    bool is_v4 = p->key.family == 4, is_limited_broadcast = is_v4 && !memcmp(dst + 12, "\xff\xff\xff\xff", 4);
+    bool is_v4 = p->key.family == 4;
+    /* a bridge knows no subnets; but a packet for one host does not get by in a frame for all of them */
+    bool is_local_broadcast = is_v4 && p->is_broadcast && dst[15] == 255;
+    bool is_broadcast = is_local_broadcast || (is_v4 && !memcmp(dst + 12, "\xff\xff\xff\xff", 4));
     bool is_multicast = is_v4 ? dst[12] >= 224 && dst[12] < 240 : dst[0] == 0xff;
     if (port->mode != PORT_LAYER2 && port->mode != PORT_VIRTUAL_WIRE)
         return false;
     if (!is_v4 && !e->config.ipv6_firewalling)
         return true;
-    return (is_multicast || is_limited_broadcast) && (port->mode == PORT_LAYER2 || !port->multicast_firewalling);
+    return (is_multicast || is_broadcast) && (port->mode == PORT_LAYER2 || !port->multicast_firewalling);
 }
 
 /* ---- the decision --------------------------------------------------------------------------------- */
@@ -443,6 +446,7 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     if (reason)
         return reason;
     p->gso = in->flags & INPUT_GSO;
+    p->is_broadcast = in->flags & INPUT_BROADCAST;
     p->egress = in->egress;
     memcpy(p->mac, in->mac, sizeof p->mac);
     if (is_own)

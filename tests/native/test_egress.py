@@ -184,6 +184,24 @@ PASSED = [
 ]
 
 
+LOCAL_BROADCAST = IP(src=CLIENT[4], dst="10.2.0.255") / UDP(sport=1, dport=2)
+
+
+@pytest.mark.parametrize(
+    ("packet", "flags", "is_inspected"),
+    [
+        pytest.param(LOCAL_BROADCAST, InputFlag.BROADCAST, False, id="local broadcast"),
+        pytest.param(LOCAL_BROADCAST, 0, True, id="a host with such an address"),
+        pytest.param(IP(udp(4)), InputFlag.BROADCAST, True, id="for one host, in a frame for all"),
+    ],
+)
+def test_a_bridge_passes_a_local_broadcast_and_nothing_in_its_disguise(
+    packet: Layers, flags: int, is_inspected: bool
+) -> None:
+    (verdict,) = bridge("layer2").feed(bytes(packet), flags=flags, egress=OUTSIDE)
+    assert (verdict.action.name, verdict.session) == ("FORWARD", int(is_inspected))
+
+
 @pytest.mark.parametrize("packet", PASSED)
 @pytest.mark.parametrize("mode", BRIDGED)
 def test_a_bridge_passes_multicast_and_broadcast_unseen(mode: str, packet: Layers) -> None:
