@@ -216,12 +216,22 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         offload_enter(e, slot);
 }
 
+/* Whether a packet that the bridge sends on to several zones was denied to another one than it goes to now. */
+static bool is_denied_elsewhere(const struct engine *e, const struct session *s, const struct packet *p)
+{
+    return s->state == SESSION_DISCARD && port_takes(e, p->egress) && !is_in_zone(e, s, C2S, p->egress);
+}
+
 /* The live session of a reference, or NONE after ending one that is over. */
 static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet *p)
 {
     uint32_t slot = ref / 2;
     if (session_is_over(e, slot))
         return NONE;
+    if (is_denied_elsewhere(e, &e->sessions[slot], p)) {
+        session_end(e, slot, e->now_ns, END_REASON_policy_deny);
+        return NONE;
+    }
     if (e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT && opens_connection(p)) {
         session_end(e, slot, e->now_ns, END_REASON_tcp_reuse);
         return NONE;

@@ -256,6 +256,22 @@ def test_a_bridge_says_where_a_packet_goes_now() -> None:
     assert translator.reason(verdict) == "flow_fwd_zonechange"
 
 
+def test_what_is_flooded_and_denied_to_one_zone_may_go_to_another() -> None:
+    translator = bridge("layer2")
+    denied = translator.add_port(9)
+    for _ in range(2):
+        (verdict,) = translator.feed(udp(4), egress=denied, zone=9, action="deny")
+        assert translator.reason(verdict) == "flow_policy_deny"
+        (verdict,) = translator.feed(udp(4), egress=denied, zone=9, action="deny")
+        assert translator.reason(verdict) == "flow_discard_drop"
+        (verdict,) = translator.feed(udp(4), egress=OUTSIDE)
+        assert translator.reason(verdict) == ""
+        (verdict,) = translator.feed(udp(4), egress=denied)
+        assert translator.reason(verdict) == "flow_fwd_zonechange"
+        for view in translator.engine.sessions(0)[0]:
+            assert translator.engine.clear(view.id)
+
+
 def test_an_error_goes_by_a_bridge_only_where_its_session_goes() -> None:
     translator = bridge("layer2")
     translator.feed(udp(4), egress=OUTSIDE)
