@@ -114,6 +114,7 @@ frames = {
 }
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 wire.bind(("eth0", 0))
+frames[kind].src = wire.getsockname()[4]
 wire.send(bytes(frames[kind]))
 """
 # as a multicast routing daemon would: 239.1.2.3 from 10.1.0.1 goes from eth1 to eth2
@@ -189,7 +190,7 @@ def test_what_becomes_of_it(site: Site, kind: str) -> None:
             assert done.returncode == 0, done.stderr
         # what comes behind it: once that is there, so is all before
         site.lab.run(
-            "server", ["ping", "-c", "1", "-W", "1", "-p", "6c617374", f"10.{site.subnet}.0.77"]
+            "server", ["ping", "-c", "1", "-W", "0.3", "-p", "6c617374", f"10.{site.subnet}.0.77"]
         )
         site.lab.run("server", ["sh", "-c", "kill -INT $(pgrep -f 'tcpdump -lnn')"])
         said = listener.communicate(timeout=10)[0]
