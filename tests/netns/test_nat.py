@@ -463,7 +463,7 @@ def test_a_capture_of_the_clients_side_replays(
 ) -> None:
     inside = STATE / "client.pcap"
     with contextlib.ExitStack() as stack:
-        command = ["tcpdump", "-U", "--immediate-mode", "-nn", "-i", "eth0", "-w", str(inside)]
+        command = ["tcpdump", "-U", "-B", "32768", "-nn", "-i", "eth0", "-w", str(inside)]
         hosts = f"(host {CLIENT[4]} or host {CLIENT[6]}) and not arp"
         capture = lab.popen("client", [*command, f"{hosts} and not (icmp6[0] >= 133)"])
         stack.callback(kill, capture)
