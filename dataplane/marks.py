@@ -18,6 +18,7 @@ MASK = ZONE_MASK | HOST  # what the hook looks at
 CLASS_SHIFT = 9
 CLASS_MASK = 15 << CLASS_SHIFT  # 0: no rule gave it a class
 PATH_MASK = 0xFF
+BROADCAST = 1  # of a bridged packet on its way in: its frame is for every host of the link
 _ZONE = 0x80000000
 
 

@@ -34,6 +34,7 @@ class InputFlag(IntFlag):
     CHECKSUM_UNFINISHED = lib.INPUT_CHECKSUM_UNFINISHED
     GSO = lib.INPUT_GSO
     FROM_HOST = lib.INPUT_FROM_HOST
+    BROADCAST = lib.INPUT_BROADCAST
 
 
 class VerdictAction(IntEnum):

@@ -91,12 +91,13 @@ def _rules(snapshot: Snapshot, rulebase: str) -> Sequence[_Rule]:
 
 def _blocks(rules: Sequence[_Rule], wanted: Collection[str]) -> str:
     blocks = []
-    pools = 0  # are numbered in the order of their rules
+    pool = 1  # they are numbered in the order of their rules, as in show running nat-rule-ippool
     for number, rule in enumerate(rules, start=1):
-        pools += _has_pool(rule)
         if rule.name in wanted:
-            lines = "".join(f"        {line}\n" for line in _lines(rule, number, pools))
+            lines = "".join(f"        {line}\n" for line in _lines(rule, number, pool))
             blocks.append(f'"{rule.name}; index: {number}" {{\n{lines}}}\n')
+        if isinstance(rule, NatRule):
+            pool += _pool_count(rule.source_translation)
     return "\n".join(blocks)
 
 
@@ -168,10 +169,12 @@ def _nat_lines(rule: NatRule, pool: int) -> list[str]:
     ]
 
 
-def _has_pool(rule: _Rule) -> bool:
-    return isinstance(rule, NatRule) and isinstance(
-        rule.source_translation, DynamicIpAndPort | DynamicIp
-    )
+def _pool_count(source: SourceTranslation | None) -> int:
+    """One for each family of its addresses, and those of its fallback."""
+    if not isinstance(source, DynamicIpAndPort | DynamicIp):
+        return 0
+    fallback = source.fallback if isinstance(source, DynamicIp) else None
+    return len({len(one.first) for one in source.addresses}) + _pool_count(fallback)
 
 
 def _source_translation(source: SourceTranslation, pool: int) -> str:

@@ -12,8 +12,8 @@
 Without bypass means: when nobody listens on the queue, the kernel drops. The marks say what the
 dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. Bridged
 packets are queued where the bridge has decided, so that the queue names both ports and nothing but
-the verdict comes after. The kernel's own ICMP errors are queued because they may be about packets
-the dataplane has translated.
+the verdict comes after; a mark tells frames for every host of the link. The kernel's own ICMP
+errors are queued because they may be about packets the dataplane has translated.
 
 The chains are our own and written by iptables-restore in both families: each table changes in one
 transaction, so that a takeover loses no packet, and rules of others stay as they are. The jumps
@@ -147,8 +147,12 @@ def _guard(
     fail_open: bool,
 ) -> _Table:
     bridged = (
-        f"-A {CHAIN} -i {name} -m physdev --physdev-is-bridged -j {_queued(queue)}"
+        f"-A {CHAIN} -i {name} -m physdev --physdev-is-bridged {rest}"
         for name in bridges
+        for rest in (
+            f"-m pkttype --pkt-type broadcast -j MARK --set-xmark {marks.BROADCAST:#x}/0xffffffff",
+            f"-j {_queued(queue)}",
+        )
     )
     # "Go to" makes the RETURN leave both chains.
     inward = (f"-A {CHAIN} -i {name} -g {_CHAIN_OUT}" for name in zones)

@@ -191,6 +191,7 @@ class Kernel:
             [port for port in found.values() if port.mode in modes.ROUTED],
             self._sysctls,
             quiet=modes.quiet(ports).intersection(link.name for link in present),
+            loopback=[one for port in ports if port.mode == "loopback" for one in port.addresses],
             has_bridges=bool(modes.bridges(ports)),
         )
         own = self._own_tables()
@@ -220,14 +221,10 @@ class Kernel:
         state = state._replace(paths=self._numbers.paths(self._ports))
         own = self._own_tables()
         proxied = proxies.routes(self._proxies, state.links)
+        asked = proxies.interfaces(self._proxies.addresses, self._ports)
         has_changed = tables.carry_out(
             netlink,
-            tables.rules(
-                self._ports,
-                own,
-                [path.number for path in state.paths],
-                has_proxies=bool(proxied),
-            ),
+            tables.rules(self._ports, own, [path.number for path in state.paths], asked),
         )
         todo = self._plan(state, own, proxied)
         refused = routes.carry_out(netlink, todo)

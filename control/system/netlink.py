@@ -266,7 +266,7 @@ class Netlink:
 
     def _change_rule(self, command: str, rule: KernelRule) -> None:
         match: dict[str, str | int] = {}
-        if rule.mark:
+        if rule.mask:
             match |= {"fwmark": rule.mark, "fwmask": rule.mask}
         if rule.iif:
             match["iifname"] = rule.iif

@@ -2,7 +2,8 @@
 for them.
 
     source translation         its pools
-    destination translation    the original destinations of its rules
+    destination translation    the original destinations of its rules, where the port's zone is one
+                               they are for: who asks elsewhere may mean a host of that address
 
 The kernel answers ARP for an entry only where its route to the address leaves by another link than
 the question came from. So those addresses have routes to the loopback link in a table of their own
@@ -33,12 +34,13 @@ def wanted(ports: Iterable[Port], rules: Iterable[NatRule]) -> Proxies:
     """Addresses of the firewall itself are not among them, nor the ends of an IPv4 network."""
     ports = [port for port in ports if port.mode == "layer3"]
     own = {int(ipaddress.ip_interface(text).ip) for port in ports for text in port.addresses}
-    ranges = sorted({(one.first, one.last) for rule in rules for one in _ranges(rule)})
+    rules = list(rules)
+    ranges = {zone: _ranges(rules, zone) for zone in {port.zone for port in ports}}
     result: dict[str, set[str]] = {port.name: set() for port in ports}
     taken = left = 0
     for port in ports:
         for network in dict.fromkeys(_network(text) for text in port.addresses):
-            for first, last in _merged(ranges, network):
+            for first, last in _merged(ranges[port.zone], network):
                 others = (number for number in range(first, last + 1) if number not in own)
                 kind = type(network.network_address)
                 result[port.name].update(
@@ -62,6 +64,12 @@ def configure(netlink: Netlink, proxies: Mapping[str, set[str]], ports: Mapping[
         netlink.add_proxy(index, address)
 
 
+def interfaces(proxies: Mapping[str, set[str]], ports: Iterable[Port]) -> set[str]:
+    """Where ARP is answered."""
+    names = {name for name, several in proxies.items() if any(":" not in one for one in several)}
+    return {port.interface for port in ports if port.name in names}
+
+
 def routes(proxies: Proxies, links: Iterable[Link]) -> list[KernelRoute]:
     loopback = next((link.ifindex for link in links if link.is_loopback), 0)
     return [
@@ -77,7 +85,12 @@ def _prefixes(addresses: Iterable[set[str]]) -> tuple[str, ...]:
     return tuple(map(str, ipaddress.collapse_addresses(ipv4)))
 
 
-def _ranges(rule: NatRule) -> Iterator[AddressRange]:
+def _ranges(rules: Iterable[NatRule], zone: str) -> list[tuple[bytes, bytes]]:
+    """First and last addresses, for ports of this zone."""
+    return sorted({(one.first, one.last) for rule in rules for one in _of_rule(rule, zone)})
+
+
+def _of_rule(rule: NatRule, zone: str) -> Iterator[AddressRange]:
     match rule.source_translation:
         case DynamicIpAndPort(addresses):
             yield from addresses
@@ -87,7 +100,7 @@ def _ranges(rule: NatRule) -> Iterator[AddressRange]:
                 yield from fallback.addresses
         case StaticIp(_, translated):
             yield translated
-    if rule.destination_translation:
+    if rule.destination_translation and (not rule.from_zones or zone in rule.from_zones):
         yield from rule.destination
 
 

@@ -6,12 +6,15 @@ switched on when the hook is in place and off before it goes: a stopped firewall
 """
 
 import contextlib
+import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
 
 from control.system.errors import KernelError
 from control.system.remembered import Remembered
 from dataplane.snapshot import Port
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ROOT = Path("/proc/sys")
 _IPV6 = _ROOT / "net/ipv6"
@@ -28,7 +31,6 @@ _PORT_IPV4 = {
     "send_redirects": "0",
     "accept_redirects": "0",
     "promote_secondaries": "1",  # an address that goes takes no other one along
-    "arp_ignore": "0",
 }
 _PORT_IPV6 = {
     "accept_ra": "0",  # addresses and routes come from the configuration
@@ -61,12 +63,14 @@ def apply(
     saved: Remembered[dict[str, str]],
     *,
     quiet: Iterable[str] = (),
+    loopback: Iterable[str] = (),
     has_bridges: bool = False,
 ) -> None:
     """Sets the switches for the routed ports, and for interfaces by which the machine itself is
-    quiet, and reads them back; `saved` gets the values of before."""
+    quiet, and reads them back; `saved` gets the values of before. `loopback` are the addresses of
+    loopback ports."""
     before = saved.get()
-    wanted = _wanted(ports, quiet) | (_BRIDGES if has_bridges else {})
+    wanted = _wanted(ports, quiet, loopback) | (_BRIDGES if has_bridges else {})
     new = {name: _read(name) for name in wanted if name not in before}
     if new:
         saved.set(before | new)
@@ -95,12 +99,14 @@ def set_forwarding(on: bool) -> None:
         raise KernelError("; ".join(failures))
 
 
-def _wanted(ports: Iterable[Port], quiet: Iterable[str]) -> dict[str, str]:
+def _wanted(ports: Iterable[Port], quiet: Iterable[str], loopback: Iterable[str]) -> dict[str, str]:
+    elsewhere = [ipaddress.ip_interface(text).ip for text in loopback]
     wanted = dict(_ALL)
     for name in quiet:
         wanted |= _of(name, _QUIET_IPV4, _QUIET_IPV6)
     for port in ports:
         wanted |= _of(port.interface, _PORT_IPV4, _PORT_IPV6)
+        wanted[f"net/ipv4/conf/{port.interface}/arp_ignore"] = _arp_ignore(port, elsewhere)
         # Nobody else would answer for the translated addresses: no need to let others go first.
         wanted[f"net/ipv4/neigh/{port.interface}/proxy_delay"] = "0"
         if has_ipv6():
@@ -108,6 +114,13 @@ def _wanted(ports: Iterable[Port], quiet: Iterable[str]) -> dict[str, str]:
             if port.ipv6:
                 wanted[f"net/ipv6/conf/{port.interface}/disable_ipv6"] = "0"
     return wanted | _ICMP_IPV4 | (_ICMP_IPV6 if has_ipv6() else {})
+
+
+def _arp_ignore(port: Port, elsewhere: Iterable[_Address]) -> str:
+    """A port answers for its own addresses (1), so that nobody behind it learns the others; for all
+    of the machine's (0) where one of a loopback port is in its network."""
+    networks = [ipaddress.ip_interface(text).network for text in port.addresses]
+    return "0" if any(address in network for address in elsewhere for network in networks) else "1"
 
 
 def _of(interface: str, ipv4: dict[str, str], ipv6: dict[str, str]) -> dict[str, str]:

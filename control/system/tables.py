@@ -2,7 +2,8 @@
 
       0  everything                       local: the machine's own addresses (the kernel's rule)
     100  marked for a path N              1000 + N: its next hop
-    110  everything, where there are any  1000: translated addresses that are answered for (proxies)
+    110  questions at a port that has     1000: translated addresses that are answered for (proxies)
+         any; packets have a mark
     120  by a port, or from an address,   the virtual router's; the first one's is main, and for
          of another virtual router        that the kernel has a rule
 
@@ -34,9 +35,10 @@ def of_routers(routers: Iterable[VirtualRouter]) -> dict[str, int]:
 
 
 def rules(
-    ports: Iterable[Port], tables: Mapping[str, int], paths: Iterable[int], *, has_proxies: bool
+    ports: Iterable[Port], tables: Mapping[str, int], paths: Iterable[int], proxied: Iterable[str]
 ) -> set[KernelRule]:
-    return set(_rules(ports, tables, paths, has_proxies))
+    """With the interfaces where translated addresses are answered for."""
+    return set(_rules(ports, tables, paths, proxied))
 
 
 def carry_out(netlink: Netlink, wanted: Collection[KernelRule]) -> bool:
@@ -58,15 +60,17 @@ def ends(tables: Iterable[int]) -> list[KernelRoute]:
 
 
 def _rules(
-    ports: Iterable[Port], tables: Mapping[str, int], paths: Iterable[int], has_proxies: bool
+    ports: Iterable[Port], tables: Mapping[str, int], paths: Iterable[int], proxied: Iterable[str]
 ) -> Iterator[KernelRule]:
     families = (socket.AF_INET, *((socket.AF_INET6,) if has_ipv6() else ()))
     for family in families:
         for number in paths:
             table = of_path(number)
             yield KernelRule(family, _PATH, table, PROTOCOL, number, marks.PATH_MASK)
-    if has_proxies:
-        yield KernelRule(socket.AF_INET, _PROXY, PROXIES, PROTOCOL)
+    for interface in proxied:
+        # An address may also be a real host's, of which a rule translates some sessions: what was
+        # decided, and so is marked, and what the machine sends itself go by the ordinary tables.
+        yield KernelRule(socket.AF_INET, _PROXY, PROXIES, PROTOCOL, 0, marks.MASK, iif=interface)
     for port in ports:
         if table := tables.get(port.virtual_router, 0):
             if port.mode != "loopback":

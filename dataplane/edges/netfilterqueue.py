@@ -111,12 +111,15 @@ class NetfilterQueueEdge:
 
     def _packet(self, queued: QueuedPacket, payload: bytes, now_ns: int, tag: int) -> Packet:
         ports = self._port_by_index
+        flags = InputFlag.FROM_HOST if queued.hook == _LOCAL_OUT else 0
+        if queued.physindev and queued.get_mark() == marks.BROADCAST:
+            flags |= InputFlag.BROADCAST
         return Packet(
             payload,
             ports.get(queued.physindev or queued.indev, 0),
             now_ns,
             tag,
-            flags=InputFlag.FROM_HOST if queued.hook == _LOCAL_OUT else 0,
+            flags=flags,
             egress=ports.get(queued.physoutdev, 0),
             mac=(queued.get_hw() or b"")[:6].ljust(6, b"\0"),
         )

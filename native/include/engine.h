@@ -288,6 +288,7 @@ enum input_flag {
     INPUT_CUT = 4,                 /* a capture kept only its start; the parser refuses it by what is missing */
     INPUT_CHECKSUM_MAYBE_UNFINISHED = 8, /* captured where it was sent: an unfinished checksum is not a wrong one */
     INPUT_GSO = 16,                /* several segments in one; how long each is, only the kernel knows */
+    INPUT_BROADCAST = 64,          /* its frame is for every host of the link */
     INPUT_FROM_HOST = 32,          /* the kernel's own: an ICMP error about a packet that was forwarded */
 };
 

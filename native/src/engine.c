@@ -152,6 +152,7 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     e->config.local = tables + port_bytes;
     next_generation(e);
     offload_configure(e);
+    nat_configure(e);
     engine_leave(e);
     free(old);
     return 0;

@@ -124,11 +124,17 @@ static void look_up_ways(struct engine *e, uint32_t slot)
         offload_leave(e, slot);
 }
 
+/* Whether a port leads where the session's packets of this direction go. */
+static bool is_in_zone(const struct engine *e, const struct session *s, enum direction direction, uint16_t egress)
+{
+    return port_takes(e, egress) && e->config.ports[egress].zone == s->key[!direction].zone;
+}
+
 /* Between bridged ports the bridge says where a packet goes. */
 static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction direction, uint16_t egress)
 {
     struct session *s = &e->sessions[slot];
-    if (!port_takes(e, egress) || e->config.ports[egress].zone != s->key[!direction].zone)
+    if (!is_in_zone(e, s, direction, egress))
         return COUNTER_flow_fwd_zonechange;
     s->port[!direction] = egress;
     if (s->offload)
@@ -210,12 +216,22 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         offload_enter(e, slot);
 }
 
+/* Whether a packet that the bridge sends on to several zones was denied to another one than it goes to now. */
+static bool is_denied_elsewhere(const struct engine *e, const struct session *s, const struct packet *p)
+{
+    return s->state == SESSION_DISCARD && port_takes(e, p->egress) && !is_in_zone(e, s, C2S, p->egress);
+}
+
 /* The live session of a reference, or NONE after ending one that is over. */
 static uint32_t live_session(struct engine *e, uint32_t ref, const struct packet *p)
 {
     uint32_t slot = ref / 2;
     if (session_is_over(e, slot))
         return NONE;
+    if (is_denied_elsewhere(e, &e->sessions[slot], p)) {
+        session_end(e, slot, e->now_ns, END_REASON_policy_deny);
+        return NONE;
+    }
     if (e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT && opens_connection(p)) {
         session_end(e, slot, e->now_ns, END_REASON_tcp_reuse);
         return NONE;
@@ -252,10 +268,11 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
     verdict_host(e, tag, NONE);
 }
 
-/* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. */
-static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag)
+/* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. Between bridged
+ * ports it asks for nothing: what is addressed to it would only go on. */
+static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
 {
-    if (!is_local(e, p->key.dst)) {
+    if (is_bridged(e, port) || !is_local(e, p->key.dst)) {
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
@@ -272,19 +289,22 @@ static uint32_t session_about(struct engine *e, const struct flow_key *about)
 }
 
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
-static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
+static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
 {
     uint32_t ref = session_about(e, &p->about), slot = ref / 2;
     struct session *s = &e->sessions[slot];
     enum direction direction = ref & 1;
     if (!ref || s->flags & SESSION_HOST) {
-        unasked_packet(e, p, tag);
+        unasked_packet(e, p, tag, port);
         return;
     }
     if (s->generation != e->generation)
         look_up_ways(e, slot);
-    if (s->blocked[direction]) {
-        verdict_drop(e, tag, slot, s->blocked[direction]);
+    uint32_t reason = s->blocked[direction];
+    if (!reason && p->egress && !is_in_zone(e, s, direction, p->egress))
+        reason = COUNTER_flow_fwd_zonechange;
+    if (reason) {
+        verdict_drop(e, tag, slot, reason);
         return;
     }
     count(e, COUNTER_flow_icmp_err_pass);
@@ -329,13 +349,16 @@ static void pass_bridge(struct engine *e, const struct packet *p, uint64_t tag)
 static bool passes_bridge(const struct engine *e, const struct packet *p, const struct port_config *port)
 {
     const uint8_t *dst = p->key.dst;
-    bool is_v4 = p->key.family == 4, is_limited_broadcast = is_v4 && !memcmp(dst + 12, "\xff\xff\xff\xff", 4);
+    bool is_v4 = p->key.family == 4;
+    /* a bridge knows no subnets; but a packet for one host does not get by in a frame for all of them */
+    bool is_local_broadcast = is_v4 && p->is_broadcast && dst[15] == 255;
+    bool is_broadcast = is_local_broadcast || (is_v4 && !memcmp(dst + 12, "\xff\xff\xff\xff", 4));
     bool is_multicast = is_v4 ? dst[12] >= 224 && dst[12] < 240 : dst[0] == 0xff;
     if (port->mode != PORT_LAYER2 && port->mode != PORT_VIRTUAL_WIRE)
         return false;
     if (!is_v4 && !e->config.ipv6_firewalling)
         return true;
-    return (is_multicast || is_limited_broadcast) && (port->mode == PORT_LAYER2 || !port->multicast_firewalling);
+    return (is_multicast || is_broadcast) && (port->mode == PORT_LAYER2 || !port->multicast_firewalling);
 }
 
 /* ---- the decision --------------------------------------------------------------------------------- */
@@ -358,7 +381,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         return true;
     }
     if (p->icmp_kind == ICMP_ERROR) {
-        icmp_error_packet(e, p, tag);
+        icmp_error_packet(e, p, tag, port);
         return true;
     }
     if (e->stats.offloaded && offload_packet(e, p, tag))
@@ -384,7 +407,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         return true;
     }
     if (p->icmp_kind == ICMP_REPLY) {
-        unasked_packet(e, p, tag);
+        unasked_packet(e, p, tag, port);
         return true;
     }
     if (p->icmp_kind == ICMP_OTHER) {
@@ -433,6 +456,7 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     if (reason)
         return reason;
     p->gso = in->flags & INPUT_GSO;
+    p->is_broadcast = in->flags & INPUT_BROADCAST;
     p->egress = in->egress;
     memcpy(p->mac, in->mac, sizeof p->mac);
     if (is_own)

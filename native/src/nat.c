@@ -107,13 +107,15 @@ static void block_free(struct engine *e, struct block *b)
     e->nat->block_free = at;
 }
 
-/* Whether the session may have this port, which is in its key then. */
+/* Whether the session may have this port, which is in its key then. What was denied before keeps nobody from it: it
+ * gives way to a session that is its reverse. */
 static bool port_fits(const struct engine *e, const struct block *b, struct session *s, uint32_t port)
 {
     if (b->uses[port] >= s->oversubscription)
         return false;
     s->key[S2C].dport = (uint16_t)(FIRST_PORT + port);
-    return !flow_table_lookup(e, &s->key[S2C]);
+    uint32_t other = flow_table_lookup(e, &s->key[S2C]) / 2;
+    return !other || (other <= e->params.max_sessions && e->sessions[other].state == SESSION_DISCARD);
 }
 
 static bool choose_port(struct engine *e, const struct block *b, struct session *s)
@@ -235,12 +237,22 @@ static void lease_end(struct engine *e, struct lease *l)
     nat->lease_free = at;
 }
 
-/* The reservation may have become shorter since, so the order is not strict: the first ones are enough. */
+/* A lease that waits for its first session may stand before one that ends sooner, by no more than it waits. */
 static void end_idle(struct engine *e)
 {
     struct nat *nat = e->nat;
     while (nat->idle_first && nat->leases[nat->idle_first - 1].ends_ns <= e->now_ns)
         lease_end(e, &nat->leases[nat->idle_first - 1]);
+}
+
+/* A reservation that has become shorter holds for what waits, too: else whatever came behind would wait as long. */
+void nat_configure(struct engine *e)
+{
+    struct nat *nat = e->nat;
+    int64_t latest = e->now_ns + e->config.nat_reserve_s * 1000000000ll + e->params.answer_timeout_ms * 1000000ll;
+    for (uint32_t at = nat->idle_first; at; at = nat->leases[at - 1].idle_next)
+        if (nat->leases[at - 1].ends_ns > latest)
+            nat->leases[at - 1].ends_ns = latest;
 }
 
 static struct lease *lease_new(struct engine *e, uint16_t pool, uint32_t size, const uint8_t source[16])

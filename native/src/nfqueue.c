@@ -46,6 +46,7 @@ enum {
     BUFFER_BYTES = 66 * 1024 + 64 * 5,
     VERDICT_BYTES = sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg) + NLA_HDRLEN +
                     sizeof(struct nfqnl_msg_verdict_hdr) + NLA_HDRLEN + sizeof(uint32_t),
+    MARK_BROADCAST = 1,       /* dataplane/marks.py */
     SEND_VERDICTS = 256,      /* a sendmsg carries at most so many verdicts */
     SEND_BYTES = 512 * 1024,  /* and about so many bytes of payload */
 };
@@ -172,7 +173,8 @@ static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct
         .len = queued.len,
         .port = port_of(q->map, queued.bridge_in ? queued.bridge_in : queued.ifindex),
         .link = LINK_IP,
-        .flags = (uint8_t)(checksum | (queued.gso ? INPUT_GSO : 0) | (queued.is_own ? INPUT_FROM_HOST : 0)),
+        .flags = (uint8_t)(checksum | (queued.gso ? INPUT_GSO : 0) | (queued.is_own ? INPUT_FROM_HOST : 0) |
+                           (queued.bridge_in && queued.mark == MARK_BROADCAST ? INPUT_BROADCAST : 0)),
         .egress = queued.bridge_out ? port_of(q->map, queued.bridge_out) : 0,
     };
     memcpy(in->mac, queued.mac, sizeof in->mac);

@@ -44,6 +44,9 @@ static enum queue_message read_packet(const struct nlmsghdr *message, struct que
         case NFQA_IFINDEX_INDEV:
             read_u32(attribute, &out->ifindex);
             break;
+        case NFQA_MARK:
+            read_u32(attribute, &out->mark);
+            break;
         case NFQA_IFINDEX_PHYSINDEV:
             read_u32(attribute, &out->bridge_in);
             break;

@@ -20,6 +20,7 @@ struct queued {
     uint32_t len;
     uint32_t wire_len; /* more than len where the queue cut the packet off */
     bool checksum_unfinished, checksum_unverified, gso;
+    uint32_t mark;
     bool is_own;       /* the machine itself sends it */
     int error;
 };

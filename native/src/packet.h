@@ -41,7 +41,7 @@ struct packet {
     bool dont_fragment; /* IPv6: always */
     /* set by the fastpath from what the edge says */
     bool unfinished;    /* the checksum is right as far as it goes */
-    bool gso;
+    bool gso, is_broadcast;
     uint16_t egress;
     uint8_t mac[6];
 };

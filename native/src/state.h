@@ -377,6 +377,7 @@ void held_finish(struct engine *e, struct held *h);
 /* ---- nat.c ----------------------------------------------------------------------------------------- */
 
 uint64_t nat_bytes(void);
+void nat_configure(struct engine *e);
 /* Takes what the session's translation needs beside its keys: with an oversubscription its port, which completes
  * key[S2C]; its lease; its target. False where there is none left. */
 bool nat_take(struct engine *e, struct session *s);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -512,6 +513,19 @@ POOLS = (
     NatPool("dip", "dynamic-ip", "198.51.100.4-198.51.100.7", 4, 0, 1),
     NatPool("dip", "dynamic-ip-and-port", "198.51.100.2", 0, 64512, 1),
 )
+
+
+def test_pools_have_the_numbers_they_have_in_the_policy(firewall: FakeManagement) -> None:
+    """Each family's is one, and a fallback's."""
+    both = (addresses("198.51.100.4"), addresses("2001:db8::4"))
+    rules = (
+        NatRule("a", source_translation=DynamicIp(both, DynamicIpAndPort(both))),
+        NatRule("b", source_translation=DynamicIpAndPort(both)),
+        NatRule("c", source_translation=DynamicIpAndPort(both)),
+    )
+    firewall.compiled = replace(firewall.compiled, nat_rules=rules)
+    shown = run(firewall, "show running nat-policy")
+    assert re.findall(r"pool idx: (\d+)", shown) == ["1", "5", "7"]
 
 
 def test_pools(firewall: FakeManagement) -> None:

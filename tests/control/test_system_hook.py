@@ -56,7 +56,9 @@ ERRORS = {
 }
 # What bridges, multicast routing and QoS add.
 MORE = {
-    "bridged": "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -j NFQUEUE --queue-num 7\n",
+    "bridged": "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -m pkttype --pkt-type broadcast "
+    "-j MARK --set-xmark 0x1/0xffffffff\n"
+    "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -j NFQUEUE --queue-num 7\n",
     "bridged_in": "-A SIXTUPLE-IN -i br1 -j DROP\n",
     "multicast": f"-A SIXTUPLE-OUT -o eth2 -m mark --mark {MULTICAST} -j RETURN\n",
     "classes": "".join(

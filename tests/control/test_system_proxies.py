@@ -77,6 +77,26 @@ PORT = Port("ethernet1/1", "eth1", "zone", ("10.0.0.1/24", "2001:db8::1/64"), Tr
             [],
             id="any destination",
         ),
+        pytest.param(
+            NatRule(
+                "r",
+                from_zones=("inside",),
+                destination=(between("10.0.0.40"),),
+                destination_translation=DestinationTranslation((between("10.7.0.3"),)),
+            ),
+            [],
+            id="destination for those of other zones",
+        ),
+        pytest.param(
+            NatRule(
+                "r",
+                from_zones=("inside", "zone"),
+                destination=(between("10.0.0.40"),),
+                destination_translation=DestinationTranslation((between("10.7.0.3"),)),
+            ),
+            ["10.0.0.40"],
+            id="destination for those of this zone, too",
+        ),
         pytest.param(NatRule("r", destination=(POOL,)), [], id="no translation"),
         pytest.param(
             NatRule("r", source_translation=DynamicIpAndPort((between("10.0.0.1"),))),
@@ -183,3 +203,24 @@ def test_questions_are_answered() -> None:
     assert is_answered_for("10.0.0.21")
     assert kernel.close() == []
     assert run("ip neigh show proxy; ip route show table all | grep 'table 1000' || true") == ""
+
+
+@in_namespace
+def test_a_host_that_has_such_an_address_itself_is_still_reached() -> None:
+    """A rule translates some sessions with it; the others go there as without it."""
+    lab()
+    answer_for_the_host()
+    rule = NatRule(
+        "r",
+        destination=(between("10.0.0.2"), between("10.0.0.40")),
+        destination_translation=DestinationTranslation((between("10.7.0.3"),)),
+    )
+    kernel = Kernel(7, RUN)
+    assert kernel.configure(snapshot(rule), ()) == []
+    kernel.look()
+    kernel.open()
+    assert is_answered_for("10.0.0.40")
+    decided = f"from 10.9.9.9 iif eth1 mark {marks.of_zone('zone'):#x}"
+    for question in ("", decided):
+        assert "dev eth1" in run(f"ip route get 10.0.0.2 {question}")
+    assert kernel.close() == []

@@ -64,6 +64,21 @@ def test_interfaces_that_are_gone_have_nothing_to_put_back() -> None:
 
 
 @in_namespace
+def test_a_port_answers_for_its_own_addresses_and_those_of_loopback_ports_in_its_network() -> None:
+    cable("eth1", "eth.2")
+    for loopback, value in (
+        ((), "1"),
+        (("10.0.0.1/32", "2001:db8::1/128"), "1"),
+        (("192.0.2.7/32",), "0"),
+    ):
+        sysctls.apply(PORTS, saved(), loopback=loopback)
+        assert read("ipv4/conf/eth1/arp_ignore") == value
+        assert read("ipv4/conf/eth.2/arp_ignore") == "1"
+    sysctls.restore(saved())
+    assert read("ipv4/conf/eth1/arp_ignore") == "0"
+
+
+@in_namespace
 def test_forwarding() -> None:
     for on, value in ((True, "1"), (False, "0")):
         sysctls.set_forwarding(on)

@@ -184,6 +184,24 @@ PASSED = [
 ]
 
 
+LOCAL_BROADCAST = IP(src=CLIENT[4], dst="10.2.0.255") / UDP(sport=1, dport=2)
+
+
+@pytest.mark.parametrize(
+    ("packet", "flags", "is_inspected"),
+    [
+        pytest.param(LOCAL_BROADCAST, InputFlag.BROADCAST, False, id="local broadcast"),
+        pytest.param(LOCAL_BROADCAST, 0, True, id="a host with such an address"),
+        pytest.param(IP(udp(4)), InputFlag.BROADCAST, True, id="for one host, in a frame for all"),
+    ],
+)
+def test_a_bridge_passes_a_local_broadcast_and_nothing_in_its_disguise(
+    packet: Layers, flags: int, is_inspected: bool
+) -> None:
+    (verdict,) = bridge("layer2").feed(bytes(packet), flags=flags, egress=OUTSIDE)
+    assert (verdict.action.name, verdict.session) == ("FORWARD", int(is_inspected))
+
+
 @pytest.mark.parametrize("packet", PASSED)
 @pytest.mark.parametrize("mode", BRIDGED)
 def test_a_bridge_passes_multicast_and_broadcast_unseen(mode: str, packet: Layers) -> None:
@@ -236,6 +254,47 @@ def test_a_bridge_says_where_a_packet_goes_now() -> None:
     assert (verdict.action.name, verdict.port) == ("FORWARD", same)
     (verdict,) = translator.feed(udp(4), egress=other)
     assert translator.reason(verdict) == "flow_fwd_zonechange"
+
+
+def test_what_is_flooded_and_denied_to_one_zone_may_go_to_another() -> None:
+    translator = bridge("layer2")
+    denied = translator.add_port(9)
+    for _ in range(2):
+        (verdict,) = translator.feed(udp(4), egress=denied, zone=9, action="deny")
+        assert translator.reason(verdict) == "flow_policy_deny"
+        (verdict,) = translator.feed(udp(4), egress=denied, zone=9, action="deny")
+        assert translator.reason(verdict) == "flow_discard_drop"
+        (verdict,) = translator.feed(udp(4), egress=OUTSIDE)
+        assert translator.reason(verdict) == ""
+        (verdict,) = translator.feed(udp(4), egress=denied)
+        assert translator.reason(verdict) == "flow_fwd_zonechange"
+        for view in translator.engine.sessions(0)[0]:
+            assert translator.engine.clear(view.id)
+
+
+def test_an_error_goes_by_a_bridge_only_where_its_session_goes() -> None:
+    translator = bridge("layer2")
+    translator.feed(udp(4), egress=OUTSIDE)
+    same, other = translator.add_port(INSIDE), translator.add_port(9)
+    error = bytes(IP(src=SERVER[4], dst=CLIENT[4]) / ICMP(type=3, code=3) / udp(4))
+    for egress, expected in ((INSIDE, ""), (same, ""), (other, "flow_fwd_zonechange")):
+        (verdict,) = translator.feed(error, OUTSIDE, egress=egress)
+        assert translator.reason(verdict) == expected
+
+
+@pytest.mark.parametrize("mode", BRIDGED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_nobody_asked_for_does_not_go_by_a_bridge_to_an_address_of_the_firewall(
+    family: int, mode: str
+) -> None:
+    translator = bridge(mode)
+    header = ip(family, CLIENT[family], OWN[family][0])
+    reply = header / (ICMP(type=0) if family == 4 else ICMPv6EchoReply())
+    quoted = bytes(ip(family, OWN[family][0], CLIENT[family]) / UDP(sport=1, dport=2))
+    error = header / (ICMP(type=3, code=3) if family == 4 else ICMPv6DestUnreach()) / quoted
+    for packet in (reply, error):
+        (verdict,) = translator.feed(bytes(packet), egress=OUTSIDE)
+        assert translator.reason(verdict) == "flow_icmp_no_session"
 
 
 def test_a_reset_on_a_bridge_is_a_frame_to_the_sender() -> None:

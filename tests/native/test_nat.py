@@ -130,6 +130,20 @@ def test_an_answer_to_a_chosen_port_reaches_its_client() -> None:
     assert (back.dst, back[TCP].dport) == (CLIENT[4], 1234)
 
 
+def test_who_is_denied_keeps_nobody_from_a_port() -> None:
+    """Packets in the server's name to every port of the address, denied."""
+    translator = Translator()
+    for port in range(1024, 65536):
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0)
+        packet = IP(header + packed(SERVER[4])[12:] + packed(PUBLIC)[12:])
+        del packet.chksum
+        data = bytes(packet)[:20] + struct.pack("!HHHH", 53, port, 8, 0)
+        translator.feed(data, OUTSIDE, action="deny", keep_denied=True)
+    assert translator.engine.stats().discard == PORTS
+    assert open_sessions(translator, range(3)) == [""] * 3
+    assert translator.engine.stats().discard == PORTS - 3
+
+
 def test_a_session_that_ages_out_gives_its_port_back() -> None:
     translator = Translator()
     open_sessions(translator, range(10))
@@ -207,6 +221,15 @@ def test_a_lease_ends_with_its_last_session_and_the_reservation(reserve_s: int) 
         engine.tick((3 + reserve_s) * NS)
     assert engine.nat_leases(POOL) == 0
     assert engine.nat_lease(POOL, 1, source(99)) == 0
+
+
+def test_a_shorter_reservation_holds_for_leases_that_wait_already() -> None:
+    translator = Translator(nat_reserve_s=3600)
+    assert translator.engine.nat_lease(POOL, 2, source(1)) is not None
+    translator.set_reserve(0)
+    assert translator.engine.nat_lease(POOL, 2, source(2)) is not None
+    translator.engine.tick(3 * NS)
+    assert translator.engine.nat_leases(POOL) == 0
 
 
 def test_a_lease_nobody_uses_ends() -> None:

@@ -94,6 +94,10 @@ class Translator:
         self._ports = [port._replace(**fields) for port in self._ports]
         self._configure(ipv6_firewalling)
 
+    def set_reserve(self, seconds: int) -> None:
+        self._nat_reserve_s = seconds
+        self._configure()
+
     def add_port(self, zone: int) -> int:
         """Another port like the outer one; its number."""
         self._ports.append(self._ports[OUTSIDE]._replace(zone=zone))
