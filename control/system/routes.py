@@ -136,7 +136,7 @@ def _networks(port: Port, index: int) -> Iterator[tuple[str, int]]:
 def _static(
     routes: Iterable[StaticRoute],
     links: Iterable[Link],
-    present: Iterable[KernelRoute],
+    present: list[KernelRoute],
     ports: tuple[Port, ...],
     routers: tuple[VirtualRouter, ...],
     refused: list[str],
@@ -161,7 +161,8 @@ def _static(
         if len(group) == 1 or group[0].is_discard:
             used, left = group[:1], group[1:]
         else:
-            reachable = [one for one in group if _is_reachable(one, by_name, present)] or group
+            of_table = [route for route in present if route.table == table]
+            reachable = [one for one in group if _is_reachable(one, by_name, of_table)] or group
             limit = most.get(router, 1)
             used, left = reachable[:limit], [one for one in group if one not in reachable[:limit]]
         refused += [_line(one, f"another has metric {one.metric}, and is used") for one in left]
@@ -187,7 +188,10 @@ def _interface_towards(static: StaticRoute, ports: Iterable[Port]) -> str:
 def _is_reachable(
     static: StaticRoute, links: Mapping[str, Link], routes: Iterable[KernelRoute]
 ) -> bool:
-    """Whether the kernel would take it as one of several: it refuses all for one."""
+    """Whether the kernel would take it as one of several: it refuses all for one.
+
+    => routes of its table: a path's leads anywhere
+    """
     if static.interface and not links[static.interface].is_running:
         return False
     if not static.nexthop:

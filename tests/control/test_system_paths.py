@@ -340,15 +340,18 @@ def test_without_its_state_directory_the_routes_are_followed() -> None:
     assert state.paths == ()
 
 
-@pytest.mark.parametrize("most", [1, 2, 4])
+@pytest.mark.parametrize(("most", "symmetric"), [(1, False), (2, False), (2, True), (4, False)])
 @in_namespace
-def test_routes_of_equal_cost(most: int) -> None:
+def test_routes_of_equal_cost(most: int, symmetric: bool) -> None:
     lab()
     kernel = Kernel(7, RUN)
-    router = replace(FIRST, ecmp=Ecmp(max_path=most)) if most > 1 else FIRST
+    ecmp = Ecmp(max_path=most, symmetric_return=symmetric) if most > 1 else None
+    router = replace(FIRST, ecmp=ecmp)
     equal = routes(("10.9.0.0/16", 2), ("10.9.0.0/16", 3), ("2001:db8:9::/64", 2))
     equal += routes(("2001:db8:9::/64", 3))
     equal = tuple(one._replace(weight=index + 1) for index, one in enumerate(equal))
+    if symmetric:  # paths of links lead anywhere, and to no next hop whose link is unknown
+        equal = tuple(one._replace(interface="") for one in equal)
     kernel.configure(snapshot(*PORTS, routers=(router,)), equal)
     state = kernel.look()
     found = {route.prefix: route for route in state.fib}
@@ -364,7 +367,8 @@ def test_routes_of_equal_cost(most: int) -> None:
     assert state.refused == [], state.refused
     assert list(found["10.9.0.0/16"].hops) == hops
     assert list(found["2001:db8:9::/64"].hops) == hops6
-    assert {(path.port, path.nexthop) for path in state.paths} == {
+    links = {(port.name, "") for port in PORTS if symmetric}
+    assert {(path.port, path.nexthop) for path in state.paths} == links | {
         (hop.port, hop.nexthop) for hop in (*hops, *hops6)
     }
     (number,) = [path.number for path in state.paths if path.nexthop == "10.0.3.2"]

@@ -36,7 +36,7 @@ from vm.firewall import Firewall
 from vm.namespaces import Lab
 
 FAMILIES = (4, 6)
-_PORT = 43210
+_PORT = 20210  # which no host chooses by itself
 
 CONNECT = """
 import errno, socket, sys
@@ -137,7 +137,7 @@ def _traceroute(host: str, target: str, *options: str) -> Attempt:
 
 def _curl(host: str, address: str, port: int, *options: str) -> Attempt:
     bracketed = f"[{address}]" if ":" in address else address
-    limits = ("--connect-timeout", "3", "--max-time", "10")
+    limits = ("-S", "--connect-timeout", "5", "--max-time", "10")
     return Attempt(host, ("curl", "-sf", *limits, *options, f"http://{bracketed}:{port}/"))
 
 
@@ -244,9 +244,9 @@ def outcome(lab: Lab, attempt: Attempt) -> str:
             return " ".join(re.findall(r"^ *\d+ +(\S+)", done.stdout, re.MULTILINE))
         case "curl":
             address, _, port = done.stdout.removeprefix("::ffff:").rpartition(" ")
-            if "--local-port" in attempt.command:
+            if port and "--local-port" in attempt.command:
                 return "kept" if port == str(_PORT) else "another"
-            return address or f"status {done.returncode}"
+            return address or f"status {done.returncode}: {done.stderr}"
     return done.stdout.strip() or f"status {done.returncode}"
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.labs import UNTRANSLATED, Counted
 from vm.firewall import Firewall
 from vm.namespaces import Lab
-from vm.topology import DMZ, FIREWALL, SERVER
+from vm.topology import CLIENT2, DMZ, FIREWALL, SERVER
 from vm.waiting import wait_until
 
 TARGET = "10.9.0.1"
@@ -22,6 +22,7 @@ PBF = "set rulebase pbf rules away"
 NAT = "set rulebase nat rules out"
 LINES = f"""
 {ROUTER} ecmp enable yes
+{ROUTER} ecmp symmetric-return yes
 {ROUTE} far destination 10.9.0.0/16
 {ROUTE} far nexthop ip-address {SERVER}
 {ROUTE} one destination 10.8.0.0/16
@@ -45,6 +46,8 @@ set network profiles monitor-profile quick interval 2
 set network profiles monitor-profile quick threshold 2
 set rulebase security rules all from trust to [ untrust dmz ] source any destination [ {TARGET} \
 10.8.0.0/24 ] application any service any action allow
+set rulebase security rules in from [ untrust dmz ] to trust source 10.8.0.0/24 destination any \
+application any service any action allow
 """
 
 
@@ -112,6 +115,15 @@ SPREAD = [f"10.8.0.{number}" for number in range(1, 9)]
 def test_sessions_are_spread_over_both_next_hops(lab: Lab, firewall: Firewall) -> None:
     assert {who_answers(lab, "client", target) for target in SPREAD} == {"server", "dmz"}
     assert {who_answers(lab, "client", SPREAD[0]) for _ in range(3)} in ({"server"}, {"dmz"})
+
+
+@pytest.mark.parametrize("host", ["server", "dmz"])
+@pytest.mark.usefixtures("firewall")
+def test_answers_leave_by_the_port_of_the_question(lab: Lab, host: str) -> None:
+    """Each echo is a session; the routes alone would spread the answers over both hosts."""
+    command = ["ping", "-n", "-c", "6", "-i", "0.1", "-W", "2", "-I", "10.8.0.1", CLIENT2]
+    done = lab.run(host, command)
+    assert " 0% packet loss" in done.stdout, done.stdout
 
 
 def test_a_rule_whose_host_is_silent_is_left_out(lab: Lab, firewall: Firewall) -> None:
