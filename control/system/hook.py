@@ -37,7 +37,7 @@ _CHAIN_OUT = f"{CHAIN}-OUT"
 _CHAIN_IN = f"{CHAIN}-IN"
 _CHAIN_ERRORS = f"{CHAIN}-ERR"
 _CHAIN_QOS = f"{CHAIN}-QOS"
-_SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 _TIMEOUT_S = 20  # another program may hold the lock of the tables
 
 _MULTICAST = marks.of_zone("multicast")
@@ -64,7 +64,7 @@ class _Table(NamedTuple):
 def missing_tools() -> list[str]:
     """Programs that are needed and not installed."""
     needed = [f"{tool}-{part}" for tool in _families() for part in ("save", "restore")]
-    return [name for name in needed if not shutil.which(name, path=_SEARCH_PATH)]
+    return [name for name in needed if not shutil.which(name, path=SEARCH_PATH)]
 
 
 def install(
@@ -235,7 +235,7 @@ def _script(table: _Table, commands: Sequence[str]) -> str:
 def _save(tool: str) -> _Present:
     present: _Present = {}
     lines: list[str] = []
-    for line in _run([f"{tool}-save"]).splitlines():
+    for line in run_tool([f"{tool}-save"]).splitlines():
         if line.startswith("*"):
             lines = present.setdefault(line[1:], [])
         else:
@@ -244,10 +244,10 @@ def _save(tool: str) -> _Present:
 
 
 def _restore(tool: str, script: str) -> None:
-    _run([f"{tool}-restore", "--noflush", "-w", str(_TIMEOUT_S)], script)
+    run_tool([f"{tool}-restore", "--noflush", "-w", str(_TIMEOUT_S)], script)
 
 
-def _run(command: Sequence[str], script: str = "") -> str:
+def run_tool(command: Sequence[str], script: str = "") -> str:
     try:
         done = subprocess.run(
             command,
@@ -255,7 +255,7 @@ def _run(command: Sequence[str], script: str = "") -> str:
             capture_output=True,
             text=True,
             timeout=2 * _TIMEOUT_S,
-            env={**os.environ, "PATH": _SEARCH_PATH, "LC_ALL": "C"},
+            env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C"},
             check=False,
         )
     except subprocess.TimeoutExpired:

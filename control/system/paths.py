@@ -6,7 +6,8 @@ take, or not always.
     several next hops          each of them
 
 A number keeps its meaning as long as there may be sessions that have it: it is given once, and also
-remembered for a dataplane that outlives this process.
+remembered for a dataplane that outlives this process. Only when all are given does a new path get
+the number of one that is needed no more; the mark's zone holds for its sessions all the same.
 """
 
 import ipaddress
@@ -38,12 +39,16 @@ class Numbers:
 
     def give(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Sees that each has a number; returns those for which none is left. Raises KernelError."""
-        known = self._remembered.get()
-        new = [pair for pair in pairs if pair not in known]
+        known, needed = list(self._remembered.get()), list(pairs)
+        new = [pair for pair in needed if pair not in known]
         fitting = new[: HIGHEST - len(known)]
-        if fitting:
+        left = new[len(fitting) :]
+        spare = [index for index, pair in enumerate(known) if pair not in needed] if left else []
+        for index, pair in zip(spare, left, strict=False):
+            known[index] = pair
+        if fitting or spare:
             self._remembered.set([*known, *fitting])
-        return new[len(fitting) :]
+        return left[len(spare) :]
 
     def paths(self, ports: Iterable[Port]) -> tuple[Path, ...]:
         """Everything that has a number, and its port still."""

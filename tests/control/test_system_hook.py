@@ -210,7 +210,7 @@ def test_ports_and_queue_change() -> None:
 
 
 def test_missing_program_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hook, "_SEARCH_PATH", "/nowhere")
+    monkeypatch.setattr(hook, "SEARCH_PATH", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     assert "iptables-restore" in hook.missing_tools()
     with pytest.raises(KernelError, match=r"^cannot run iptables-save: No such file or directory$"):

@@ -163,6 +163,12 @@ def test_there_is_an_end_of_numbers(tmp_path: FilePath) -> None:
     assert numbers.give(pairs[:HIGHEST]) == []
     assert [path.number for path in numbers.paths(PORTS)] == [*range(1, 256)]
     assert numbers.paths(PORTS[1:]) == ()
+    # what is needed no more makes room
+    needed = [*pairs[:200], *pairs[HIGHEST:]]
+    assert numbers.give(needed) == []
+    found = {path.number: path.nexthop for path in numbers.paths(PORTS)}
+    assert [found[number] for number in range(1, 201)] == [nexthop for _, nexthop in pairs[:200]]
+    assert {*found.values()} >= {nexthop for _, nexthop in needed}
 
 
 # ---- in the kernel -------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import Counted
+from tests.support.labs import PYTHON, Counted
 from vm.firewall import Firewall
-from vm.namespaces import Lab
+from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL
 
 PORT = "set network interface ethernet ethernet1/{} {}\n"
@@ -58,6 +58,7 @@ def firewall(
     yield firewall
     firewall.stop()
     assert "sx" not in lab.run(FIREWALL, ["ip", "link"]).stdout
+    assert "SIXTUPLE" not in lab.run(FIREWALL, ["ebtables-nft-save"]).stdout
     firewall.kill()
 
 
@@ -92,6 +93,44 @@ def test_a_tap_makes_sessions_and_lets_nothing_out(lab: Lab, firewall: Firewall)
     assert heard.by_now() >= 2
     shown = firewall.ask("show session all filter destination 198.51.100.77")
     assert re.search(r"198\.51\.100\.10\[\d+\]/heard/1", shown), shown
+
+
+TAGGED = """
+import socket, sys
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+tags = {
+    "untagged": lambda: None,
+    "802.1Q": lambda: Dot1Q(vlan=7),
+    "802.1ad": lambda: Dot1AD(vlan=7),
+    "two": lambda: Dot1Q(vlan=7) / Dot1Q(vlan=8),
+    "802.1ad and 802.1Q": lambda: Dot1AD(vlan=7) / Dot1Q(vlan=8),
+}
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("eth0", 0))
+frame = Ether(src=wire.getsockname()[4], dst="ff:ff:ff:ff:ff:ff")
+tag = tags[sys.argv[1]]()
+packet = IP(src="10.1.0.1", dst="10.1.0.2") / UDP(sport=7, dport=7777) / b"hidden"
+wire.send(bytes(frame / tag / packet if tag else frame / packet))
+"""
+
+
+@pytest.mark.parametrize("tags", ["802.1Q", "802.1ad", "two", "802.1ad and 802.1Q"])
+def test_a_tag_hides_nothing(lab: Lab, firewall: Firewall, tags: str) -> None:
+    listener = lab.popen("server", ["tcpdump", "-lnne", "--immediate-mode", "-i", "eth0"])
+    try:
+        assert listener.stdout
+        while "listening" not in listener.stdout.readline():
+            pass
+        for kind in (tags, "untagged"):  # once that is there, so is all before
+            done = lab.run("client", [PYTHON, "-c", TAGGED, kind])
+            assert done.returncode == 0, done.stderr
+        line = listener.stdout.readline()
+        while "7777" not in line:
+            line = listener.stdout.readline()
+        assert "vlan 7" not in line
+    finally:
+        kill(listener)
 
 
 def test_without_the_dataplane_nothing_passes(lab: Lab, firewall: Firewall) -> None:
