@@ -42,8 +42,8 @@ def _key(asked: Match) -> FlowKey:
 
 
 def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterator[str]:
-    from_zone = asked.from_zone or _zone(tables, asked.from_interface)
-    to_zone = asked.to_zone or _zone(tables, asked.to_interface)
+    from_zone = _zone(tables, asked.from_zone, asked.from_interface)
+    to_zone = _zone(tables, asked.to_zone, asked.to_interface)
     packet = (from_zone, to_zone, key.src, key.dst, key.proto, key.sport, key.dport)
     match asked.rulebase:
         case "security":
@@ -67,9 +67,12 @@ def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterat
             raise ValueError(f"{other} is no rulebase")
 
 
-def _zone(tables: Tables, port: str) -> str:
-    if not port:
-        return ""
+def _zone(tables: Tables, zone: str, port: str) -> str:
+    zones = {port.zone for port in tables.ports.values() if port.zone}
+    if zone and zone not in zones:
+        raise ValueError(f"no port is in zone {zone}; there are {', '.join(sorted(zones))}")
+    if zone or not port:
+        return zone
     if port not in tables.ports_by_name:
         raise ValueError(f"interface {port} is not configured")
     return tables.ports_by_name[port].zone

@@ -131,6 +131,7 @@ MISTAKES = [
     (asked("pbf", protocol=256), "protocol 256 is not within 0..255"),
     (asked("pbf", destination_port=-1), "destination-port -1 is not within 0..65535"),
     (asked("security", from_interface="eth1"), "interface eth1 is not configured"),
+    (asked("nat", to_zone="nozone"), "no port is in zone nozone; there are dmz, trust, untrust"),
     (FindRoute("nowhere"), "'nowhere' does not appear to be an IPv4 or IPv6 address"),
     (FindRoute(SERVER[4], "third"), "virtual router third is not configured; default, second are"),
     (GetHits("all"), "all is no rulebase; security, nat, pbf, qos, application-override are"),
