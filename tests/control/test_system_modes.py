@@ -70,7 +70,8 @@ def hosts() -> None:
 
 
 def arrives(target: str, source: str = "left", size: int = 56) -> bool:
-    command = f"ip netns exec {source} ping -c1 -W1 -s {size} {target} >&2 || echo lost"
+    # a bridge forwards only some time after its port came up
+    command = f"ip netns exec {source} ping -c4 -i0.3 -W1 -s {size} {target} >&2 || echo lost"
     return "lost" not in run(command)
 
 
