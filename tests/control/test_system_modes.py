@@ -74,6 +74,11 @@ def arrives(target: str, source: str = "left", size: int = 56) -> bool:
     return "lost" not in run(command)
 
 
+def reaches(target: str, source: str = "left") -> None:
+    """A bridge forwards only some time after its port came up."""
+    wait_until(lambda: arrives(target, source), "an echo comes back", seconds=10)
+
+
 def answers_arp(target: str, source: str = "left") -> bool:
     run(f"ip -n {source} neigh flush all")
     run(f"ip netns exec {source} ping -c1 -W1 {target} || true")
@@ -113,8 +118,7 @@ def test_the_queue_decides_and_knows_both_ports(mode: str, target: str) -> None:
     configured(*MODES[mode])
     assert not arrives(target)  # nobody listens
     listener = Listener()
-    # a bridge forwards only some time after its port came up
-    wait_until(lambda: arrives(target), "an echo comes back", seconds=10)
+    reaches(target)
     there, back = (index("eth1"), index("eth2")), (index("eth2"), index("eth1"))
     assert {there, back} <= set(listener.seen)
     assert all(0 not in pair for pair in listener.seen), listener.seen
@@ -144,7 +148,7 @@ def test_a_vlan_learns_and_floods() -> None:
     hosts()
     configured(*(port(number, "layer2", "lan") for number in (1, 2, 3)))
     listener = Listener()
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
     unicast = set(listener.seen)
     listener.seen.clear()
     run("ip netns exec left ping -c1 -W1 -b 10.0.0.255 || true")
@@ -162,7 +166,7 @@ def test_two_wires_are_apart() -> None:
     Listener()
     assert not arrives("10.0.0.2")
     assert not answers_arp("10.0.0.2")
-    assert arrives("10.0.0.3", source="right")
+    reaches("10.0.0.3", source="right")
 
 
 @in_namespace
@@ -229,11 +233,11 @@ def test_ports_change_their_mode() -> None:
     hosts()
     kernel = configured(*MODES["virtual-wire"])
     Listener()
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
     configure(kernel, MODES["virtual-wire"][0])  # the other one is given up
     assert not arrives("10.0.0.2")
     configure(kernel, *MODES["layer2"])
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
     routed = Port("ethernet1/1", "eth1", "zone", ("10.0.0.99/24",), True, "default")
     configure(kernel, routed)
     assert not arrives("10.0.0.2")
@@ -241,7 +245,7 @@ def test_ports_change_their_mode() -> None:
     assert "10.0.0.99/24" in run("ip addr show dev eth1")
     assert "fe80::" in run("ip addr show dev eth1")
     configure(kernel, *MODES["virtual-wire"])
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
     assert "10.0.0.99" not in run("ip addr")
 
 
@@ -255,11 +259,11 @@ def test_a_bridge_that_somebody_deletes_comes_back() -> None:
     assert not arrives("10.0.0.2")
     kernel.look()
     forward()
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
     run("ip link set eth1 nomaster")
     kernel.look()
     forward()
-    assert arrives("10.0.0.2")
+    reaches("10.0.0.2")
 
 
 TUNNEL = Port("tunnel.1", "tunnel.1", "vpn", ("10.9.0.1/24",), True, "default", mode="tunnel")
