@@ -137,6 +137,8 @@ def test_fragments_are_bridged_one_by_one() -> None:
     hosts()
     configured(*MODES["virtual-wire"])
     listener = Listener()
+    reaches("10.0.0.2")
+    listener.packets.clear()
     assert arrives("10.0.0.2", size=4000)
     echo = [packet for packet in listener.packets if packet[12:16] == bytes([10, 0, 0, 1])]
     assert [len(packet) for packet in echo] == [1500, 1500, 1068]
