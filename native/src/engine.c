@@ -132,6 +132,17 @@ static void next_generation(struct engine *e)
     }
 }
 
+/* One comparison tells whether a packet may be too long for its port: no limit is the largest one, and by a tunnel
+ * without encapsulation nothing leaves. */
+static void set_longest(struct port_config *ports, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (ports[i].mode == PORT_TUNNEL)
+            ports[i].mtu = 0;
+        else if (ports[i].mode != PORT_LAYER3 || !ports[i].mtu)
+            ports[i].mtu = UINT32_MAX;
+}
+
 int engine_configure(struct engine *e, const struct engine_config *config)
 {
     if (!config_is_sane(config))
@@ -142,6 +153,7 @@ int engine_configure(struct engine *e, const struct engine_config *config)
         return -ENOMEM;
     if (port_bytes)
         memcpy(tables, config->ports, port_bytes);
+    set_longest((struct port_config *)tables, config->port_count);
     if (local_bytes)
         memcpy(tables + port_bytes, config->local, local_bytes);
     engine_enter(e);

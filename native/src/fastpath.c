@@ -142,22 +142,26 @@ static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction di
     return 0;
 }
 
-/* Why a packet cannot leave by a port, as it came: 0, or the drop reason, and its sender is told. */
-static uint32_t refuse_egress(struct engine *e, const struct packet *p, uint16_t ingress, uint16_t egress)
+/* Why a packet cannot leave by a port, as it came: 0, or the drop reason, and its sender is told. Out of the way of
+ * the many: asked only where the hop limit or the length may be a reason. */
+static __attribute__((noinline)) uint32_t refuse_egress(struct engine *e, const struct packet *p, uint16_t ingress,
+                                                        uint16_t egress)
 {
-    uint32_t mtu = e->config.ports[egress].mtu;
-    if (e->config.ports[egress].mode != PORT_LAYER3 || e->config.ports[ingress].mode != PORT_LAYER3)
-        return e->config.ports[egress].mode == PORT_TUNNEL ? COUNTER_flow_tunnel_no_encap : 0;
+    const struct port_config *out = &e->config.ports[egress];
+    if (out->mode == PORT_TUNNEL)
+        return COUNTER_flow_tunnel_no_encap;
+    if (out->mode != PORT_LAYER3 || e->config.ports[ingress].mode != PORT_LAYER3)
+        return 0;
     if (p->ttl <= 1) {
         icmp_error_emit(e, p, ingress, ICMP_TIME_EXCEEDED, 0);
         return COUNTER_flow_fwd_l3_ttl_zero;
     }
-    if (!mtu || p->len <= mtu || p->gso) /* of segments only the kernel knows the length */
+    if (p->len <= out->mtu || p->gso) /* of segments only the kernel knows the length */
         return 0;
     count(e, COUNTER_flow_fwd_mtu_exceeded);
     if (!p->dont_fragment) /* the kernel does it */
         return 0;
-    icmp_error_emit(e, p, ingress, ICMP_TOO_BIG, mtu);
+    icmp_error_emit(e, p, ingress, ICMP_TOO_BIG, out->mtu);
     return COUNTER_ip_df_drop;
 }
 
@@ -181,7 +185,7 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         reason = s->blocked[direction];
         if (!reason && p->egress && p->egress != s->port[!direction])
             reason = follow_bridge(e, slot, direction, p->egress);
-        if (!reason && !is_host)
+        if (!reason && !is_host && (p->ttl <= 1 || p->len > e->config.ports[s->port[!direction]].mtu))
             reason = refuse_egress(e, p, port, s->port[!direction]);
         if (!reason && p->key.proto == PROTO_TCP)
             reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
@@ -207,8 +211,10 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
         return;
     }
     bool may_offload = !s->offload && e->offload.limit && restart; /* so its timer is the one that is configured */
-    bool changed = rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
-                                  p->tcp_flags & TCP_SYN ? largest_mss(e, p, port, s->port[!direction]) : 0);
+    bool is_syn = p->tcp_flags & TCP_SYN, changed = false;
+    if (is_translated(s) || s->dscp[direction] || is_syn)
+        changed = rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
+                                 is_syn ? largest_mss(e, p, port, s->port[!direction]) : 0);
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
     if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
         offload_leave(e, slot);

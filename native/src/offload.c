@@ -266,7 +266,7 @@ static bool is_understood(const struct packet *p)
 static bool is_too_long(const struct engine *e, const struct packet *p, uint16_t egress)
 {
     uint32_t mtu = e->config.ports[egress].mtu;
-    return mtu && p->len > mtu && !p->gso;
+    return p->len > mtu && !p->gso;
 }
 
 bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
@@ -298,7 +298,7 @@ bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
     if (r->packets[d] >= r->report_packets)
         report(e, r, d, e->age_ns);
     count(e, COUNTER_pkt_offloaded);
-    bool changed = rewrite_packet(e, p, r->translates ? &r->key[!d] : NULL, r->dscp[d], 0);
+    bool changed = (r->translates || r->dscp[d]) && rewrite_packet(e, p, r->translates ? &r->key[!d] : NULL, r->dscp[d], 0);
     verdict_forward(e, p, tag, slot, port, r->mark[d], changed);
     return true;
 }
