@@ -34,6 +34,85 @@ class ManagementProfile(Struct, frozen=True):
     permitted: tuple[AddressRange, ...] = ()  # who may; empty: everybody
 
 
+class FloodLimits(Struct, frozen=True):
+    """Packets a second that match no session: from `activate` on some are dropped, above
+    `maximal` all; or, with SYN cookies, answered instead."""
+
+    alarm: int = 10_000
+    activate: int = 10_000
+    maximal: int = 40_000
+    syn_cookies: bool = False
+    block_s: int = 0  # of classified DoS limits: how long who is above `maximal` is blocked
+
+
+class ScanLimits(Struct, frozen=True):
+    action: str  # of native.SCAN_ACTIONS
+    interval_s: int
+    threshold: int
+    by_pair: bool = False  # block-ip: the source for this destination alone
+    block_s: int = 0
+
+
+class ZoneProtection(Struct, frozen=True):
+    """A zone protection profile. What is not in `floods` and `scans` is off."""
+
+    name: str
+    checks: tuple[str, ...] = ()  # names of native.PROTECTIONS
+    floods: dict[str, FloodLimits] = {}  # by name, of native.FLOODS
+    scans: dict[str, ScanLimits] = {}  # by name, of native.SCANS
+    scan_exempt: tuple[AddressRange, ...] = ()
+    tcp_reject_non_syn: bool = True  # resolved: the global setting where the profile has none
+    tcp_asymmetric_bypass: bool = False
+    non_ip: str = (
+        ""  # of bridged ports: "include" only these Ethernet types pass, "exclude" all others
+    )
+    non_ip_types: tuple[int, ...] = ()
+
+
+class Zone(Struct, frozen=True):
+    """A zone with something of its own; others need no entry."""
+
+    name: str
+    protection: ZoneProtection | None = None
+    buffer_protection: bool = False
+
+
+class DosLimits(Struct, frozen=True):
+    """A DoS protection profile."""
+
+    name: str
+    floods: dict[str, FloodLimits] = {}  # by name, of native.FLOODS
+    max_sessions: int = 0  # at once; 0: any number
+
+
+class BufferProtection(Struct, frozen=True):
+    """What one source may fill of the packets that wait for the slowpath."""
+
+    enabled: bool = True
+    monitor_only: bool = False
+    alert_percent: int = 50
+    activate_percent: int = 80
+    block_hold_s: int = 60
+    block_duration_s: int = 3600
+
+
+class Tunnel(Struct, frozen=True):
+    """A tunnel behind a tunnel interface."""
+
+    name: str
+    type: str  # of native.TUNNEL_TYPES: gre, ipip, vxlan
+    port: str  # "tunnel.1"
+    outer_port: str  # whose address `local` is
+    local: str
+    peer: str
+    ttl: int = 64
+    copy_tos: bool = False
+    udp_port: int = 4789  # of vxlan, as are those below
+    vni: int = 0
+    mac: str = ""  # "02:00:00:00:00:01"
+    peer_mac: str = ""  # "": learnt
+
+
 class QosClass(Struct, frozen=True):
     number: int  # 1..8
     priority: str = "medium"  # real-time, high, medium, low
@@ -260,6 +339,29 @@ class QosRule(Struct, frozen=True):
     rule_type: ClassVar[str] = "universal"
 
 
+class DosRule(Struct, frozen=True):
+    """A DoS protection rule, matched on the original packet and the zone its destination routes to
+    (fact sheet 4.9)."""
+
+    name: str
+    action: str  # deny, allow, protect
+    from_zones: tuple[str, ...] = ()
+    from_ports: tuple[str, ...] = ()  # or by interface
+    to_zones: tuple[str, ...] = ()
+    to_ports: tuple[str, ...] = ()
+    source: tuple[AddressRange, ...] = ()
+    destination: tuple[AddressRange, ...] = ()
+    negate_source: bool = False
+    negate_destination: bool = False
+    services: tuple[ServiceMatch, ...] = ()
+    schedule: Schedule | None = None
+    aggregate: DosLimits | None = None
+    classified: DosLimits | None = None
+    classified_by: str = "source-ip-only"  # or destination-ip-only, src-dest-ip-both
+
+    rule_type: ClassVar[str] = "universal"
+
+
 class Ecmp(Struct, frozen=True):
     """Sessions are spread over several next hops of equal cost; a session stays with its own."""
 
@@ -331,4 +433,10 @@ class Snapshot(Struct, frozen=True):
     nat_reserve_s: int = 0  # a dynamic address stays its source's so long after its last session
     pbf_rules: tuple[PbfRule, ...] = ()
     qos_rules: tuple[QosRule, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    dos_rules: tuple[DosRule, ...] = ()
+    buffer_protection: BufferProtection = BufferProtection()
+    tunnels: tuple[Tunnel, ...] = ()
+    strip_mptcp: bool = True  # of zones whose profile does not say
+    log_packet_threats: bool = False  # packets that packet-based protection drops are logged, too
     rematch: bool = True  # a commit ends live sessions the new policy would deny

@@ -17,12 +17,32 @@ from typing import Any, NamedTuple
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureError, CaptureWriter
 from native.packets import MAX_BURST, InputFlag, LinkType, Packet, Verdict, VerdictAction
+from native.protection import (
+    FLOODS,
+    PROTECTIONS,
+    SCAN_ACTIONS,
+    SCANS,
+    TUNNEL_TYPES,
+    BufferProtection,
+    DosLimits,
+    DosRule,
+    FloodLimits,
+    ProtectionInfo,
+    ScanLimits,
+    ServiceRange,
+    ThreatInfo,
+    ThreatType,
+    TunnelConfig,
+    ZoneProtection,
+    fill_protection,
+)
 from native.replay import FOREVER_NS, Replay, ReplayStats, ReplayStop
 
 __all__ = [
     "ACTIONS",
     "COUNTERS",
     "END_REASONS",
+    "FLOODS",
     "FOREVER_NS",
     "MAX_BURST",
     "MAX_NAT_TARGETS",
@@ -32,13 +52,22 @@ __all__ = [
     "NAT_NONE",
     "NAT_SOURCE",
     "PORT_MODES",
+    "PROTECTIONS",
+    "SCANS",
+    "SCAN_ACTIONS",
     "SESSION_STATES",
     "TCP_STATES",
     "TIMERS",
+    "TUNNEL_TYPES",
+    "Blocked",
+    "BufferProtection",
     "Capture",
     "CaptureError",
     "CaptureWriter",
     "CounterInfo",
+    "DosLimits",
+    "DosRule",
+    "DosStats",
     "DropReason",
     "Engine",
     "EngineConfig",
@@ -46,6 +75,8 @@ __all__ = [
     "EventType",
     "Fib",
     "Filter",
+    "FloodLimits",
+    "FloodStats",
     "FlowKey",
     "InputFlag",
     "LinkType",
@@ -56,18 +87,27 @@ __all__ = [
     "Packet",
     "PacketInfo",
     "PortConfig",
+    "ProtectionInfo",
     "Replay",
     "ReplayStats",
     "ReplayStop",
+    "ScanLimits",
+    "ServiceRange",
     "SessionSpec",
     "SessionTimeouts",
     "SessionView",
     "Stats",
     "TcpLimits",
+    "Threat",
+    "ThreatInfo",
+    "ThreatType",
     "TimerInfo",
+    "TunnelConfig",
     "Undecided",
     "Verdict",
     "VerdictAction",
+    "ZoneProtection",
+    "ZoneStats",
     "describe",
 ]
 
@@ -258,6 +298,7 @@ class SessionView(NamedTuple):
     service_timeout: bool
     was_offloaded: bool  # it is or has been in the offload engine
     is_host: bool
+    syn_cookie: bool  # it began with a SYN cookie
     source_nat: bool
     destination_nat: bool
     in_ager: bool
@@ -329,6 +370,56 @@ class PortConfig(NamedTuple):
     largest_mss: tuple[int, int] = (0, 0)  # of IPv4 and IPv6 SYN segments; 0: any
     virtual_router: int = 0  # index of its forwarding table
     address: tuple[bytes, bytes] = (bytes(16), bytes(16))  # it sends ICMP errors from, by family
+    protection: int = 0  # place in EngineConfig.protections, plus 1; 0: none
+    parent: int = 0  # of a sub-interface: the port whose frames with `tag` are its own
+    tag: int = 0
+
+
+class Threat(NamedTuple):
+    """For the threat log; see struct threat."""
+
+    now_ns: int
+    key: FlowKey
+    rule: int  # number of the DoS rule; 0: the zone's profile
+    repeat: int
+    port: int
+    reason: int  # counter of what was dropped, 0 where nothing was
+    type: int  # of ThreatType
+    what: int  # place in FLOODS, SCANS or PROTECTIONS
+    action: str  # of SCAN_ACTIONS
+
+
+class FloodStats(NamedTuple):
+    rate: int  # packets a second
+    dropped: int
+    cookies: int
+
+
+class ZoneStats(NamedTuple):
+    floods: tuple[FloodStats, ...]
+    scans: tuple[int, ...]
+    checks: tuple[int, ...]
+
+
+class DosStats(NamedTuple):
+    floods: tuple[FloodStats, ...]
+    sessions: int
+    tracked: int
+    denied: int
+    allowed: int
+    limited: int
+
+
+class Blocked(NamedTuple):
+    """An entry of the block table."""
+
+    source: bytes
+    destination: bytes  # zeros: any
+    zone: int
+    why: int  # of ThreatType
+    rule: int
+    until_ns: int
+    dropped: int
 
 
 class OffloadProfile(NamedTuple):
@@ -356,6 +447,12 @@ class EngineConfig(NamedTuple):
     vsys_max_sessions: int = 0  # 0: no limit but the table's
     icmp_unreachable_per_s: int = 200
     nat_reserve_s: int = 0  # how long a lease outlives its last session
+    strip_mptcp: bool = False  # of zones without a profile
+    log_packet_threats: bool = False
+    buffer_protection: BufferProtection = BufferProtection()
+    protections: Sequence[ZoneProtection] = ()
+    dos_rules: Sequence[DosRule] = ()
+    tunnels: Sequence[TunnelConfig] = ()
 
 
 class Stats(NamedTuple):
@@ -372,6 +469,8 @@ class Stats(NamedTuple):
     held: int
     installed: int
     aging_accelerated: bool
+    fragments: int  # held until their datagrams are complete
+    fragment_bytes: int
     packets: int
     bytes: int
 
@@ -384,6 +483,7 @@ _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??IIIBBB0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
 _INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
 _SPEC = Struct(f"@{_KEY}IIHHBBBBBBBIIIHH4I")
+_THREAT = Struct(f"@q{_KEY}IIHHBBB0q")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
 
 
@@ -394,11 +494,16 @@ def _check_layouts() -> None:
         (_EVENT, "struct event"),
         (_SPEC, "struct session_spec"),
         (_INFO, "struct packet_info"),
+        (_THREAT, "struct threat"),
     ):
         assert layout.size == ffi.sizeof(name), f"{name} has changed"
 
 
 _check_layouts()
+
+
+def _flood_stats(raw: Any) -> tuple[FloodStats, ...]:
+    return tuple(FloodStats(item.rate, item.dropped, item.cookies) for item in raw)
 
 
 def _view(record: Sequence[Any]) -> SessionView:
@@ -422,6 +527,7 @@ def _view(record: Sequence[Any]) -> SessionView:
             bool(flags & _SERVICE_TIMEOUT),
             bool(flags & _OFFLOADED),
             bool(flags & _HOST),
+            bool(flags & _SYN_COOKIE),
             bool(flags & NAT_SOURCE),
             bool(flags & NAT_DESTINATION),
             in_ager,
@@ -431,8 +537,21 @@ def _view(record: Sequence[Any]) -> SessionView:
     )
 
 
+_PORT_FIELDS = (
+    "zone",
+    "ipv6",
+    "mark",
+    "multicast_firewalling",
+    "mtu",
+    "virtual_router",
+    "protection",
+    "parent",
+    "tag",
+)
+
+
 def _fill_port(raw: Any, port: PortConfig) -> None:
-    for name in ("zone", "ipv6", "mark", "multicast_firewalling", "mtu", "virtual_router"):
+    for name in _PORT_FIELDS:
         setattr(raw, name, getattr(port, name))
     raw.mode = PORT_MODES[port.mode]
     for family in range(2):
@@ -462,6 +581,7 @@ _UNKEPT: int = lib.SESSION_UNKEPT
 _SERVICE_TIMEOUT: int = lib.SESSION_SERVICE_TIMEOUT
 _OFFLOADED: int = lib.SESSION_OFFLOADED
 _HOST: int = lib.SESSION_HOST
+_SYN_COOKIE: int = lib.SESSION_SYN_COOKIE
 _FIXED_C2S: int = lib.SESSION_FIXED_C2S
 _FIXED_S2C: int = lib.SESSION_FIXED_S2C
 _ICMP_UNREACHABLE: int = lib.SESSION_ICMP_UNREACHABLE
@@ -536,6 +656,7 @@ class Engine:
         max_offloaded: int | None = None,
         max_undecided: int = 1024,
         max_held: int = 2048,
+        max_fragments: int = 8192,
         max_events: int = 65_536,
         answer_timeout_ms: int = 1000,
     ) -> None:
@@ -549,6 +670,7 @@ class Engine:
         params.max_sessions, params.max_undecided = max_sessions, max_undecided
         params.max_offloaded = max_sessions if max_offloaded is None else max_offloaded
         params.max_held, params.max_events = max_held, max_events
+        params.max_fragments = max_fragments
         params.answer_timeout_ms, params.now_ns = answer_timeout_ms, now_ns
         ffi.memmove(params.hash_key, hash_key, 16)
         engine = lib.engine_new(params)
@@ -564,6 +686,7 @@ class Engine:
         self._given: list[Any] = []  # data of packets without a verdict, alive until then
         self._undecided = ffi.new("struct undecided[]", _PAGE)
         self._events = ffi.new("struct event[]", _PAGE)
+        self._threats = ffi.new("struct threat[]", _PAGE)
         self._views = ffi.new("struct session_view[]", _PAGE)
         self._spec = ffi.new("struct session_spec *")
         self._spec_buffer = ffi.buffer(self._spec)
@@ -585,6 +708,8 @@ class Engine:
             "icmp_unreachable_per_s",
             "nat_reserve_s",
             "host_mark",
+            "strip_mptcp",
+            "log_packet_threats",
         ):
             setattr(raw, name, getattr(config, name))
         raw.offload = config.offload is not None
@@ -599,10 +724,14 @@ class Engine:
         addresses = sorted(set(config.local))
         local = ffi.from_buffer("uint8_t[]", b"".join(addresses))
         raw.local_count, raw.local = len(addresses), local
+        kept = fill_protection(raw, config)
         if lib.engine_configure(self._engine, raw):
             if len(config.ports) > lib.MAX_PORTS:
                 raise ValueError(f"more than {lib.MAX_PORTS - 1} ports")
-            raise ValueError("accelerated aging, offload profile or virtual router out of range")
+            raise ValueError(
+                "accelerated aging, offload profile, virtual router or protection out of range"
+            )
+        del kept  # until here the tables are the caller's
 
     def set_fibs(self, fibs: Sequence[Fib]) -> None:
         """Where packets of live sessions go from now on, a table for each virtual router."""
@@ -719,6 +848,58 @@ class Engine:
         count = lib.engine_events(self._engine, self._events, _PAGE)
         raw = ffi.buffer(self._events, count * _EVENT.size)
         return [Event(_EVENT_TYPES[kind], _view(view)) for kind, *view in _EVENT.iter_unpack(raw)]
+
+    def threats(self) -> list[Threat]:
+        """Takes a page of threats; an empty list says there are no more."""
+        count = lib.engine_threats(self._engine, self._threats, _PAGE)
+        raw = ffi.buffer(self._threats, count * _THREAT.size)
+        return [
+            Threat._make((now_ns, FlowKey._make(rest[:7]), *rest[7:-1], SCAN_ACTIONS[rest[-1]]))
+            for now_ns, *rest in _THREAT.iter_unpack(raw)
+        ]
+
+    def zone_stats(self, zone: int) -> ZoneStats | None:
+        """What the protection of a zone has done; None where it has none."""
+        raw = ffi.new("struct zone_stats *")
+        if lib.engine_zone_stats(self._engine, zone, raw):
+            return None
+        return ZoneStats(_flood_stats(raw.flood), tuple(raw.scans), tuple(raw.checks))
+
+    def dos_stats(self, rule: int) -> DosStats | None:
+        """What a DoS rule has done, by its number; None where there is no such rule."""
+        raw = ffi.new("struct dos_stats *")
+        if lib.engine_dos_stats(self._engine, rule, raw):
+            return None
+        names = DosStats._fields[1:]
+        return DosStats(_flood_stats(raw.flood), *(getattr(raw, name) for name in names))
+
+    def dos_in_force(self, rule: int, in_force: bool) -> None:
+        """A rule out of its schedule is passed over."""
+        lib.engine_dos_in_force(self._engine, rule, in_force)
+
+    def blocks(self, cursor: int = 0) -> tuple[list[Blocked], int]:
+        """A page of the block table and the cursor to go on with, 0 at the end."""
+        raw = ffi.new("struct blocked_source[]", _PAGE)
+        self._count[0] = cursor
+        found = lib.engine_blocks(self._engine, self._count, raw, _PAGE)
+        blocks = [
+            Blocked(
+                bytes(item.source),
+                bytes(item.destination),
+                item.zone,
+                item.why,
+                item.rule,
+                item.until_ns,
+                item.dropped,
+            )
+            for item in raw[0:found]
+        ]
+        return blocks, self._count[0]
+
+    def unblock(self, source: bytes | None = None) -> int:
+        """Takes a source (16 bytes), or all, out of the block table; how many entries."""
+        count: int = lib.engine_unblock(self._engine, ffi.NULL if source is None else source)
+        return count
 
     def sessions(
         self, cursor: int = 0, *, matching: Filter | None = None, scan: int = 65_536

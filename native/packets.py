@@ -41,6 +41,7 @@ class VerdictAction(IntEnum):
     FORWARD = lib.VERDICT_FORWARD
     DROP = lib.VERDICT_DROP
     HOST = lib.VERDICT_HOST
+    CONSUMED = lib.VERDICT_CONSUMED
     EMIT = lib.VERDICT_EMIT
 
 

@@ -28,6 +28,7 @@ class ReplayStats(NamedTuple):
     forwarded: int
     dropped: int
     host: int  # for the machine itself
+    consumed: int  # answered, or sent on in another form
     emitted: int  # the engine's own
     late: int  # earlier than a packet before them, and taken at its time
     cut: int  # of which the capture has only the start

@@ -137,7 +137,7 @@ class NetfilterQueueEdge:
                 self._emit(verdict)
                 continue
             queued = self._waiting.pop(verdict.tag)
-            if verdict.action is VerdictAction.DROP:
+            if verdict.action in (VerdictAction.DROP, VerdictAction.CONSUMED):
                 queued.drop()
             else:
                 queued.set_mark(verdict.mark)

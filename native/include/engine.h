@@ -127,10 +127,93 @@
     X(91, flow_icmp_err_host, info, flow, forward, "ICMP errors of the kernel brought to the original sender") \
     X(92, flow_host_session_pass, info, flow, session, "Packets of sessions with the firewall itself")     \
     X(93, tcp_mss_adjusted, info, tcp, pktproc, "SYN segments whose MSS was lowered")                      \
-    X(94, session_rematch_deny, info, session, session, "Sessions denied by a changed policy")
+    X(94, session_rematch_deny, info, session, session, "Sessions denied by a changed policy") \
+    X(95, flow_ipfrag_recv, info, flow, ipfrag, "IP fragments received") \
+    X(96, flow_ipfrag_reass, info, flow, ipfrag, "IP datagrams reassembled") \
+    X(97, flow_ipfrag_teardrop, drop, flow, ipfrag, "Packets dropped: overlapping IP fragments (teardrop)") \
+    X(98, flow_ipfrag_timeout, drop, flow, ipfrag, "Packets dropped: IP fragments still incomplete at timeout") \
+    X(99, flow_ipfrag_limit, drop, flow, ipfrag, "Packets dropped: limit of buffered IP fragments") \
+    X(100, flow_ipfrag_tiny, drop, flow, ipfrag, "Packets dropped: first IP fragment without the whole layer 4 header") \
+    X(101, flow_ipfrag_duplicate, drop, flow, ipfrag, "Packets dropped: IP fragment received twice") \
+    X(102, flow_tunnel_decap, info, flow, tunnel, "Packets decapsulated") \
+    X(103, flow_tunnel_encap, info, flow, tunnel, "Packets encapsulated") \
+    X(104, flow_tunnel_decap_err, drop, flow, tunnel, "Packets dropped: tunnel header malformed") \
+    X(105, flow_tunnel_nest, drop, flow, tunnel, "Packets dropped: too many tunnels within each other") \
+    X(106, flow_tunnel_encap_err, drop, flow, tunnel, "Packets dropped: cannot be encapsulated") \
+    X(107, flow_dos_red_tcp, drop, flow, dos, "Packets dropped: TCP SYN flood protection") \
+    X(108, flow_dos_red_udp, drop, flow, dos, "Packets dropped: UDP flood protection") \
+    X(109, flow_dos_red_icmp, drop, flow, dos, "Packets dropped: ICMP flood protection") \
+    X(110, flow_dos_red_icmp6, drop, flow, dos, "Packets dropped: ICMPv6 flood protection") \
+    X(111, flow_dos_red_ip, drop, flow, dos, "Packets dropped: flood protection of other IP protocols") \
+    X(112, flow_dos_syncookie_sent, info, flow, dos, "SYN cookies sent") \
+    X(113, flow_dos_syncookie_ack_rcv, info, flow, dos, "SYN cookies that came back right") \
+    X(114, flow_dos_syncookie_ack_err, info, flow, dos, "ACK segments that are no SYN cookie") \
+    X(115, flow_dos_syncookie_wait, drop, flow, dos, "Packets dropped: the server has not answered yet (SYN cookies)") \
+    X(116, flow_dos_syncookie_full, drop, flow, dos, "Packets dropped: no buffer for a SYN cookie") \
+    X(117, flow_scan_drop, drop, flow, dos, "Packets dropped: reconnaissance protection") \
+    X(118, flow_dos_rule_deny, drop, flow, dos, "Packets dropped: denied by a DoS protection rule") \
+    X(119, flow_dos_rule_drop_aggr, drop, flow, dos, "Packets dropped: aggregate rate of a DoS protection rule") \
+    X(120, flow_dos_rule_drop_classified, drop, flow, dos, "Packets dropped: classified rate of a DoS protection rule") \
+    X(121, flow_dos_ag_max_sess_limit, drop, flow, dos, "Packets dropped: aggregate session limit of a DoS protection rule") \
+    X(122, flow_dos_cl_max_sess_limit, drop, flow, dos, "Packets dropped: classified session limit of a DoS protection rule") \
+    X(123, flow_dos_drop_ip_blocked, drop, flow, dos, "Packets dropped: source address is in the block table") \
+    X(124, flow_dos_block_full, warn, flow, dos, "Addresses not blocked for their full time: block table full") \
+    X(125, flow_dos_track_full, warn, flow, dos, "Hosts no longer tracked: table of scans or classified rates full") \
+    X(126, pkt_buf_protect_red, drop, packet, resource, "Packets dropped: packet buffer protection, random early drop") \
+    X(127, pkt_buf_protect_discard, drop, packet, resource, "Packets dropped: packet buffer protection, source discarded") \
+    X(128, pkt_buf_protect_block_ip, info, packet, resource, "Addresses blocked by packet buffer protection") \
+    X(129, log_threat_lost, warn, log, resource, "Threat log entries lost") \
+    X(130, tcp_option_strip, info, tcp, pktproc, "TCP segments with options removed") \
+    X(131, tcp_overlap_untracked, warn, tcp, resource, "TCP segments not compared for overlaps: no buffer") \
+    X(140, flow_dos_pf_ipspoof, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-spoof'") \
+    X(141, flow_dos_pf_strictip, drop, flow, dos, "Packets dropped: zone protection option 'strict-ip-check'") \
+    X(142, flow_dos_pf_ipfrag, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-frag'") \
+    X(143, flow_dos_pf_strictsource, drop, flow, dos, "Packets dropped: zone protection option 'discard-strict-source-routing'") \
+    X(144, flow_dos_pf_loosesource, drop, flow, dos, "Packets dropped: zone protection option 'discard-loose-source-routing'") \
+    X(145, flow_dos_pf_timestamp, drop, flow, dos, "Packets dropped: zone protection option 'discard-timestamp'") \
+    X(146, flow_dos_pf_recordroute, drop, flow, dos, "Packets dropped: zone protection option 'discard-record-route'") \
+    X(147, flow_dos_pf_security, drop, flow, dos, "Packets dropped: zone protection option 'discard-security'") \
+    X(148, flow_dos_pf_streamid, drop, flow, dos, "Packets dropped: zone protection option 'discard-stream-id'") \
+    X(149, flow_dos_pf_unknownoption, drop, flow, dos, "Packets dropped: zone protection option 'discard-unknown-option'") \
+    X(150, flow_dos_pf_badoption, drop, flow, dos, "Packets dropped: zone protection option 'discard-malformed-option'") \
+    X(151, flow_dos_pf_tcpoverlappingmismatch, drop, flow, dos, "Packets dropped: zone protection option 'discard-overlapping-tcp-segment-mismatch'") \
+    X(152, flow_dos_pf_tcpsplithandshake, drop, flow, dos, "Packets dropped: zone protection option 'discard-tcp-split-handshake'") \
+    X(153, flow_dos_pf_tcpsyndata, drop, flow, dos, "Packets dropped: zone protection option 'discard-tcp-syn-with-data'") \
+    X(154, flow_dos_pf_tcpsynackdata, drop, flow, dos, "Packets dropped: zone protection option 'discard-tcp-synack-with-data'") \
+    X(155, flow_dos_pf_ping0, drop, flow, dos, "Packets dropped: zone protection option 'discard-icmp-ping-zero-id'") \
+    X(156, flow_dos_pf_icmpfrag, drop, flow, dos, "Packets dropped: zone protection option 'discard-icmp-frag'") \
+    X(157, flow_dos_pf_icmplpkt, drop, flow, dos, "Packets dropped: zone protection option 'discard-icmp-large-packet'") \
+    X(158, flow_dos_pf_icmperr, drop, flow, dos, "Packets dropped: zone protection option 'discard-icmp-error'") \
+    X(159, flow_dos_pf_noreplyttl, info, flow, dos, "Zone protection option 'suppress-icmp-timeexceeded' applied") \
+    X(160, flow_dos_pf_noreplyneedfrag, info, flow, dos, "Zone protection option 'suppress-icmp-needfrag' applied") \
+    X(161, flow_dos_pf_striptimestamp, info, flow, dos, "Zone protection option 'remove-tcp-timestamp' applied") \
+    X(162, flow_dos_pf_striptfo, info, flow, dos, "Zone protection option 'strip-tcp-fast-open-and-data' applied") \
+    X(163, flow_dos_pf_stripmptcp, info, flow, dos, "Zone protection option 'strip-mptcp-option' applied") \
+    X(164, flow_dos_pf_ip6rh0, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-0'") \
+    X(165, flow_dos_pf_ip6rh1, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-1'") \
+    X(166, flow_dos_pf_ip6rh3, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-3'") \
+    X(167, flow_dos_pf_ip6rh4, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-4-252'") \
+    X(168, flow_dos_pf_ip6rh253, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-253'") \
+    X(169, flow_dos_pf_ip6rh254, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-254'") \
+    X(170, flow_dos_pf_ip6rh255, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 routing-header-255'") \
+    X(171, flow_dos_pf_ip6v4compat, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ipv4-compatible-address'") \
+    X(172, flow_dos_pf_ip6anycast, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 anycast-source'") \
+    X(173, flow_dos_pf_ip6needlessfrag, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 needless-fragment-hdr'") \
+    X(174, flow_dos_pf_ip6mcastsource, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 multicast-source'") \
+    X(175, flow_dos_pf_ip6reserved, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 reserved-field-set-discard'") \
+    X(176, flow_dos_pf_ip6badoption, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 options-invalid-ipv6-discard'") \
+    X(177, flow_dos_pf_ip6smallmtu, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 icmpv6-too-big-small-mtu-discard'") \
+    X(178, flow_dos_pf_ip6hopbyhop, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 filter-ext-hdr hop-by-hop-hdr'") \
+    X(179, flow_dos_pf_ip6routing, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 filter-ext-hdr routing-hdr'") \
+    X(180, flow_dos_pf_ip6destopt, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 filter-ext-hdr dest-option-hdr'") \
+    X(181, flow_dos_pf_ip6unreach, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ignore-inv-pkt dest-unreach'") \
+    X(182, flow_dos_pf_ip6toobig, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ignore-inv-pkt pkt-too-big'") \
+    X(183, flow_dos_pf_ip6timeexceeded, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ignore-inv-pkt time-exceeded'") \
+    X(184, flow_dos_pf_ip6paramproblem, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ignore-inv-pkt param-problem'") \
+    X(185, flow_dos_pf_ip6redirect, drop, flow, dos, "Packets dropped: zone protection option 'ipv6 ignore-inv-pkt redirect'")
 
 #define COUNTER_ENUM(number, name, severity, category, aspect, text) COUNTER_##name = number,
-enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 128 };
+enum counter { COUNTER_LIST(COUNTER_ENUM) COUNTER_LIMIT = 256 };
 
 struct counter_info {
     uint32_t number;
@@ -246,6 +329,7 @@ enum session_flag {
     SESSION_FIXED_S2C = 256, /* likewise s2c packets (symmetric return) */
     SESSION_ICMP_UNREACHABLE = 512, /* if it denies: tell the sender */
     SESSION_SOURCE_NAT = 1024, SESSION_DESTINATION_NAT = 2048, /* set by the engine from the keys */
+    SESSION_SYN_COOKIE = 16384, /* set by the engine: it began with a SYN cookie, and sequence numbers are translated */
 };
 
 /* Timers of a session's own, of its application or service; 0: the configured one of its protocol. */
@@ -308,6 +392,7 @@ enum verdict_action {
     VERDICT_FORWARD, /* on its way; data is what to send if `changed` */
     VERDICT_DROP,    /* reason says why */
     VERDICT_HOST,    /* for the machine itself */
+    VERDICT_CONSUMED, /* goes no further: the engine has answered it, or sent it on itself */
     VERDICT_EMIT,    /* a packet of the engine's own, an IP packet in data; no tag. With a `mac` it goes there as a frame */
 };
 
@@ -370,8 +455,200 @@ struct packet_info {
 /* 0, or the drop reason. */
 uint32_t packet_describe(const struct input *in, struct packet_info *out);
 
+/* ---- protection against attacks -------------------------------------------------------------------- */
+
+/* X(number, name, element, counter): what a zone protection profile can refuse or do about single packets (fact sheet 4.4):
+ * the element below the profile, and what is counted. A parsed packet has the bits of those that are about itself alone
+ * (struct packet, traits). */
+#define PROTECTION_LIST(X) \
+    X(0, ip_spoof, "discard-ip-spoof", flow_dos_pf_ipspoof) \
+    X(1, strict_ip, "strict-ip-check", flow_dos_pf_strictip) \
+    X(2, ip_frag, "discard-ip-frag", flow_dos_pf_ipfrag) \
+    X(3, strict_source_routing, "discard-strict-source-routing", flow_dos_pf_strictsource) \
+    X(4, loose_source_routing, "discard-loose-source-routing", flow_dos_pf_loosesource) \
+    X(5, timestamp, "discard-timestamp", flow_dos_pf_timestamp) \
+    X(6, record_route, "discard-record-route", flow_dos_pf_recordroute) \
+    X(7, security, "discard-security", flow_dos_pf_security) \
+    X(8, stream_id, "discard-stream-id", flow_dos_pf_streamid) \
+    X(9, unknown_option, "discard-unknown-option", flow_dos_pf_unknownoption) \
+    X(10, malformed_option, "discard-malformed-option", flow_dos_pf_badoption) \
+    X(11, tcp_overlap_mismatch, "discard-overlapping-tcp-segment-mismatch", flow_dos_pf_tcpoverlappingmismatch) \
+    X(12, tcp_split_handshake, "discard-tcp-split-handshake", flow_dos_pf_tcpsplithandshake) \
+    X(13, tcp_syn_data, "discard-tcp-syn-with-data", flow_dos_pf_tcpsyndata) \
+    X(14, tcp_synack_data, "discard-tcp-synack-with-data", flow_dos_pf_tcpsynackdata) \
+    X(15, icmp_ping_zero_id, "discard-icmp-ping-zero-id", flow_dos_pf_ping0) \
+    X(16, icmp_frag, "discard-icmp-frag", flow_dos_pf_icmpfrag) \
+    X(17, icmp_large, "discard-icmp-large-packet", flow_dos_pf_icmplpkt) \
+    X(18, icmp_error, "discard-icmp-error", flow_dos_pf_icmperr) \
+    X(19, suppress_time_exceeded, "suppress-icmp-timeexceeded", flow_dos_pf_noreplyttl) \
+    X(20, suppress_need_frag, "suppress-icmp-needfrag", flow_dos_pf_noreplyneedfrag) \
+    X(21, strip_timestamp, "remove-tcp-timestamp", flow_dos_pf_striptimestamp) \
+    X(22, strip_fast_open, "strip-tcp-fast-open-and-data", flow_dos_pf_striptfo) \
+    X(23, strip_mptcp, "strip-mptcp-option", flow_dos_pf_stripmptcp) \
+    X(24, ip6_routing_0, "ipv6 routing-header-0", flow_dos_pf_ip6rh0) \
+    X(25, ip6_routing_1, "ipv6 routing-header-1", flow_dos_pf_ip6rh1) \
+    X(26, ip6_routing_3, "ipv6 routing-header-3", flow_dos_pf_ip6rh3) \
+    X(27, ip6_routing_4_252, "ipv6 routing-header-4-252", flow_dos_pf_ip6rh4) \
+    X(28, ip6_routing_253, "ipv6 routing-header-253", flow_dos_pf_ip6rh253) \
+    X(29, ip6_routing_254, "ipv6 routing-header-254", flow_dos_pf_ip6rh254) \
+    X(30, ip6_routing_255, "ipv6 routing-header-255", flow_dos_pf_ip6rh255) \
+    X(31, ip6_v4_compatible, "ipv6 ipv4-compatible-address", flow_dos_pf_ip6v4compat) \
+    X(32, ip6_anycast_source, "ipv6 anycast-source", flow_dos_pf_ip6anycast) \
+    X(33, ip6_needless_fragment, "ipv6 needless-fragment-hdr", flow_dos_pf_ip6needlessfrag) \
+    X(34, ip6_multicast_source, "ipv6 multicast-source", flow_dos_pf_ip6mcastsource) \
+    X(35, ip6_reserved_field, "ipv6 reserved-field-set-discard", flow_dos_pf_ip6reserved) \
+    X(36, ip6_invalid_options, "ipv6 options-invalid-ipv6-discard", flow_dos_pf_ip6badoption) \
+    X(37, ip6_small_mtu, "ipv6 icmpv6-too-big-small-mtu-discard", flow_dos_pf_ip6smallmtu) \
+    X(38, ip6_hop_by_hop, "ipv6 filter-ext-hdr hop-by-hop-hdr", flow_dos_pf_ip6hopbyhop) \
+    X(39, ip6_routing, "ipv6 filter-ext-hdr routing-hdr", flow_dos_pf_ip6routing) \
+    X(40, ip6_destination_options, "ipv6 filter-ext-hdr dest-option-hdr", flow_dos_pf_ip6destopt) \
+    X(41, ip6_unreachable, "ipv6 ignore-inv-pkt dest-unreach", flow_dos_pf_ip6unreach) \
+    X(42, ip6_too_big, "ipv6 ignore-inv-pkt pkt-too-big", flow_dos_pf_ip6toobig) \
+    X(43, ip6_time_exceeded, "ipv6 ignore-inv-pkt time-exceeded", flow_dos_pf_ip6timeexceeded) \
+    X(44, ip6_param_problem, "ipv6 ignore-inv-pkt param-problem", flow_dos_pf_ip6paramproblem) \
+    X(45, ip6_redirect, "ipv6 ignore-inv-pkt redirect", flow_dos_pf_ip6redirect)
+#define PROTECTION_ENUM(number, name, element, counter) PROTECT_##name = number,
+enum protection { PROTECTION_LIST(PROTECTION_ENUM) PROTECTION_COUNT };
+
+struct protection_info {
+    const char *name, *element;
+    uint32_t counter;
+};
+/* NULL where there is no such protection. */
+const struct protection_info *protection_info(uint32_t protection);
+
+/* X(name, element, threat id, threat name): floods, by what opens sessions. */
+#define FLOOD_LIST(X)                              \
+    X(tcp_syn, "tcp-syn", 8501, "TCP Flood")       \
+    X(udp, "udp", 8502, "UDP Flood")               \
+    X(icmp, "icmp", 8503, "ICMP Flood")            \
+    X(icmpv6, "icmpv6", 8504, "ICMPv6 Flood")      \
+    X(other_ip, "other-ip", 8505, "Other IP Flood")
+#define FLOOD_ENUM(name, element, id, text) FLOOD_##name,
+enum flood { FLOOD_LIST(FLOOD_ENUM) FLOOD_COUNT };
+
+/* X(name, threat id and name of the entry, threat name, default interval s, default threshold): reconnaissance. */
+#define SCAN_LIST(X)                                            \
+    X(tcp_port, 8001, "SCAN: TCP Port Scan", 2, 100)            \
+    X(host_sweep, 8002, "SCAN: Host Sweep", 10, 100)            \
+    X(udp_port, 8003, "SCAN: UDP Port Scan", 2, 100)            \
+    X(ip_protocol, 8006, "SCAN: IP Protocol Scan", 2, 100)
+#define SCAN_ENUM(name, id, text, interval_s, threshold) SCAN_##name,
+enum scan { SCAN_LIST(SCAN_ENUM) SCAN_COUNT };
+
+struct threat_info {
+    const char *name, *element, *text; /* element: of a scan "" */
+    uint32_t id;
+};
+/* NULL past the end. */
+const struct threat_info *flood_info(uint32_t flood);
+const struct threat_info *scan_info(uint32_t scan);
+
+/* Packets a second that match no session. From `activate` on they are dropped, the more the nearer to `maximal`, above it
+ * all; or, of SYN cookies, answered from `activate` on, and dropped above `maximal`. An alarm is a threat. */
+struct flood_limits {
+    bool enabled, syn_cookies;
+    uint32_t alarm, activate, maximal;
+};
+
+#define SCAN_ACTION_LIST(X) X(allow, "allow") X(alert, "alert") X(block, "block") X(block_ip, "block-ip")
+#define SCAN_ACTION_ENUM(name, text) SCAN_ACTION_##name,
+enum scan_action { SCAN_ACTION_LIST(SCAN_ACTION_ENUM) SCAN_ACTION_COUNT };
+
+/* So many different ports, hosts or protocols within the interval are a scan. */
+struct scan_limits {
+    bool enabled, by_pair;    /* block-ip: the source for this destination alone */
+    uint8_t action;           /* enum scan_action */
+    uint32_t interval_s, threshold, block_s;
+};
+
+/* A piece of one of the tables of struct engine_config. */
+struct list {
+    uint32_t first, count;
+};
+
+struct zone_protection {
+    uint16_t zone;
+    uint64_t checks;          /* bits of enum protection */
+    bool tcp_reject_non_syn, tcp_asymmetric_bypass; /* for packets of this zone */
+    bool buffer_protection;
+    struct flood_limits flood[FLOOD_COUNT];
+    struct scan_limits scan[SCAN_COUNT];
+    struct list scan_exempt;  /* of ranges: sources that may scan */
+};
+
+struct address_range {
+    uint8_t first[16], last[16]; /* both included */
+};
+
+struct service_range {
+    uint8_t proto;
+    uint16_t sport_first, sport_last, dport_first, dport_last;
+};
+
+enum dos_action { DOS_DENY, DOS_ALLOW, DOS_PROTECT };
+enum dos_classified_by { DOS_BY_SOURCE, DOS_BY_DESTINATION, DOS_BY_BOTH };
+
+struct dos_limits {
+    bool enabled;
+    struct flood_limits flood[FLOOD_COUNT];
+    uint32_t block_s[FLOOD_COUNT]; /* how long the source is blocked that went above `maximal`; 0: not */
+    uint32_t max_sessions;         /* at once; 0: any number */
+};
+
+/* A DoS protection rule (fact sheet 4.9), matched on the original packet and the zone its destination routes to. Of lists
+ * an empty one matches everything. */
+struct dos_rule {
+    uint32_t number;          /* the caller's; a rule keeps its figures by it */
+    uint8_t action, classified_by;
+    bool negate_source, negate_destination;
+    struct list from_zones, from_ports, to_zones, to_ports; /* of numbers */
+    struct list source, destination; /* of ranges */
+    struct list services;
+    struct dos_limits aggregate, classified;
+};
+
+/* Packets that wait for the slowpath are what a source can fill: from `activate` on those of sources that hold the most are
+ * dropped at random; who goes on for hold_s is blocked. */
+struct buffer_protection {
+    bool enabled, monitor_only;
+    uint32_t alert_percent, activate_percent;
+    uint32_t block_hold_s, block_duration_s;
+};
+
+enum tunnel_type { TUNNEL_GRE, TUNNEL_IPIP, TUNNEL_VXLAN };
+
+/* What arrives from peer for local is decapsulated and has come in by `port`; what leaves by `port` is encapsulated. */
+struct tunnel_config {
+    uint16_t port;            /* of mode PORT_TUNNEL */
+    uint16_t outer_port;      /* whose address `local` is: packets to the peer leave there */
+    uint8_t type;             /* enum tunnel_type */
+    uint8_t local[16], peer[16];
+    uint8_t ttl;
+    bool copy_tos;
+    uint16_t udp_port;        /* of VXLAN */
+    uint32_t vni;
+    uint8_t mac[6], peer_mac[6]; /* of VXLAN's inner frames; peer_mac zeros: learnt */
+};
+
+enum threat_type { THREAT_FLOOD = 1, THREAT_SCAN, THREAT_PACKET, THREAT_SESSION_LIMIT, THREAT_BUFFER };
+
+/* For the threat log: at most one a second of each kind, zone or rule and, of scans, source. */
+struct threat {
+    int64_t now_ns;
+    struct flow_key key;      /* of the packet that made it, its zone included */
+    uint32_t rule;            /* number of the DoS rule, 0: the zone's profile */
+    uint32_t repeat;          /* so many packets since the last one */
+    uint16_t port;
+    uint16_t reason;          /* counter of what was dropped, 0 where nothing was */
+    uint8_t type;             /* enum threat_type */
+    uint8_t what;             /* enum flood, scan or protection */
+    uint8_t action;           /* enum scan_action */
+};
+
 /* ---- configuration -----------------------------------------------------------------------------
  * One immutable table, swapped whole between two packets. */
+enum { MAX_PROTECTIONS = 256, MAX_DOS_RULES = 1024, MAX_TUNNELS = 64, MAX_TUNNEL_DEPTH = 4 };
 enum { MAX_PORTS = 1024, MAX_VIRTUAL_ROUTERS = 64, MAX_NAT_TARGETS = 4096, MAX_BURST = 256, MAX_PARKED = 16, MAX_PACKET_BYTES = 65536 };
 
 enum port_mode { PORT_LAYER3, PORT_LAYER2, PORT_VIRTUAL_WIRE, PORT_TAP, PORT_LOOPBACK, PORT_TUNNEL };
@@ -386,6 +663,8 @@ struct port_config {
     uint16_t largest_mss[2]; /* of IPv4 and IPv6 SYN segments that enter or leave by it; 0: any */
     uint16_t virtual_router; /* whose forwarding table its packets are looked up in */
     uint8_t address[2][16];  /* from which it sends ICMP errors, IPv4 and IPv6; zeros: none */
+    uint16_t protection;     /* index of its zone's protection; 0: what holds for zones without a profile */
+    uint16_t parent, tag;    /* of a sub-interface: whose frames with this 802.1Q tag are its own */
 };
 
 /* What the emulated hardware does (fact sheet 3.1). It reports a flow, which refreshes the session's timer and
@@ -420,6 +699,19 @@ struct engine_config {
     const struct port_config *ports;
     uint32_t local_count;         /* the firewall's own addresses, sorted as bytes */
     const uint8_t *local;         /* local_count * 16 bytes */
+    bool log_packet_threats;      /* packet-based protection is told as threats, too */
+    struct buffer_protection buffer_protection;
+    bool strip_mptcp;             /* of zones without a profile, as are the two of tcp_ above that profiles have, too */
+    uint32_t protection_count;    /* at most MAX_PROTECTIONS, one of a zone; a port's `protection` 1 is the first */
+    const struct zone_protection *protections;
+    uint32_t dos_rule_count;
+    const struct dos_rule *dos_rules; /* the first that matches and is in force holds */
+    uint32_t tunnel_count;
+    const struct tunnel_config *tunnels;
+    uint32_t number_count, range_count, service_count; /* the tables that lists are of */
+    const uint16_t *numbers;
+    const struct address_range *ranges;
+    const struct service_range *services;
 };
 
 struct engine_params {
@@ -427,6 +719,7 @@ struct engine_params {
     uint32_t max_offloaded;       /* sessions the offload engine has memory for */
     uint32_t max_undecided;       /* handles outstanding at once */
     uint32_t max_held;            /* packets held for undecided handles, parked ones included */
+    uint32_t max_fragments;       /* IP fragments held until their datagram is complete */
     uint32_t max_events;          /* a power of two */
     uint32_t answer_timeout_ms;   /* how long the slowpath may take */
     uint8_t hash_key[16];         /* secret and random: outsiders choose what is hashed */
@@ -509,6 +802,45 @@ struct event {
 /* Takes events, oldest first. A full ring loses new events and counts them (log_event_lost). */
 uint32_t engine_events(struct engine *engine, struct event *out, uint32_t max);
 
+/* Takes threats, oldest first. A full ring loses new ones and counts them (log_threat_lost). */
+uint32_t engine_threats(struct engine *engine, struct threat *out, uint32_t max);
+
+/* ---- protection: looking and clearing ----------------------------------------------------------- */
+
+struct flood_stats {
+    uint32_t rate;    /* packets a second now */
+    uint64_t dropped, cookies; /* since the engine was made */
+};
+struct zone_stats {
+    struct flood_stats flood[FLOOD_COUNT];
+    uint64_t scans[SCAN_COUNT];          /* packets dropped */
+    uint64_t checks[PROTECTION_COUNT];   /* packets refused or changed */
+};
+/* Of a zone with a protection: 0, or -ENOENT. */
+int engine_zone_stats(struct engine *engine, uint16_t zone, struct zone_stats *out);
+
+struct dos_stats {
+    struct flood_stats flood[FLOOD_COUNT]; /* aggregate rates; what was dropped for either */
+    uint32_t sessions, tracked;            /* live sessions; hosts with rates of their own */
+    uint64_t denied, allowed, limited;     /* packets; limited: by a number of sessions */
+};
+int engine_dos_stats(struct engine *engine, uint32_t number, struct dos_stats *out);
+/* A rule out of its schedule is passed over. Until told else all are in force. */
+void engine_dos_in_force(struct engine *engine, uint32_t number, bool in_force);
+
+struct blocked_source {
+    uint8_t source[16], destination[16]; /* destination zeros: any */
+    uint16_t zone;       /* by which it came */
+    uint8_t why;         /* enum threat_type */
+    uint32_t rule;       /* number of the DoS rule */
+    int64_t until_ns;
+    uint64_t dropped;
+};
+/* Entries in force from *cursor on; moves it on, to 0 at the end. */
+uint32_t engine_blocks(struct engine *engine, uint32_t *cursor, struct blocked_source *out, uint32_t max);
+/* Takes entries of a source out (NULL: all); how many. */
+uint32_t engine_unblock(struct engine *engine, const uint8_t *source);
+
 /* ---- looking and clearing ---------------------------------------------------------------------- */
 
 /* A zero or NULL-like field matches everything; `fields` says which are set. */
@@ -570,6 +902,7 @@ struct engine_stats {
     uint32_t translated;             /* live sessions whose packets are rewritten */
     uint64_t installed;              /* since the engine was made */
     bool aging_accelerated;
+    uint32_t fragments, fragment_bytes; /* held until their datagrams are complete */
     uint64_t packets, bytes;         /* forwarded */
 };
 void engine_stats(struct engine *engine, struct engine_stats *out);
@@ -674,7 +1007,7 @@ enum replay_stop {
 
 struct replay_stats {
     uint64_t packets;  /* fed */
-    uint64_t forwarded, dropped, host, emitted;
+    uint64_t forwarded, dropped, host, consumed, emitted;
     uint64_t late;     /* earlier than a packet before them, and taken at its time */
     uint64_t cut;      /* of which the capture has only the start */
     uint64_t unrouted; /* whose source no route leads to: dropped with flow_no_interface */

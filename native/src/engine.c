@@ -21,9 +21,12 @@ static uint64_t reserve(uint64_t *total, uint64_t bytes)
 static bool params_are_sane(const struct engine_params *p)
 {
     return p->max_sessions && p->max_sessions < 1u << 30 && p->max_undecided && p->max_undecided <= 65535 &&
-           p->max_offloaded <= p->max_sessions && p->max_held && p->max_held <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
+           p->max_offloaded <= p->max_sessions && p->max_held && p->max_held <= 1u << 20 && p->max_fragments <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
            p->now_ns >= 0;
 }
+
+/* What holds until there is a configuration. */
+static const struct zone_protection unprotected[1] = {{.tcp_reject_non_syn = true}};
 
 struct engine *engine_new(const struct engine_params *params)
 {
@@ -40,11 +43,14 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t record_at = reserve(&total, (params->max_offloaded + 1ull) * sizeof(struct offload_record));
     uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
-    uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held) * sizeof(struct verdict);
+    uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held + 2ull * params->max_fragments) * sizeof(struct verdict);
     uint64_t verdict_at = reserve(&total, verdict_bytes), taken_at = reserve(&total, verdict_bytes);
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
     uint64_t nat_at = reserve(&total, nat_bytes());
+    uint64_t tunnels_at = reserve(&total, tunnels_bytes());
+    uint64_t protect_at = reserve(&total, protect_bytes());
+    uint64_t fragments_at = reserve(&total, fragments_bytes(params));
 
     /* pages are taken from the kernel when they are first touched */
     uint8_t *region = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -82,12 +88,18 @@ struct engine *engine_new(const struct engine_params *params)
     e->nat = (struct nat *)(region + nat_at);
     e->verdicts = (struct verdict *)(region + verdict_at);
     e->verdicts_taken = (struct verdict *)(region + taken_at);
-    e->verdict_limit = MAX_BURST + params->max_held;
+    e->tunnels = (struct tunnels *)(region + tunnels_at);
+    e->protect = (struct protect *)(region + protect_at);
+    e->fragments = (struct fragments *)(region + fragments_at);
+    e->verdict_limit = MAX_BURST + params->max_held + params->max_fragments;
     e->events = (struct event *)(region + event_at);
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
         e->config.timeout_s[timer] = timer_info(timer)->default_s;
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
     e->config.accelerated_aging.factor = 1;
+    e->config.protections = unprotected;
+    protect_init(e);
+    fragments_init(e);
     return e;
 }
 
@@ -111,11 +123,43 @@ static bool ports_are_sane(const struct engine_config *c)
     return true;
 }
 
+static bool list_is_sane(const struct list *list, uint32_t count)
+{
+    return list->first <= count && list->count <= count - list->first;
+}
+
+static bool protections_are_sane(const struct engine_config *c)
+{
+    for (uint32_t i = 0; i < c->protection_count; i++)
+        if (!list_is_sane(&c->protections[i].scan_exempt, c->range_count))
+            return false;
+    for (uint32_t i = 0; i < c->port_count; i++)
+        if (c->ports[i].protection && c->ports[i].protection > c->protection_count)
+            return false;
+    for (uint32_t i = 0; i < c->dos_rule_count; i++) {
+        const struct dos_rule *r = &c->dos_rules[i];
+        const struct list *const of_numbers[] = {&r->from_zones, &r->from_ports, &r->to_zones, &r->to_ports};
+        for (int n = 0; n < 4; n++)
+            if (!list_is_sane(of_numbers[n], c->number_count))
+                return false;
+        if (!list_is_sane(&r->source, c->range_count) || !list_is_sane(&r->destination, c->range_count) ||
+            !list_is_sane(&r->services, c->service_count) || r->action > DOS_PROTECT || r->classified_by > DOS_BY_BOTH)
+            return false;
+    }
+    for (uint32_t i = 0; i < c->tunnel_count; i++) {
+        const struct tunnel_config *t = &c->tunnels[i];
+        if (t->port >= c->port_count || c->ports[t->port].mode != PORT_TUNNEL || t->outer_port >= c->port_count ||
+            t->type > TUNNEL_VXLAN)
+            return false;
+    }
+    return c->protection_count <= MAX_PROTECTIONS && c->dos_rule_count <= MAX_DOS_RULES && c->tunnel_count <= MAX_TUNNELS;
+}
+
 static bool config_is_sane(const struct engine_config *c)
 {
     const struct offload_profile *profile = &c->offload_profile;
     const struct accelerated_aging *aging = &c->accelerated_aging;
-    return c->port_count <= MAX_PORTS && ports_are_sane(c) && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
+    return c->port_count <= MAX_PORTS && ports_are_sane(c) && protections_are_sane(c) && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
            (aging->threshold_percent || aging->factor == 1) && profile->packets <= MAX_REPORT_PACKETS &&
            profile->udp_packets <= MAX_REPORT_PACKETS && !profile->packets == !profile->udp_packets;
 }
@@ -133,38 +177,87 @@ static void next_generation(struct engine *e)
 }
 
 /* One comparison tells whether a packet may be too long for its port: no limit is the largest one, and by a tunnel
- * without encapsulation nothing leaves. */
-static void set_longest(struct port_config *ports, uint32_t count)
+ * interface without a tunnel nothing leaves. */
+static void set_longest(const struct engine_config *c, struct port_config *ports)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (ports[i].mode == PORT_TUNNEL)
+    for (uint32_t i = 0; i < c->port_count; i++) {
+        bool has_tunnel = false;
+        for (uint32_t t = 0; t < c->tunnel_count; t++)
+            has_tunnel |= c->tunnels[t].port == i;
+        if (ports[i].mode == PORT_TUNNEL && !has_tunnel)
             ports[i].mtu = 0;
-        else if (ports[i].mode != PORT_LAYER3 || !ports[i].mtu)
+        else if ((ports[i].mode != PORT_LAYER3 && ports[i].mode != PORT_TUNNEL) || !ports[i].mtu)
             ports[i].mtu = UINT32_MAX;
+    }
+}
+
+struct table {
+    const void **place; /* in a struct engine_config */
+    uint64_t bytes;
+};
+
+/* Has a configuration point to copies of its tables, in one piece of memory; NULL where there is none. */
+static void *copy_tables(struct engine_config *c)
+{
+    const struct table tables[] = {
+        {(const void **)&c->ports, c->port_count * sizeof *c->ports},
+        {(const void **)&c->protections, (c->protection_count + 1) * sizeof *c->protections},
+        {(const void **)&c->dos_rules, c->dos_rule_count * sizeof *c->dos_rules},
+        {(const void **)&c->tunnels, c->tunnel_count * sizeof *c->tunnels},
+        {(const void **)&c->local, c->local_count * 16ull},
+        {(const void **)&c->ranges, c->range_count * sizeof *c->ranges},
+        {(const void **)&c->numbers, c->number_count * sizeof *c->numbers},
+        {(const void **)&c->services, c->service_count * sizeof *c->services},
+    };
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        reserve(&total, tables[i].bytes);
+    uint8_t *memory = malloc(total + 1);
+    uint64_t at = 0;
+    for (uint32_t i = 0; memory && i < sizeof tables / sizeof *tables; i++) {
+        uint8_t *copy = memory + reserve(&at, tables[i].bytes);
+        if (tables[i].bytes)
+            memcpy(copy, *tables[i].place, tables[i].bytes);
+        *tables[i].place = copy;
+    }
+    return memory;
+}
+
+static struct zone_protection protection_without_profile(const struct engine_config *c)
+{
+    return (struct zone_protection){
+        .checks = (uint64_t)c->strip_mptcp << PROTECT_strip_mptcp,
+        .tcp_reject_non_syn = c->tcp_reject_non_syn,
+        .tcp_asymmetric_bypass = c->tcp_asymmetric_bypass,
+    };
 }
 
 int engine_configure(struct engine *e, const struct engine_config *config)
 {
     if (!config_is_sane(config))
         return -EINVAL;
-    uint64_t port_bytes = config->port_count * sizeof *config->ports, local_bytes = config->local_count * 16ull;
-    uint8_t *tables = malloc(port_bytes + local_bytes + 1);
+    struct engine_config taken = *config;
+    struct zone_protection protections[MAX_PROTECTIONS + 1] = {0};
+    protections[0] = protection_without_profile(config);
+    if (config->protection_count)
+        memcpy(protections + 1, config->protections, config->protection_count * sizeof *protections);
+    taken.protections = protections;
+    void *tables = copy_tables(&taken);
     if (!tables)
         return -ENOMEM;
-    if (port_bytes)
-        memcpy(tables, config->ports, port_bytes);
-    set_longest((struct port_config *)tables, config->port_count);
-    if (local_bytes)
-        memcpy(tables + port_bytes, config->local, local_bytes);
+    set_longest(&taken, (struct port_config *)taken.ports);
     engine_enter(e);
     void *old = e->tables;
     e->tables = tables;
-    e->config = *config;
-    e->config.ports = (struct port_config *)tables;
-    e->config.local = tables + port_bytes;
+    e->config = taken;
+    e->may_bypass = false;
+    for (uint32_t i = 0; i <= taken.protection_count; i++)
+        e->may_bypass |= taken.protections[i].tcp_asymmetric_bypass;
     next_generation(e);
     offload_configure(e);
     nat_configure(e);
+    tunnels_configure(e);
+    protect_configure(e);
     engine_leave(e);
     free(old);
     return 0;
@@ -232,6 +325,7 @@ void engine_advance(struct engine *e, int64_t now_ns)
     }
     ager_run(e);
     undecided_expire(e);
+    fragment_expire(e);
 }
 
 void engine_tick(struct engine *e, int64_t now_ns)
@@ -245,9 +339,10 @@ int64_t engine_next_timer_ns(struct engine *e)
 {
     engine_enter(e);
     set_rate(e);
-    int64_t age = ager_next_ns(e), session = age == INT64_MAX ? age : time_at(e, age), handle = undecided_next_ns(e);
+    int64_t age = ager_next_ns(e), session = age == INT64_MAX ? age : time_at(e, age);
+    int64_t handle = undecided_next_ns(e), fragment = fragment_next_ns(e), first = session < handle ? session : handle;
     engine_leave(e);
-    return session < handle ? session : handle;
+    return first < fragment ? first : fragment;
 }
 
 /* ---- what came out --------------------------------------------------------------------------------- */
@@ -255,6 +350,7 @@ int64_t engine_next_timer_ns(struct engine *e)
 const struct verdict *engine_verdicts(struct engine *e, uint32_t *count)
 {
     engine_enter(e);
+    fragment_verdicts_taken(e);
     while (e->held_taken) {
         uint32_t at = e->held_taken;
         struct held *h = &e->held[at - 1];
@@ -389,6 +485,7 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     out->undecided = e->undecided_count;
     out->held = e->held_count - e->held_over;
     out->aging_accelerated = e->age_rate > 1;
+    fragment_stats(e, &out->fragments, &out->fragment_bytes);
     engine_leave(e);
 }
 

@@ -18,10 +18,24 @@ static struct verdict *verdict_add(struct engine *e, enum verdict_action action,
     return v;
 }
 
+/* The verdict just added is complete: that on a datagram becomes those on its fragments. */
+static void verdict_done(struct engine *e, uint64_t tag)
+{
+    if (is_datagram(tag))
+        fragment_release(e);
+}
+
 void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason)
 {
     count(e, reason);
     verdict_add(e, VERDICT_DROP, tag, slot)->reason = (uint16_t)reason;
+    verdict_done(e, tag);
+}
+
+void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot)
+{
+    verdict_add(e, VERDICT_CONSUMED, tag, slot);
+    verdict_done(e, tag);
 }
 
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark,
@@ -31,29 +45,53 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
         verdict_drop(e, tag, slot, COUNTER_flow_tap_drop);
         return;
     }
-    struct verdict *v = verdict_add(e, VERDICT_FORWARD, tag, slot);
-    v->port = port;
-    v->mark = e->config.ports[port].mark | mark;
-    v->data = p->data;
-    v->len = p->len;
-    v->changed = changed;
+    bool by_tunnel = e->config.ports[port].mode == PORT_TUNNEL;
+    if (by_tunnel || p->reframed) {
+        uint32_t reason = by_tunnel ? tunnel_send(e, p, port) : tunnel_emit(e, p, port, mark, false);
+        if (reason) {
+            verdict_drop(e, tag, slot, reason);
+            return;
+        }
+        verdict_consumed(e, tag, slot);
+    } else {
+        struct verdict *v = verdict_add(e, VERDICT_FORWARD, tag, slot);
+        v->port = port;
+        v->mark = e->config.ports[port].mark | mark;
+        v->data = p->data;
+        v->len = p->len;
+        v->changed = changed || p->rebuilt;
+        verdict_done(e, tag);
+    }
     e->stats.packets++;
     e->stats.bytes += p->len;
     count(e, COUNTER_pkt_sent);
 }
 
-static void verdict_host(struct engine *e, uint64_t tag, uint32_t slot)
+static void verdict_host(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot)
 {
-    verdict_add(e, VERDICT_HOST, tag, slot)->mark = e->config.host_mark;
+    if (p->reframed) {
+        uint32_t reason = tunnel_emit(e, p, 0, 0, true);
+        if (reason)
+            verdict_drop(e, tag, slot, reason);
+        else
+            verdict_consumed(e, tag, slot);
+        return;
+    }
+    struct verdict *v = verdict_add(e, VERDICT_HOST, tag, slot);
+    v->mark = e->config.host_mark;
+    v->data = p->data;
+    v->len = p->len;
+    v->changed = p->rebuilt;
+    verdict_done(e, tag);
 }
 
-void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, const uint8_t *mac)
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac)
 {
     struct verdict *v = verdict_add(e, VERDICT_EMIT, 0, NONE);
     v->data = h->packet.data;
     v->len = len;
     v->port = port;
-    v->mark = e->config.host_mark;
+    v->mark = e->config.host_mark | mark;
     v->changed = true;
     if (is_bridged(e, port))
         memcpy(v->mac, mac, sizeof v->mac);
@@ -142,15 +180,20 @@ static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction di
     return 0;
 }
 
+static bool is_routed(const struct engine *e, uint16_t port)
+{
+    return e->config.ports[port].mode == PORT_LAYER3 || e->config.ports[port].mode == PORT_TUNNEL;
+}
+
 /* Why a packet cannot leave by a port, as it came: 0, or the drop reason, and its sender is told. Out of the way of
  * the many: asked only where the hop limit or the length may be a reason. */
 static __attribute__((noinline)) uint32_t refuse_egress(struct engine *e, const struct packet *p, uint16_t ingress,
                                                         uint16_t egress)
 {
     const struct port_config *out = &e->config.ports[egress];
-    if (out->mode == PORT_TUNNEL)
+    if (out->mode == PORT_TUNNEL && !tunnel_is_behind(e, egress))
         return COUNTER_flow_tunnel_no_encap;
-    if (out->mode != PORT_LAYER3 || e->config.ports[ingress].mode != PORT_LAYER3)
+    if (!is_routed(e, egress) || !is_routed(e, ingress))
         return 0;
     if (p->ttl <= 1) {
         icmp_error_emit(e, p, ingress, ICMP_TIME_EXCEEDED, 0);
@@ -172,11 +215,22 @@ static uint16_t largest_mss(const struct engine *e, const struct packet *p, uint
     return in && (!out || in < out) ? in : out;
 }
 
-static void session_packet(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port)
+/* What a profile asks of a segment beside its window, and what it has taken away. */
+static uint32_t protect_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p, bool *changed)
+{
+    uint32_t reason = checks_refuse_segment(e, slot, direction, p);
+    if (!reason)
+        *changed |= checks_strip(e, p);
+    return reason;
+}
+
+static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uint64_t tag)
 {
     uint32_t slot = ref / 2, reason = 0;
     enum direction direction = ref & 1;
     struct session *s = &e->sessions[slot];
+    uint16_t port = p->port;
+    bool changed = false, is_proxied = s->flags & SESSION_SYN_COOKIE;
     bool discard = s->state == SESSION_DISCARD, restart = !discard || !e->config.no_refresh_on_discard;
     bool is_host = s->flags & SESSION_HOST;
     if (!discard) {
@@ -187,8 +241,12 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
             reason = follow_bridge(e, slot, direction, p->egress);
         if (!reason && !is_host && (p->ttl <= 1 || p->len > e->config.ports[s->port[!direction]].mtu))
             reason = refuse_egress(e, p, port, s->port[!direction]);
+        if (!reason && is_proxied && cookie_inbound(e, slot, direction, p, tag, &changed))
+            return;
         if (!reason && p->key.proto == PROTO_TCP)
             reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
+        if (!reason && p->key.proto == PROTO_TCP && protection_of(e, port)->checks & checks_of_segment(p))
+            reason = protect_segment(e, slot, direction, p, &changed);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
@@ -207,14 +265,16 @@ static void session_packet(struct engine *e, uint32_t ref, const struct packet *
     }
     if (is_host) {
         count(e, COUNTER_flow_host_session_pass);
-        verdict_host(e, tag, slot);
+        verdict_host(e, p, tag, slot);
         return;
     }
     bool may_offload = !s->offload && e->offload.limit && restart; /* so its timer is the one that is configured */
-    bool is_syn = p->tcp_flags & TCP_SYN, changed = false;
+    bool is_syn = p->tcp_flags & TCP_SYN;
+    if (is_proxied)
+        changed |= cookie_outbound(e, s, direction, p);
     if (is_translated(s) || s->dscp[direction] || is_syn)
-        changed = rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
-                                 is_syn ? largest_mss(e, p, port, s->port[!direction]) : 0);
+        changed |= rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
+                                  is_syn ? largest_mss(e, p, port, s->port[!direction]) : 0);
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
     if (s->offload && s->tcp_state > TCP_STATE_ESTABLISHED) /* the end of a connection is followed in software */
         offload_leave(e, slot);
@@ -271,19 +331,19 @@ static void discovery_packet(struct engine *e, const struct packet *p, uint64_t 
         return;
     }
     count(e, COUNTER_flow_host_pass);
-    verdict_host(e, tag, NONE);
+    verdict_host(e, p, tag, NONE);
 }
 
 /* An ICMP reply or error without a session: what the machine itself has asked for, or nobody. Between bridged
  * ports it asks for nothing: what is addressed to it would only go on. */
-static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+static void unasked_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
-    if (is_bridged(e, port) || !is_local(e, p->key.dst)) {
+    if (is_bridged(e, p->port) || !is_local(e, p->key.dst)) {
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
     count(e, COUNTER_flow_host_pass);
-    verdict_host(e, tag, NONE);
+    verdict_host(e, p, tag, NONE);
 }
 
 /* The session an ICMP error speaks about, as the reference of the flow it goes with; NONE where there is none. */
@@ -295,13 +355,13 @@ static uint32_t session_about(struct engine *e, const struct flow_key *about)
 }
 
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
-static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     uint32_t ref = session_about(e, &p->about), slot = ref / 2;
     struct session *s = &e->sessions[slot];
     enum direction direction = ref & 1;
     if (!ref || s->flags & SESSION_HOST) {
-        unasked_packet(e, p, tag, port);
+        unasked_packet(e, p, tag);
         return;
     }
     if (s->generation != e->generation)
@@ -369,14 +429,44 @@ static bool passes_bridge(const struct engine *e, const struct packet *p, const 
 
 /* ---- the decision --------------------------------------------------------------------------------- */
 
-void fastpath_place(const struct engine *e, struct packet *p, uint16_t port)
+void fastpath_place(const struct engine *e, struct packet *p)
 {
-    p->key.zone = p->about.zone = e->config.ports[port].zone;
+    p->key.zone = p->about.zone = e->config.ports[p->port].zone;
     p->hash = flow_table_hash(e, &p->key);
 }
 
-bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref)
+/* A packet that matches no session and may open one: whether protection has decided it. */
+static bool is_kept_out(struct engine *e, struct packet *p, uint64_t tag)
 {
+    uint32_t reason = COUNTER_flow_dos_syncookie_full;
+    enum admission admission = zone_admits(e, p, &reason);
+    if (admission == ADMIT)
+        admission = dos_admits(e, p, &reason);
+    if (admission == ADMIT)
+        return false;
+    if (admission == ADMIT_WITH_COOKIE && cookie_answer(e, p))
+        verdict_consumed(e, tag, NONE);
+    else
+        verdict_drop(e, tag, NONE, reason);
+    return true;
+}
+
+/* A segment without a session that does not open a connection: whether that decides it. */
+static bool is_stray(struct engine *e, struct packet *p, uint64_t tag)
+{
+    if (uses_cookies(e, p) && cookie_accept(e, p))
+        return false;
+    count(e, COUNTER_flow_tcp_non_syn);
+    if (!protection_of(e, p->port)->tcp_reject_non_syn)
+        return false;
+    scan_note_refused(e, p);
+    verdict_drop(e, tag, NONE, COUNTER_flow_tcp_non_syn_drop);
+    return true;
+}
+
+bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint32_t *ref)
+{
+    uint16_t port = p->port;
     *ref = NONE;
     if (is_bridged(e, port) && passes_bridge(e, p, &e->config.ports[port])) {
         pass_bridge(e, p, tag);
@@ -387,7 +477,7 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
         return true;
     }
     if (p->icmp_kind == ICMP_ERROR) {
-        icmp_error_packet(e, p, tag, port);
+        icmp_error_packet(e, p, tag);
         return true;
     }
     if (e->stats.offloaded && offload_packet(e, p, tag))
@@ -398,29 +488,24 @@ bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uin
     if (*ref)
         *ref = live_session(e, *ref, p);
     if (*ref) {
-        session_packet(e, *ref, p, tag, port);
+        session_packet(e, *ref, p, tag);
         return true;
     }
-    if (p->key.proto == PROTO_TCP && !opens_connection(p)) {
-        count(e, COUNTER_flow_tcp_non_syn);
-        if (e->config.tcp_reject_non_syn) {
-            verdict_drop(e, tag, 0, COUNTER_flow_tcp_non_syn_drop);
-            return true;
-        }
-    }
+    if (p->key.proto == PROTO_TCP && !opens_connection(p) && is_stray(e, p, tag))
+        return true;
     if (p->icmp_kind == ICMP_DISCOVERY) { /* between the hosts of a bridge */
         pass_bridge(e, p, tag);
         return true;
     }
     if (p->icmp_kind == ICMP_REPLY) {
-        unasked_packet(e, p, tag, port);
+        unasked_packet(e, p, tag);
         return true;
     }
     if (p->icmp_kind == ICMP_OTHER) {
         verdict_drop(e, tag, NONE, COUNTER_flow_icmp_no_session);
         return true;
     }
-    return false;
+    return !p->cookie && is_kept_out(e, p, tag);
 }
 
 /* Between bridged ports IPv6 that is not inspected is passed on, or, of a tap, dropped. */
@@ -443,10 +528,72 @@ bool port_takes(const struct engine *e, uint16_t port)
     return port < e->config.port_count && e->config.ports[port].zone;
 }
 
+/* The sub-interface of a port that has frames with this 802.1Q tag; 0 where none is configured. */
+static uint16_t tagged_port(const struct engine *e, uint16_t parent, uint16_t tag)
+{
+    for (uint16_t port = 1; port < e->config.port_count; port++)
+        if (e->config.ports[port].parent == parent && e->config.ports[port].tag == tag && port_takes(e, port))
+            return port;
+    return 0;
+}
+
+/* How a packet within another one is parsed: nobody has verified its checksum, but the sending machine may have left it
+ * to the last hop. */
+static uint32_t parse_inner(const struct inner *inner, bool may_be_unfinished, struct packet *p)
+{
+    uint32_t reason = packet_parse(inner->data, inner->len, inner->link, 0, p);
+    if (reason != COUNTER_flow_parse_l4_cksm || !may_be_unfinished)
+        return reason;
+    if (packet_parse(inner->data, inner->len, inner->link, PARSE_TRUSTED, p) || !packet_checksum_is_unfinished(p))
+        return COUNTER_flow_parse_l4_cksm;
+    p->unfinished = true;
+    return 0;
+}
+
+/* Goes on with what is in a parsed packet, if that has arrived for a tunnel. */
+static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
+{
+    for (int depth = 0;; depth++) {
+        struct inner inner;
+        uint32_t reason = tunnel_find(e, p, &inner);
+        if (reason || !inner.len)
+            return reason;
+        if (depth == MAX_TUNNEL_DEPTH)
+            return COUNTER_flow_tunnel_nest;
+        struct packet outer = *p;
+        reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
+        p->rebuilt = true;
+        p->reframed = outer.reframed != (p->key.family != outer.key.family);
+        p->reassembled = outer.reassembled;
+        p->gso = outer.gso;
+        p->port = inner.port;
+        if (reason)
+            return reason;
+        if (!port_takes(e, p->port))
+            return COUNTER_flow_no_interface;
+    }
+}
+
+/* What is the same for every packet from outside once it is parsed: its port, what is in it, its place. */
+static uint32_t settle(const struct engine *e, struct packet *p, uint16_t port)
+{
+    p->port = p->is_tagged ? tagged_port(e, port, p->tag) : port;
+    if (!p->port)
+        return COUNTER_flow_rcv_dot1q_tag_err;
+    uint32_t reason = e->config.tunnel_count && !p->is_fragment ? enter_tunnels(e, p) : 0;
+    if (reason)
+        return reason;
+    if (p->key.family == 6 && !is_v6_taken(e, p->port))
+        return COUNTER_flow_ipv6_disabled;
+    fastpath_place(e, p);
+    return 0;
+}
+
 /* Parses a packet and gives it its place; 0, or the drop reason. */
 static uint32_t prepare(const struct engine *e, const struct input *in, struct packet *p)
 {
     bool is_own = in->flags & INPUT_FROM_HOST;
+    p->key.family = 0; /* nothing is parsed yet */
     if (!is_own && !port_takes(e, in->port))
         return COUNTER_flow_no_interface;
     uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
@@ -459,6 +606,7 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
         p->unfinished = true;
         reason = 0;
     }
+    p->port = in->port;
     if (reason)
         return reason;
     p->gso = in->flags & INPUT_GSO;
@@ -467,9 +615,9 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     memcpy(p->mac, in->mac, sizeof p->mac);
     if (is_own)
         return 0;
-    if (p->key.family == 6 && !is_v6_taken(e, in->port))
-        return COUNTER_flow_ipv6_disabled;
-    fastpath_place(e, p, in->port);
+    reason = settle(e, p, in->port);
+    if (reason)
+        return reason;
     flow_table_prefetch_bucket(e, p->hash);
     if (e->stats.offloaded)
         offload_prefetch_bucket(e, p->hash);
@@ -484,28 +632,76 @@ static void decide_own(struct engine *e, const struct input *in, struct packet *
         own_error_packet(e, p, in->tag);
 }
 
+static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag);
+
+/* What the parser refused. Flags that no connection has may be those of a scan. */
+static void refuse(struct engine *e, struct packet *p, uint64_t tag, uint32_t reason)
+{
+    if (reason == COUNTER_tcp_flag_zero || reason == COUNTER_flow_parse_tcp_flags) {
+        fastpath_place(e, p);
+        scan_note_refused(e, p);
+    }
+    verdict_drop(e, tag, NONE, reason);
+}
+
+/* Decides a packet that has its place, or reassembles its datagram. True where it now waits for the slowpath as the
+ * first of its flow. */
+static bool decide_placed(struct engine *e, struct packet *p, uint64_t tag)
+{
+    uint32_t ref = NONE, reason = block_hit(e, p) ? COUNTER_flow_dos_drop_ip_blocked : checks_refuse(e, p);
+    if (!reason && p->is_fragment)
+        return decide_fragment(e, p, tag);
+    if (!reason) {
+        if (fastpath_decide(e, p, tag, &ref))
+            return false;
+        reason = ref ? undecided_park(e, ref, p, tag) : undecided_open(e, p, tag);
+    }
+    if (reason)
+        verdict_drop(e, tag, NONE, reason);
+    return !reason && !ref;
+}
+
+/* A fragment waits for the others; the one that completes its datagram has that decided, as if it had come whole. */
+static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
+{
+    struct datagram whole;
+    uint32_t reason = fragment_add(e, p, tag, &whole);
+    if (reason) {
+        verdict_drop(e, tag, NONE, reason);
+        return false;
+    }
+    if (!whole.len)
+        return false;
+    reason = packet_parse(whole.data, whole.len, LINK_IP, 0, p);
+    p->gso = p->reassembled = true; /* how long the pieces are, the kernel knows */
+    p->is_broadcast = whole.is_broadcast;
+    p->egress = whole.egress;
+    memcpy(p->mac, whole.mac, sizeof p->mac);
+    p->port = whole.port;
+    if (!reason)
+        reason = settle(e, p, whole.port);
+    if (reason) {
+        refuse(e, p, whole.tag, reason);
+        return false;
+    }
+    return decide_placed(e, p, whole.tag);
+}
+
 /* Returns true where the packet now waits for the slowpath as the first of its flow. */
 static bool decide(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
 {
-    uint32_t ref = NONE;
     if (in->flags & INPUT_FROM_HOST) {
         decide_own(e, in, p, reason);
         return false;
     }
     count(e, COUNTER_pkt_recv);
-    if (!reason) {
-        if (p->unfinished && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED)
-            count(e, COUNTER_flow_l4_cksm_unfinished);
-        if (fastpath_decide(e, p, in->tag, in->port, &ref))
-            return false;
-        if (ref)
-            reason = undecided_park(e, ref, p, in->tag, in->port);
-        else
-            reason = undecided_open(e, p, in->tag, in->port);
+    if (reason) {
+        refuse(e, p, in->tag, reason);
+        return false;
     }
-    if (reason)
-        verdict_drop(e, in->tag, 0, reason);
-    return !reason && !ref;
+    if (p->unfinished && in->flags & INPUT_CHECKSUM_MAYBE_UNFINISHED)
+        count(e, COUNTER_flow_l4_cksm_unfinished);
+    return decide_placed(e, p, in->tag);
 }
 
 /* Memory is asked for a whole group of packets before the first of them is decided, so that with millions of
@@ -530,7 +726,8 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
         for (i = 0; i < size && !stop; i++) {
             if (group[i].now_ns > e->now_ns)
                 engine_advance(e, group[i].now_ns);
-            if (e->verdict_count + e->held_count >= e->verdict_limit) /* every held packet will want one too */
+            /* every held packet will want one too */
+            if (e->verdict_count + e->held_count + fragment_waiting(e) >= e->verdict_limit)
                 break;
             stop = decide(e, &group[i], &packets[i], reasons[i]) && stop_when_undecided;
         }

@@ -75,6 +75,9 @@ void icmp_error_emit(struct engine *e, const struct packet *p, uint16_t port, en
     bool is_v4 = p->key.family == 4;
     const uint8_t *from = e->config.ports[port].address[!is_v4];
     bool is_unreachable = error == ICMP_PROHIBITED;
+    if (error != ICMP_PROHIBITED &&
+        checks_suppress(e, port, error == ICMP_TIME_EXCEEDED ? PROTECT_suppress_time_exceeded : PROTECT_suppress_need_frag))
+        return;
     if (!memcmp(from, none, 16) || !is_fitting(p, error) ||
         !is_allowed(e, is_unreachable ? &e->unreachables : &e->errors,
                     is_unreachable ? e->config.icmp_unreachable_per_s : ERRORS_PER_S))
@@ -99,5 +102,5 @@ void icmp_error_emit(struct engine *e, const struct packet *p, uint16_t port, en
     uint16_t checksum = checksum_finish(checksum_add(sum, icmp, len - header));
     memcpy(icmp + 2, &checksum, 2);
     count(e, COUNTER_flow_icmp_err_sent);
-    verdict_emit(e, h, len, port, p->mac);
+    verdict_emit(e, h, len, port, 0, p->mac);
 }

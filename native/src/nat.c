@@ -57,7 +57,7 @@ uint64_t nat_bytes(void)
     return sizeof(struct nat);
 }
 
-static uint64_t random_word(struct engine *e)
+uint64_t engine_random(struct engine *e)
 {
     struct {
         uint64_t count, purpose;
@@ -124,9 +124,9 @@ static bool choose_port(struct engine *e, const struct block *b, struct session 
     if (b->sessions >= (uint32_t)PORTS * s->oversubscription)
         return false;
     for (int guess = 0; guess < GUESSES; guess++)
-        if (port_fits(e, b, s, random_word(e) % PORTS))
+        if (port_fits(e, b, s, engine_random(e) % PORTS))
             return true;
-    uint32_t start = random_word(e) % PORTS;
+    uint32_t start = engine_random(e) % PORTS;
     for (uint32_t i = 0; i < PORTS && lookups < MOST_LOOKUPS; i++) {
         uint32_t port = (start + i) % PORTS;
         lookups += b->uses[port] < s->oversubscription;

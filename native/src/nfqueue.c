@@ -280,14 +280,15 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
     static const uint8_t padding[4];
     uint8_t *buffer = q->headers[n];
     struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_VERDICT, 0);
+    bool goes_on = v->action == VERDICT_FORWARD || v->action == VERDICT_HOST;
     struct nfqnl_msg_verdict_hdr header = {
-        .verdict = htonl(v->action == VERDICT_DROP ? NF_DROP : NF_ACCEPT),
+        .verdict = htonl(goes_on ? NF_ACCEPT : NF_DROP),
         .id = htonl((uint32_t)v->tag),
     };
     mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof header, &header);
     mnl_attr_put_u32(message, NFQA_MARK, htonl(v->mark));
     pieces[0] = (struct iovec){buffer, VERDICT_BYTES};
-    if (!v->changed || v->action == VERDICT_DROP)
+    if (!v->changed || !goes_on)
         return 1;
     struct nlattr *payload = (struct nlattr *)(buffer + VERDICT_BYTES);
     uint32_t pad = MNL_ALIGN(v->len) - v->len;

@@ -151,6 +151,10 @@ static bool is_eligible(const struct engine *e, const struct session *s)
         return false;
     if (e->config.ports[s->port[S2C]].mode == PORT_TAP) /* nothing to forward */
         return false;
+    if (s->flags & SESSION_SYN_COOKIE) /* the hardware translates no sequence numbers */
+        return false;
+    if (proto == PROTO_TCP && (checks_follow(e, s->port[C2S]) || checks_follow(e, s->port[S2C])))
+        return false;
     if (proto == PROTO_TCP)
         return s->tcp_state == TCP_STATE_ESTABLISHED;
     return proto != PROTO_ICMP && proto != PROTO_ICMPV6; /* a session of two packets */
@@ -260,7 +264,7 @@ void offload_configure(struct engine *e)
 static bool is_understood(const struct packet *p)
 {
     uint32_t plain_header = p->key.family == 4 ? 20 : 40;
-    return p->ttl > 1 && p->l4_offset == plain_header && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
+    return p->ttl > 1 && p->l4_offset == plain_header && !p->reassembled && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
 static bool is_too_long(const struct engine *e, const struct packet *p, uint16_t egress)

@@ -39,11 +39,28 @@ struct packet {
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code, icmp_kind;
     bool dont_fragment; /* IPv6: always */
+    uint64_t traits;    /* bits of enum protection: what a profile may refuse about it */
+    /* A fragment: no layer 4, no ports; l4_offset is where its piece of the payload begins. */
+    bool is_fragment, more_fragments;
+    uint16_t fragment_offset; /* bytes */
+    uint32_t fragment_id;
+    uint16_t fragment_header; /* IPv6: where the fragment header is, and the field that announces it */
+    uint16_t fragment_next;
+    bool is_tagged;
+    uint16_t tag;       /* 802.1Q VLAN identifier of its frame */
     /* set by the fastpath from what the edge says */
     bool unfinished;    /* the checksum is right as far as it goes */
     bool gso, is_broadcast;
-    uint16_t egress;
+    bool reassembled;   /* stands for fragments, which get its verdict */
+    bool rebuilt;       /* data is not what the edge delivered: it goes back changed */
+    bool reframed;      /* of another family than what the edge delivered: it cannot go back in its place */
+    uint16_t port, egress;
     uint8_t mac[6];
+    /* set on its way to a session */
+    uint16_t dos_rule;  /* place in the table of rules, plus 1; 0: none */
+    uint32_t dos_entry; /* by which it is classified; 0: not */
+    uint32_t cookie;    /* of a SYN cookie that came back: what it says (cookie.h); 0: none */
+    uint32_t cookie_timestamp;
 };
 
 enum parse_how {

@@ -225,6 +225,7 @@ static void settle(struct replay *r, struct engine *e)
             [VERDICT_FORWARD] = &r->stats.forwarded,
             [VERDICT_DROP] = &r->stats.dropped,
             [VERDICT_HOST] = &r->stats.host,
+            [VERDICT_CONSUMED] = &r->stats.consumed,
             [VERDICT_EMIT] = &r->stats.emitted,
         };
         ++*counts[v->action];

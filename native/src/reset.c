@@ -67,7 +67,7 @@ static void emit(struct engine *e, const struct flow_key *as, uint8_t flags, uin
     uint16_t checksum = checksum_finish(checksum_add(sum, tcp, TCP_HEADER));
     memcpy(tcp + 16, &checksum, 2);
     count(e, COUNTER_flow_action_close);
-    verdict_emit(e, h, len, port, mac);
+    verdict_emit(e, h, len, port, 0, mac);
 }
 
 /* The key the other way round. */

@@ -252,6 +252,9 @@ void session_end(struct engine *e, uint32_t slot, int64_t end_ns, enum end_reaso
         e->stats.discard--;
     else
         withdraw_server(e, slot);
+    if (s->dos_rule)
+        dos_session_ends(e, s);
+    checks_session_ends(e, slot);
     e->stats.allocated--;
     --*stat_of(e, s->key[C2S].proto);
     s->state = SESSION_CLOSED;
@@ -300,7 +303,7 @@ void session_view(struct engine *e, uint32_t slot, struct session_view *out)
         .longest_wait_ms = longest_wait_ms,
         .port = {s->port[0], s->port[1]},
         .unreported = {r ? r->packets[0] : 0, r ? r->packets[1] : 0},
-        .flags = s->flags & (SESSION_NO_ROOM - 1), /* without the engine's own marks */
+        .flags = s->flags & (SESSION_SYN_COOKIE | (SESSION_NO_ROOM - 1)), /* without the engine's own marks */
         .in_ager = is_in_ager(s),
         .offloaded = r,
         .nat_rule = s->nat_rule,

@@ -15,8 +15,12 @@
 #include <pthread.h>
 
 #include "engine.h"
+#include "cookie.h"
 #include "fib.h"
+#include "fragment.h"
 #include "packet.h"
+#include "protect.h"
+#include "tunnel.h"
 
 enum { NONE = 0 };
 
@@ -92,6 +96,9 @@ struct session {
     uint32_t half_closed_s, discard_s, time_wait_s; /* timers of its own */
     uint32_t nat_rule, pbf_rule, qos_rule;
     uint16_t nat_target;
+    uint16_t dos_rule;  /* as in struct packet */
+    uint32_t dos_entry;
+    struct proxied proxied; /* of SESSION_SYN_COOKIE alone */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct session) == 320, "five cache lines");
@@ -158,7 +165,6 @@ struct held {
     struct packet packet;
     uint64_t tag;
     uint32_t next; /* index + 1: of the undecided slot, of the free list, of the list to free */
-    uint16_t port;
 };
 
 /* So many a second. */
@@ -179,8 +185,9 @@ struct engine {
     uint32_t age_rate, past_rate; /* how much faster, now and before that */
     uint64_t hash_key[2];
 
-    struct engine_config config; /* ports and local point to `tables` */
+    struct engine_config config; /* its tables are in `tables`, protections[0] of zones without a profile before the others */
     void *tables;
+    bool may_bypass; /* some zone's asymmetric-path is bypass */
     const struct fib *fibs[MAX_VIRTUAL_ROUTERS]; /* NULL: sessions go where they went */
     uint16_t generation;   /* of configuration and routes */
 
@@ -204,6 +211,9 @@ struct engine {
     uint32_t held_over;  /* of these: done or taken */
 
     struct nat *nat;
+    struct fragments *fragments;
+    struct protect *protect;
+    struct tunnels *tunnels;
     uint64_t random_count;
     struct allowance unreachables, errors; /* ICMP errors that may still be sent */
 
@@ -260,6 +270,12 @@ static inline uint32_t session_capacity(const struct engine *e)
 {
     uint32_t limit = e->config.vsys_max_sessions;
     return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
+}
+
+/* What protects the zone of a port. */
+static inline const struct zone_protection *protection_of(const struct engine *e, uint16_t port)
+{
+    return &e->config.protections[e->config.ports[port].protection];
 }
 
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
@@ -366,13 +382,16 @@ void offload_settle(struct engine *e, uint32_t slot);
 
 /* Holds a packet for the slowpath, opening a handle or parking it behind the one at `ref`; 0, or the drop
  * reason. */
-uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port);
-uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port);
+uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag);
+uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag);
 void undecided_expire(struct engine *e);
 int64_t undecided_next_ns(const struct engine *e);
 /* A buffer for a packet of the engine's own, given back after its verdict; NULL where there is none. */
 struct held *held_take(struct engine *e);
 void held_finish(struct engine *e, struct held *h);
+
+/* An unpredictable number: a keyed hash of a count. */
+uint64_t engine_random(struct engine *e);
 
 /* ---- nat.c ----------------------------------------------------------------------------------------- */
 
@@ -400,22 +419,28 @@ void icmp_error_emit(struct engine *e, const struct packet *p, uint16_t port, en
 
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
+/* Parses what the edge delivered, or what was found in it, as from `port`; goes into tunnels. 0, or the drop reason. */
+uint32_t fastpath_parse(const struct engine *e, uint8_t *data, uint32_t len, enum link_type link, uint32_t how, uint16_t port,
+                        struct packet *p);
 /* The address is the firewall's own. */
 bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
 bool port_takes(const struct engine *e, uint16_t port);
 /* It is a bridge's, of layer 2, a virtual wire or a tap. */
 bool is_bridged(const struct engine *e, uint16_t port);
-/* Completes the key of a parsed packet with the zone of such a port, and hashes it. */
-void fastpath_place(const struct engine *e, struct packet *p, uint16_t port);
+/* Completes the key of a parsed packet with the zone of its port, and hashes it. */
+void fastpath_place(const struct engine *e, struct packet *p);
 /* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
  * the handle it must wait behind, or 0. */
-bool fastpath_decide(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port, uint32_t *ref);
+bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint32_t *ref);
+/* Makes a packet an edge's verdict says nothing of its own about: it was answered, or sent on otherwise. */
+void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot);
 /* `mark` is added to the port's. */
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark, bool changed);
 void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
-/* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one. */
-void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, const uint8_t *mac);
+/* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
+ * `mark` is added to the host's. */
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
 
 /* ---- reset.c -------------------------------------------------------------------------------------- */
 

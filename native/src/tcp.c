@@ -149,9 +149,16 @@ static int scale_option(const struct packet *p)
     return -1;
 }
 
+/* Either end's zone says that the firewall may see half of a connection. */
+static bool is_bypassed(const struct engine *e, const struct session *s)
+{
+    return e->may_bypass && (protection_of(e, s->port[C2S])->tcp_asymmetric_bypass ||
+                             protection_of(e, s->port[S2C])->tcp_asymmetric_bypass);
+}
+
 static bool is_enforced(const struct engine *e, const struct session *s)
 {
-    return both_syns(s) && !e->config.tcp_asymmetric_bypass;
+    return both_syns(s) && !is_bypassed(e, s);
 }
 
 static struct tcp_limits limits_of(const struct engine *e, const struct session *s, enum direction d)
@@ -221,7 +228,7 @@ static uint32_t refuse_opening(const struct engine *e, const struct session *s, 
     bool answers = g->has_ack && !before(g->ack, other->max_end) && !before(other->end, g->ack);
     if (d == S2C && kind == SEG_ACK) /* the server believes the connection exists (RFC 5961 4) */
         return e->config.tcp_allow_challenge_ack ? 0 : COUNTER_tcp_drop_challenge_ack;
-    if (e->config.tcp_asymmetric_bypass || kind == SEG_SYN)
+    if (is_bypassed(e, s) || kind == SEG_SYN)
         return 0;
     if (d == C2S)
         return kind == SEG_RST && (g->seq == s->window[C2S].end || (other->max_ack && g->seq == other->max_ack))
@@ -238,7 +245,7 @@ static enum rst_verdict judge_rst(const struct engine *e, const struct session *
     uint32_t expected = other->max_ack ? other->max_ack : mine->end;
     enum tcp_state state = is_unverified(s->tcp_state) ? s->before_rst : s->tcp_state;
     bool sent_fin = state == (d == C2S ? HC : HR) || state == TW;
-    if (e->config.tcp_asymmetric_bypass || s->tcp_state <= TCP_STATE_INIT || seq == expected || seq == mine->end)
+    if (is_bypassed(e, s) || s->tcp_state <= TCP_STATE_INIT || seq == expected || seq == mine->end)
         return RST_VERIFIED;
     if (sent_fin && seq == mine->end - 1) /* a closed socket answers what was sent before its FIN came */
         return RST_VERIFIED;
@@ -310,7 +317,7 @@ static __attribute__((noinline)) uint32_t follow_any(struct engine *e, struct se
     }
     if (is_enforced(e, s) && old > TCP_STATE_INIT && !fits(e, s, d, &g))
         return COUNTER_tcp_drop_out_of_wnd;
-    if (e->config.tcp_asymmetric_bypass && both_syns(s) && !fits(e, s, d, &g))
+    if (is_bypassed(e, s) && both_syns(s) && !fits(e, s, d, &g))
         count(e, COUNTER_tcp_out_of_wnd_pass);
     if (old == TCP_STATE_INIT && d == S2C && kind == SEG_ACK) { /* a challenge: what it expects, the RST will have */
         s->window[S2C].max_ack = g.ack;

@@ -53,7 +53,14 @@ void held_finish(struct engine *e, struct held *h)
     e->held_done = (uint32_t)(h - e->held) + 1;
 }
 
-static struct held *hold(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+/* Gives a held packet up: its verdict is reached. */
+static void finish(struct engine *e, struct held *h)
+{
+    buffer_releases(e, &h->packet);
+    held_finish(e, h);
+}
+
+static struct held *hold(struct engine *e, const struct packet *p, uint64_t tag)
 {
     struct held *h = held_take(e);
     if (!h)
@@ -62,7 +69,7 @@ static struct held *hold(struct engine *e, const struct packet *p, uint64_t tag,
     h->packet = *p;
     h->packet.data = memcpy(buffer, p->data, p->len);
     h->tag = tag;
-    h->port = port;
+    buffer_holds(e, &h->packet);
     return h;
 }
 
@@ -79,12 +86,13 @@ static void append(struct engine *e, struct undecided_slot *u, struct held *h)
     u->held_count++;
 }
 
-uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag, uint16_t port)
+uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, uint64_t tag)
 {
     struct undecided_slot *u = &e->undecided[ref / 2 - e->params.max_sessions - 1];
-    if (u->held_count > MAX_PARKED)
-        return COUNTER_flow_parked_full;
-    struct held *h = hold(e, p, tag, port);
+    uint32_t reason = u->held_count > MAX_PARKED ? COUNTER_flow_parked_full : buffer_refuses(e, p);
+    if (reason)
+        return reason;
+    struct held *h = hold(e, p, tag);
     if (!h)
         return COUNTER_flow_undecided_full;
     append(e, u, h);
@@ -92,10 +100,12 @@ uint32_t undecided_park(struct engine *e, uint32_t ref, const struct packet *p, 
     return 0;
 }
 
-uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag, uint16_t port)
+uint32_t undecided_open(struct engine *e, const struct packet *p, uint64_t tag)
 {
-    uint32_t at = e->undecided_free;
-    struct held *h = at ? hold(e, p, tag, port) : NULL;
+    uint32_t at = e->undecided_free, reason = buffer_refuses(e, p);
+    if (reason)
+        return reason;
+    struct held *h = at ? hold(e, p, tag) : NULL;
     if (!h)
         return COUNTER_flow_undecided_full;
     struct undecided_slot *u = &e->undecided[at - 1];
@@ -145,7 +155,7 @@ static uint32_t release_dropped(struct engine *e, uint32_t at, uint32_t slot, en
     struct held *h = &e->held[at - 1];
     uint32_t next = h->next;
     verdict_drop(e, h->tag, slot, reason);
-    held_finish(e, h);
+    finish(e, h);
     return next;
 }
 
@@ -154,19 +164,28 @@ static uint32_t release(struct engine *e, uint32_t at)
 {
     struct held *h = &e->held[at - 1];
     uint32_t next = h->next, ref = NONE, reason = 0;
-    if (!port_takes(e, h->port)) { /* a commit took the port away while the packet waited */
+    if (!port_takes(e, h->packet.port)) { /* a commit took the port away while the packet waited */
         reason = COUNTER_flow_no_interface;
     } else {
-        fastpath_place(e, &h->packet, h->port);
+        fastpath_place(e, &h->packet);
         /* where this needs the slowpath again, the session ended in the meantime (a reset among the parked
          * ones), and this packet opens the next one */
-        if (!fastpath_decide(e, &h->packet, h->tag, h->port, &ref))
-            reason = ref ? undecided_park(e, ref, &h->packet, h->tag, h->port)
-                         : undecided_open(e, &h->packet, h->tag, h->port);
+        if (!fastpath_decide(e, &h->packet, h->tag, &ref))
+            reason = ref ? undecided_park(e, ref, &h->packet, h->tag) : undecided_open(e, &h->packet, h->tag);
     }
     if (reason)
         verdict_drop(e, h->tag, 0, reason);
-    held_finish(e, h);
+    finish(e, h);
+    return next;
+}
+
+/* The ACK of a cookie becomes the SYN that the server has not seen yet. */
+static uint32_t release_cookie(struct engine *e, uint32_t at, uint32_t slot)
+{
+    struct held *h = &e->held[at - 1];
+    uint32_t next = h->next;
+    cookie_open(e, slot, &h->packet, h->tag);
+    finish(e, h);
     return next;
 }
 
@@ -196,10 +215,10 @@ uint32_t engine_undecided(struct engine *e, struct undecided *out, uint32_t max)
             .len = h->packet.len,
             .now_ns = e->now_ns,
             .key = u->key,
-            .port = h->port,
+            .port = h->packet.port,
             .ttl = h->packet.ttl,
             .dscp = h->packet.dscp,
-            .tcp_flags = h->packet.tcp_flags,
+            .tcp_flags = h->packet.cookie ? TCP_SYN : h->packet.tcp_flags, /* what the ACK of a cookie stands for */
             .icmp_type = h->packet.icmp_type,
             .icmp_code = h->packet.icmp_code,
             .egress = h->packet.egress,
@@ -237,7 +256,7 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
     bool has_room = e->stats.allocated < session_capacity(e) - session_capacity(e) / 5;
     if (!(spec->flags & SESSION_UNKEPT)) {
         if (has_room)
-            slot = session_install(e, c2s, first->port, spec, &reason);
+            slot = session_install(e, c2s, first->packet.port, spec, &reason);
         if (!slot)
             count(e, COUNTER_session_discard_full);
     }
@@ -245,13 +264,13 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
         e->sessions[slot].packets[C2S]++;
         e->sessions[slot].bytes[C2S] += first->packet.len;
     }
-    bool can_tell = port_takes(e, first->port); /* a commit may have taken it away while the packet waited */
+    bool can_tell = port_takes(e, first->packet.port); /* a commit may have taken it away while the packet waited */
     if (can_tell && (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both))
-        reset_sender(e, &first->packet, first->port);
+        reset_sender(e, &first->packet, first->packet.port);
     if (spec->action == ACTION_reset_server || spec->action == ACTION_reset_both)
         reset_receiver(e, &first->packet, spec->egress_port);
     if (can_tell && spec->flags & SESSION_ICMP_UNREACHABLE)
-        icmp_error_emit(e, &first->packet, first->port, ICMP_PROHIBITED, 0);
+        icmp_error_emit(e, &first->packet, first->packet.port, ICMP_PROHIBITED, 0);
     at = release_dropped(e, at, slot, COUNTER_flow_policy_deny);
     while (at)
         at = slot ? release(e, at) : release_dropped(e, at, slot, COUNTER_flow_policy_deny);
@@ -272,7 +291,7 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
     uint32_t server = undecided_ref(e, &spec->s2c); /* both ends spoke first: that packet waits too */
     if (server)
         flow_table_remove(e, server);
-    uint32_t slot = session_install(e, &c2s, e->held[at - 1].port, spec, &reason);
+    uint32_t slot = session_install(e, &c2s, e->held[at - 1].packet.port, spec, &reason);
     if (!slot) {
         if (server)
             flow_table_insert(e, server);
@@ -280,6 +299,10 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
             at = release_dropped(e, at, 0, reason);
         return 0;
     }
+    if (e->held[at - 1].packet.dos_rule)
+        dos_session_begins(e, &e->sessions[slot], &e->held[at - 1].packet);
+    if (e->held[at - 1].packet.cookie)
+        at = release_cookie(e, at, slot);
     while (at)
         at = release(e, at);
     if (server) /* this session is its answer */

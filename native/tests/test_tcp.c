@@ -8,6 +8,13 @@ enum { FLAGS = 256 };
 
 static struct engine *engine;
 
+static void set_bypass(bool is_bypassed)
+{
+    static struct zone_protection protection;
+    protection.tcp_asymmetric_bypass = engine->may_bypass = is_bypassed;
+    engine->config.protections = &protection;
+}
+
 /* ---- states, where no sequence number is enforced ------------------------------------------------------- */
 
 static enum tcp_state half_closed(enum direction by)
@@ -58,7 +65,8 @@ static struct packet packet_of(uint8_t flags, uint32_t seq, uint32_t ack, uint16
 
 static void every_state_direction_and_flag(void)
 {
-    engine->config.tcp_asymmetric_bypass = engine->config.tcp_allow_challenge_ack = true;
+    set_bypass(true);
+    engine->config.tcp_allow_challenge_ack = true;
     for (enum tcp_state state = TCP_STATE_NONE; state < TCP_STATE_COUNT; state++)
         for (enum direction direction = C2S; direction <= S2C; direction++)
             for (unsigned flags = 0; flags < FLAGS; flags++) {
@@ -72,7 +80,8 @@ static void every_state_direction_and_flag(void)
                 CHECK(s.tcp_state == expected(state, direction, (uint8_t)flags));
                 CHECK(!restart || s.tcp_state != TCP_STATE_TIME_WAIT || state != TCP_STATE_TIME_WAIT);
             }
-    engine->config.tcp_asymmetric_bypass = engine->config.tcp_allow_challenge_ack = false;
+    set_bypass(false);
+    engine->config.tcp_allow_challenge_ack = false;
 }
 
 static void timers(void)
@@ -313,7 +322,7 @@ static void bypass(void)
 {
     struct session s = handshake(-1, -1);
     uint64_t before = engine->counters[COUNTER_tcp_out_of_wnd_pass];
-    engine->config.tcp_asymmetric_bypass = true;
+    set_bypass(true);
     CHECK(send(&s, C2S, TCP_ACK, 1001 + 70000, 5001, 10) == 0);
     CHECK(engine->counters[COUNTER_tcp_out_of_wnd_pass] == before + 1);
     CHECK(send(&s, S2C, TCP_RST, 12345, 0, 0) == 0 && s.tcp_state == TCP_STATE_TIME_WAIT);
@@ -321,7 +330,7 @@ static void bypass(void)
     CHECK(send(&half, C2S, TCP_SYN, 1000, 0, 0) == 0 && send(&half, C2S, TCP_ACK, 1001, 9, 10) == 0);
     CHECK(half.tcp_state == TCP_STATE_ESTABLISHED);
     CHECK(send(&half, C2S, TCP_ACK, 1001 + 99999, 9, 10) == 0);
-    engine->config.tcp_asymmetric_bypass = false;
+    set_bypass(false);
 }
 
 int main(void)

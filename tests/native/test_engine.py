@@ -65,7 +65,7 @@ BAD_FIGURES: list[dict[str, object]] = [
 @pytest.mark.parametrize("fields", BAD_FIGURES, ids=str)
 def test_figures_out_of_range_leave_the_old_configuration(fields: dict[str, object]) -> None:
     target = engine()
-    with pytest.raises(ValueError, match="offload profile or virtual router out of range"):
+    with pytest.raises(ValueError, match="virtual router or protection out of range"):
         target.configure(CONFIG._replace(**fields))
     feed(target, udp())
     assert len(target.undecided()) == 1

@@ -1,0 +1,81 @@
+/* protect.h - protection against attacks: zone protection, DoS rules, blocked addresses, packet buffers.
+ *
+ * Who asks when: every packet protect_blocks and protect_refuses; one that matches no session, and may open one,
+ * protect_admits. */
+#ifndef SIXTUPLE_PROTECT_H
+#define SIXTUPLE_PROTECT_H
+
+#include "packet.h"
+
+struct engine;
+struct protect;
+struct session;
+struct undecided_slot;
+
+uint64_t protect_bytes(void);
+void protect_init(struct engine *e);
+/* Takes over a changed configuration; figures of zones and rules stay. */
+void protect_configure(struct engine *e);
+
+/* ---- block.c: the block table of the emulated hardware ---------------------------------------------- */
+
+/* Whether the packet's source is blocked; it is counted. Cheap while nobody is. */
+bool block_hit(struct engine *e, const struct packet *p);
+/* Blocks the source of p, for its destination alone with by_pair; where it is blocked already, no shorter. */
+void block_add(struct engine *e, const struct packet *p, bool by_pair, uint32_t seconds, enum threat_type why, uint32_t rule);
+
+/* ---- threat.c: the ring of threats ------------------------------------------------------------------ */
+
+/* One a second of each type, what, zone, rule and (of scans) source; more are counted with the next. */
+void threat_note(struct engine *e, const struct packet *p, enum threat_type type, uint32_t what, enum scan_action action,
+                 uint32_t rule, uint32_t reason);
+
+/* ---- checks.c: packet-based protection -------------------------------------------------------------- */
+
+/* Why the profile of the packet's zone refuses it: by what it is itself (traits). 0, or the drop reason. */
+uint32_t checks_refuse(struct engine *e, const struct packet *p);
+/* The same by where its source is routed: discard-ip-spoof, strict-ip-check. Asked of packets without a session. */
+uint32_t checks_refuse_source(struct engine *e, const struct packet *p);
+/* Those of enum protection that look at a segment of a session, apart from its traits: all of them at a SYN. */
+static inline uint64_t checks_of_segment(const struct packet *p)
+{
+    uint64_t of_data = 1ull << PROTECT_tcp_overlap_mismatch;
+    uint64_t of_syn = 1ull << PROTECT_tcp_split_handshake | 1ull << PROTECT_strip_timestamp |
+                      1ull << PROTECT_strip_fast_open | 1ull << PROTECT_strip_mptcp;
+    return p->tcp_flags & TCP_SYN ? of_data | of_syn : of_data;
+}
+/* A segment of a session against what the same bytes were before: discard-overlapping-tcp-segment-mismatch, and
+ * discard-tcp-split-handshake. 0, or the drop reason. */
+uint32_t checks_refuse_segment(struct engine *e, uint32_t slot, uint32_t direction, const struct packet *p);
+void checks_session_ends(struct engine *e, uint32_t slot);
+/* Whether sessions of this packet's zone must stay in software for checks_refuse_segment to see them. */
+bool checks_follow(const struct engine *e, uint16_t port);
+/* Takes options away that the profile does not let pass: replaced by NOPs, data in a SYN with fast open cut. Whether
+ * anything changed; checksums are complete then. */
+bool checks_strip(struct engine *e, struct packet *p);
+/* The profile says that no such ICMP error is sent from a port. */
+bool checks_suppress(struct engine *e, uint16_t port, enum protection which);
+
+/* ---- flood.c, scan.c, dos.c ------------------------------------------------------------------------- */
+
+enum admission { ADMIT, ADMIT_WITH_COOKIE, ADMIT_NOT };
+/* A packet that matches no session and may open one. On ADMIT_NOT *reason is set. zone: floods, scans, spoofed sources;
+ * dos: the rules, which also leave in p what the session is to be counted by. */
+enum admission zone_admits(struct engine *e, struct packet *p, uint32_t *reason);
+enum admission dos_admits(struct engine *e, struct packet *p, uint32_t *reason);
+/* What was refused before it could open anything (flags no handshake has, no SYN) may be a scan as well. */
+void scan_note_refused(struct engine *e, const struct packet *p);
+/* Whether cookies may be out that packets like this ACK answer. */
+bool uses_cookies(const struct engine *e, const struct packet *p);
+
+void dos_session_begins(struct engine *e, struct session *s, const struct packet *p);
+void dos_session_ends(struct engine *e, struct session *s);
+
+/* ---- buffer.c: packets that wait for the slowpath --------------------------------------------------- */
+
+/* Whether one more packet of this source may wait: 0, or the drop reason. */
+uint32_t buffer_refuses(struct engine *e, const struct packet *p);
+void buffer_holds(struct engine *e, const struct packet *p);
+void buffer_releases(struct engine *e, const struct packet *p);
+
+#endif
