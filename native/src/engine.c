@@ -49,7 +49,12 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
     uint64_t nat_at = reserve(&total, nat_bytes());
     uint64_t tunnels_at = reserve(&total, tunnels_bytes());
-    uint64_t protect_at = reserve(&total, protect_bytes());
+    uint64_t blocks_at = reserve(&total, blocks_bytes());
+    uint64_t threats_at = reserve(&total, threats_bytes());
+    uint64_t checks_at = reserve(&total, checks_bytes());
+    uint64_t zones_at = reserve(&total, zones_bytes());
+    uint64_t dos_at = reserve(&total, dos_bytes());
+    uint64_t buffers_at = reserve(&total, buffers_bytes());
     uint64_t fragments_at = reserve(&total, fragments_bytes(params));
 
     /* pages are taken from the kernel when they are first touched */
@@ -89,7 +94,12 @@ struct engine *engine_new(const struct engine_params *params)
     e->verdicts = (struct verdict *)(region + verdict_at);
     e->verdicts_taken = (struct verdict *)(region + taken_at);
     e->tunnels = (struct tunnels *)(region + tunnels_at);
-    e->protect = (struct protect *)(region + protect_at);
+    e->blocks = (struct blocks *)(region + blocks_at);
+    e->threats = (struct threats *)(region + threats_at);
+    e->checks = (struct checks *)(region + checks_at);
+    e->zones = (struct zones *)(region + zones_at);
+    e->dos = (struct dos *)(region + dos_at);
+    e->buffers = (struct buffers *)(region + buffers_at);
     e->fragments = (struct fragments *)(region + fragments_at);
     e->verdict_limit = MAX_BURST + params->max_held + params->max_fragments;
     e->events = (struct event *)(region + event_at);
@@ -98,7 +108,12 @@ struct engine *engine_new(const struct engine_params *params)
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
     e->config.accelerated_aging.factor = 1;
     e->config.protections = unprotected;
-    protect_init(e);
+    blocks_init(e);
+    threats_init(e);
+    checks_init(e);
+    zones_init(e);
+    dos_init(e);
+    buffers_init(e);
     fragments_init(e);
     return e;
 }
@@ -257,7 +272,12 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     offload_configure(e);
     nat_configure(e);
     tunnels_configure(e);
-    protect_configure(e);
+    blocks_configure(e);
+    threats_configure(e);
+    checks_configure(e);
+    zones_configure(e);
+    dos_configure(e);
+    buffers_configure(e);
     engine_leave(e);
     free(old);
     return 0;

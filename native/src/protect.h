@@ -1,21 +1,35 @@
 /* protect.h - protection against attacks: zone protection, DoS rules, blocked addresses, packet buffers.
  *
- * Who asks when: every packet protect_blocks and protect_refuses; one that matches no session, and may open one,
- * protect_admits. */
+ * Who asks when: of every packet block_hit and checks_refuse; of one that matches no session, and may open one,
+ * zone_admits and dos_admits; of a segment of a session checks_refuse_segment. */
 #ifndef SIXTUPLE_PROTECT_H
 #define SIXTUPLE_PROTECT_H
 
 #include "packet.h"
 
 struct engine;
-struct protect;
 struct session;
 struct undecided_slot;
 
-uint64_t protect_bytes(void);
-void protect_init(struct engine *e);
-/* Takes over a changed configuration; figures of zones and rules stay. */
-void protect_configure(struct engine *e);
+/* Each part has memory of its own, and takes over a changed configuration; figures of zones and rules stay. */
+uint64_t blocks_bytes(void);
+void blocks_init(struct engine *e);
+void blocks_configure(struct engine *e);
+uint64_t threats_bytes(void);
+void threats_init(struct engine *e);
+void threats_configure(struct engine *e);
+uint64_t checks_bytes(void);
+void checks_init(struct engine *e);
+void checks_configure(struct engine *e);
+uint64_t zones_bytes(void);
+void zones_init(struct engine *e);
+void zones_configure(struct engine *e);
+uint64_t dos_bytes(void);
+void dos_init(struct engine *e);
+void dos_configure(struct engine *e);
+uint64_t buffers_bytes(void);
+void buffers_init(struct engine *e);
+void buffers_configure(struct engine *e);
 
 /* ---- block.c: the block table of the emulated hardware ---------------------------------------------- */
 
@@ -56,7 +70,7 @@ bool checks_strip(struct engine *e, struct packet *p);
 /* The profile says that no such ICMP error is sent from a port. */
 bool checks_suppress(struct engine *e, uint16_t port, enum protection which);
 
-/* ---- flood.c, scan.c, dos.c ------------------------------------------------------------------------- */
+/* ---- zone.c (with flood.c and scan.c), dos.c ------------------------------------------------------------------------- */
 
 enum admission { ADMIT, ADMIT_WITH_COOKIE, ADMIT_NOT };
 /* A packet that matches no session and may open one. On ADMIT_NOT *reason is set. zone: floods, scans, spoofed sources;

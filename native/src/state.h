@@ -212,7 +212,12 @@ struct engine {
 
     struct nat *nat;
     struct fragments *fragments;
-    struct protect *protect;
+    struct blocks *blocks;
+    struct threats *threats;
+    struct checks *checks;
+    struct zones *zones;
+    struct dos *dos;
+    struct buffers *buffers;
     struct tunnels *tunnels;
     uint64_t random_count;
     struct allowance unreachables, errors; /* ICMP errors that may still be sent */
