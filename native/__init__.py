@@ -1011,15 +1011,18 @@ class Nfqueue:
         mode: str = "engine",
         fail_open: bool = False,
         queue_packets: int = 16_384,
+        opening_packets: int = 2048,  # a few milliseconds of a flood
         socket_bytes: int = 64 << 20,
     ) -> None:
-        """Binds the queue. Modes "accept" and "rewrite" pass everything and need no engine.
+        """Binds the queue, and the next one, for segments that open connections. Modes "accept" and
+        "rewrite" pass everything and need no engine.
 
         Raises NfqueueError.
         """
         params = ffi.new("struct nfqueue_params *")
         params.queue, params.mode, params.fail_open = number, _NFQUEUE_MODES[mode], fail_open
-        params.queue_packets, params.socket_bytes = queue_packets, socket_bytes
+        params.queue_packets, params.opening_packets = queue_packets, opening_packets
+        params.socket_bytes = socket_bytes
         error = ffi.new("char[256]")
         self._engine = engine  # kept alive as long as the loop may use it
         queue = lib.nfqueue_open(params, ffi.NULL if engine is None else engine._engine, error)

@@ -928,6 +928,7 @@ struct nfqueue_params {
     uint8_t mode;
     bool fail_open;         /* a full queue accepts instead of dropping */
     uint32_t queue_packets; /* the kernel keeps at most this many */
+    uint32_t opening_packets; /* and so many in the next queue, of segments that open connections; 0: there is none */
     uint32_t socket_bytes;  /* of the netlink socket's buffers */
 };
 
