@@ -142,6 +142,7 @@ JUMBO = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=66000)])
 LATE_JUMBO = IPv6ExtHdrHopByHop(options=[Pad1(), PadN(optdata=b"\0"), Jumbo(jumboplen=66000)])
 ATOMIC = IPv6ExtHdrFragment(id=7)
 
+
 def v6_piece(offset: int, size: int, *extensions: Layers, more: int = 0) -> bytes:
     """A fragment of UDP with so many bytes, its offset in units of 8."""
     header = IPv6ExtHdrFragment(nh=17, offset=offset, m=more, id=0x01020304)
@@ -152,7 +153,7 @@ V6_ROWS = [
     pytest.param(udp(6)[:39], "flow_parse_ip_hdr", id="39 bytes"),
     pytest.param(changed(udp(6), 7, 0), "flow_parse_ip_ttl", id="hop limit 0"),
     pytest.param(v6(dst=CLIENT[6]), "flow_parse_land", id="land"),
-    pytest.param(v6(src="ff02::1"), "flow_parse_martian", id="source multicast"),
+    pytest.param(v6(src="ff02::1"), "flow_parse_ip6_mcast_source", id="source multicast"),
     pytest.param(v6(src="::1"), "flow_parse_martian", id="source loopback"),
     pytest.param(v6(dst="::1"), "flow_parse_martian", id="destination loopback"),
     pytest.param(v6(dst="::"), "flow_parse_martian", id="destination unspecified"),
@@ -172,9 +173,9 @@ V6_ROWS = [
     pytest.param(v6(ATOMIC), "forward", id="atomic fragment"),
     pytest.param(v6(HOPS, DESTINATION, ROUTING, ATOMIC, DESTINATION), "forward", id="all of them"),
     pytest.param(v6(*[DESTINATION] * 8), "forward", id="eight headers"),
-    pytest.param(v6(*[DESTINATION] * 9), "flow_parse_ip6_ext_hdr", id="nine headers"),
-    pytest.param(v6(DESTINATION, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop not first"),
-    pytest.param(v6(HOPS, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop twice"),
+    pytest.param(v6(*[DESTINATION] * 9), "flow_parse_ip6_ext_order", id="nine headers"),
+    pytest.param(v6(DESTINATION, HOPS), "flow_parse_ip6_ext_order", id="hop-by-hop not first"),
+    pytest.param(v6(HOPS, HOPS), "flow_parse_ip6_ext_order", id="hop-by-hop twice"),
     pytest.param(changed(v6(DESTINATION), 41, 9), "flow_parse_ip6_ext_hdr", id="header too long"),
     pytest.param(
         bytes(IPv6(src=CLIENT[6], dst=SERVER[6], nh=60) / b"\x11\0\0"),
@@ -186,7 +187,7 @@ V6_ROWS = [
     pytest.param(v6_piece(8190, 7, more=1), "flow_ipfrag_drop", id="fragment of 7 bytes, not last"),
     pytest.param(v6_piece(0, 0, more=1), "flow_ipfrag_drop", id="empty fragment, first"),
     pytest.param(v6_piece(1, 0), "flow_ipfrag_drop", id="empty fragment, last"),
-    pytest.param(v6(ATOMIC, ATOMIC), "flow_parse_ip6_ext_hdr", id="two fragment headers"),
+    pytest.param(v6(ATOMIC, ATOMIC), "flow_parse_ip6_ext_order", id="two fragment headers"),
     pytest.param(other(59, 6, payload=b""), "forward", id="no next header"),
     pytest.param(other(51, 6), "forward", id="AH is a protocol of its own"),
 ]
@@ -224,10 +225,10 @@ def without_checksum(family: int) -> bytes:
 
 
 L4_ROWS = [
-    pytest.param(lambda f: shortened(tcp("S", f), 19), "flow_parse_l4_hdr", id="TCP 19 bytes"),
-    pytest.param(lambda f: shortened(udp(f), 7), "flow_parse_l4_hdr", id="UDP 7 bytes"),
+    pytest.param(lambda f: shortened(tcp("S", f), 19), "flow_parse_tcp_hdr", id="TCP 19 bytes"),
+    pytest.param(lambda f: shortened(udp(f), 7), "flow_parse_udp_hdr", id="UDP 7 bytes"),
     pytest.param(lambda f: shortened(echo(f), 7), "flow_parse_l4_hdr", id="ICMP 7 bytes"),
-    pytest.param(lambda f: shortened(tcp("S", f), 0), "flow_parse_l4_hdr", id="TCP nothing"),
+    pytest.param(lambda f: shortened(tcp("S", f), 0), "flow_parse_tcp_hdr", id="TCP nothing"),
     pytest.param(lambda f: l4(tcp("S", f), 12, 0x40), "flow_parse_tcp_offset", id="offset 4"),
     pytest.param(lambda f: l4(tcp("S", f), 12, 0x60), "flow_parse_tcp_offset", id="offset 6 of 5"),
     pytest.param(lambda f: l4(tcp("S", f), 16, 0, 0), "flow_parse_l4_cksm", id="TCP checksum"),
