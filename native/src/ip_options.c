@@ -113,6 +113,7 @@ enum {
     IPV6_PAD1 = 0x00,
     IPV6_PADN = 0x01,
     IPV6_JUMBO = 0xc2,
+    IPV6_HOME_ADDRESS = 0xc9,
     IPV6_OR_DISCARD = 0xc0, /* who does not know the option skips it only where both bits are 0 */
 };
 
@@ -123,7 +124,7 @@ static const struct {
 } ipv6_options[] = {
     {0x04, 1, false},   /* tunnel encapsulation limit, RFC 2473 4.1.1 */
     {0x05, 2, true},    /* router alert, RFC 2711 2.1 */
-    {0xc9, 16, false},  /* home address, RFC 6275 6.3 */
+    {IPV6_HOME_ADDRESS, 16, false}, /* home address, RFC 6275 6.3 */
     {0x63, 255, true},  /* RPL, RFC 6553 3 */
     {0x6d, 255, true},  /* MPL, RFC 7731 6.1 */
     {0xee, 2, true},    /* depth-first forwarding, RFC 6971 7 */
@@ -200,4 +201,31 @@ uint64_t ipv6_routing_traits(const uint8_t *header)
         trait = type == 253 ? TRAIT(ip6_routing_253) : type == 254 ? TRAIT(ip6_routing_254) : TRAIT(ip6_routing_255);
     }
     return TRAIT(ip6_routing) | trait | (is_reserved_set ? TRAIT(ip6_reserved_field) : 0);
+}
+
+uint32_t ipv6_home_address(const uint8_t *header, uint32_t len)
+{
+    for (uint32_t i = 2; i < len;) {
+        if (header[i] == IPV6_PAD1) {
+            i++;
+            continue;
+        }
+        if (i + 1 == len || header[i + 1] > len - i - 2)
+            return 0;
+        if (header[i] == IPV6_HOME_ADDRESS && header[i + 1] == 16)
+            return i + 2;
+        i += 2u + header[i + 1];
+    }
+    return 0;
+}
+
+uint32_t ipv6_final_address(const uint8_t *header, uint32_t len, bool *is_known)
+{
+    enum { ADDRESSES = 8 }; /* where they begin */
+    uint8_t type = header[2];
+    bool is_left = header[3];
+    *is_known = !is_left || type == 0 || type == 2 || type == 4;
+    if (!is_left || !*is_known || len < ADDRESSES + 16)
+        return 0;
+    return type == 4 ? ADDRESSES : len - 16; /* segment routing has the last one first, RFC 8754 2 */
 }

@@ -18,4 +18,11 @@ bool ipv6_has_jumbo_option(const uint8_t *header, uint32_t len);
 /* Of a routing header, whole and at least 8 bytes long. */
 uint64_t ipv6_routing_traits(const uint8_t *header);
 
+/* Where in a destination options header the home address is that stands for the packet's source (RFC 6275 6.3); 0: none. */
+uint32_t ipv6_home_address(const uint8_t *header, uint32_t len);
+
+/* Where in a routing header the address is that the packet is for in the end; 0: it is there already. `is_known` becomes
+ * false where that is said in a way of which nothing is known here. */
+uint32_t ipv6_final_address(const uint8_t *header, uint32_t len, bool *is_known);
+
 #endif

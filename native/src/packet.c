@@ -199,6 +199,8 @@ struct extensions {
     uint32_t end;         /* behind the last one: layer 4, or the piece of a fragment */
     uint32_t fragment;    /* where the fragment header is; 0: none */
     uint32_t fragment_at; /* the field that announces it */
+    uint32_t source, destination; /* layer 4's (RFC 8200 8.1) where they are not the IP header's; 0 */
+    bool is_destination_unknown;
     uint8_t proto;
     uint64_t traits;
 };
@@ -249,6 +251,18 @@ static uint64_t extension_traits(uint8_t type, const uint8_t *header, uint32_t s
     return is_reserved_set ? TRAIT(ip6_reserved_field) : 0;
 }
 
+static void find_upper_addresses(struct extensions *x, uint8_t type, const uint8_t *header, uint32_t at, uint32_t size)
+{
+    bool is_known = true;
+    uint32_t home = type == NEXT_DESTINATION ? ipv6_home_address(header, size) : 0;
+    uint32_t final = type == NEXT_ROUTING ? ipv6_final_address(header, size, &is_known) : 0;
+    if (home)
+        x->source = at + home;
+    if (final)
+        x->destination = at + final;
+    x->is_destination_unknown |= !is_known;
+}
+
 /* Walks the extension headers of the IPv6 packet of `len` bytes at ip; of a fragment those before its piece. 0, or the
  * drop reason. */
 static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, struct extensions *x)
@@ -269,6 +283,7 @@ static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, struct extensio
         if (type == NEXT_HOP_BY_HOP && ipv6_has_jumbo_option(header, size))
             return COUNTER_flow_parse_ip6_jumbo;
         x->traits |= extension_traits(type, header, size);
+        find_upper_addresses(x, type, header, at, size);
         if (is_message(type, header))
             break;
         if (type == NEXT_FRAGMENT) {
@@ -339,6 +354,9 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
     p->traits |= x.traits;
     p->len = total;
     p->l4_offset = (uint16_t)x.end;
+    p->sum_src = (uint16_t)x.source;
+    p->sum_dst = (uint16_t)x.destination;
+    p->is_sum_unknown = x.is_destination_unknown;
     p->key.proto = x.proto;
     p->ttl = ip[7];
     p->dscp = (uint8_t)((ip[0] << 4 | ip[1] >> 4) >> 2 & 63);
@@ -351,19 +369,20 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
 
 /* ---- layer 4 ------------------------------------------------------------------------------------ */
 
-static uint16_t checksum_of(const struct packet *p, uint32_t len, bool pseudo)
+/* Of the pseudo header over layer 4's `len` bytes. */
+static uint64_t sum_pseudo(const struct packet *p, uint32_t len)
 {
-    uint64_t sum = 0;
-    if (pseudo) {
-        uint32_t skip = p->key.family == 4 ? 12 : 0;
-        sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, p->key.proto, len);
-    }
-    return checksum_finish(checksum_add(sum, p->data + p->l4_offset, len));
+    bool is_v4 = p->key.family == 4;
+    const uint8_t *src = p->data + (p->sum_src ? p->sum_src : is_v4 ? 12 : 8);
+    const uint8_t *dst = p->data + (p->sum_dst ? p->sum_dst : is_v4 ? 16 : 24);
+    return checksum_add_pseudo(0, p->key.family, src, dst, p->key.proto, len);
 }
 
 static bool checksum_is_wrong(const struct packet *p, uint32_t len, bool pseudo)
 {
-    return checksum_of(p, len, pseudo) != 0;
+    if (p->is_sum_unknown)
+        return false;
+    return checksum_finish(checksum_add(pseudo ? sum_pseudo(p, len) : 0, p->data + p->l4_offset, len)) != 0;
 }
 
 static bool tcp_flags_are_valid(uint8_t flags)
@@ -600,11 +619,9 @@ static uint32_t parse_icmp(struct packet *p, uint32_t len, bool trusted)
 bool packet_checksum_is_unfinished(const struct packet *p)
 {
     uint8_t proto = p->key.proto;
-    if (p->is_fragment || (proto != PROTO_TCP && proto != PROTO_UDP))
+    if (p->is_fragment || p->is_sum_unknown || (proto != PROTO_TCP && proto != PROTO_UDP))
         return false;
-    uint32_t skip = p->key.family == 4 ? 12 : 0, len = p->len - p->l4_offset;
-    uint64_t sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, proto, len);
-    uint16_t pseudo = (uint16_t)~checksum_finish(sum), found;
+    uint16_t pseudo = (uint16_t)~checksum_finish(sum_pseudo(p, p->len - p->l4_offset)), found;
     memcpy(&found, p->data + p->l4_offset + (proto == PROTO_TCP ? 16 : 6), sizeof found);
     return found == pseudo;
 }
@@ -612,7 +629,7 @@ bool packet_checksum_is_unfinished(const struct packet *p)
 uint32_t packet_checksum_at(const struct packet *p)
 {
     const uint8_t *l4 = p->data + p->l4_offset;
-    if (p->is_fragment)
+    if (p->is_fragment || p->is_sum_unknown)
         return 0;
     if (p->key.proto == PROTO_TCP)
         return 16;
@@ -625,14 +642,10 @@ void packet_complete_checksum(const struct packet *p)
 {
     uint8_t *l4 = p->data + p->l4_offset;
     uint32_t at = packet_checksum_at(p), len = p->key.proto == PROTO_UDP ? be16(l4 + 4) : p->len - p->l4_offset;
-    uint64_t sum = 0;
     if (!at)
         return;
     memset(l4 + at, 0, 2);
-    if (p->key.family == 6)
-        sum = checksum_add_pseudo(0, 6, p->data + 8, p->data + 24, p->key.proto, len);
-    else if (p->key.proto != PROTO_ICMP)
-        sum = checksum_add_pseudo(0, 4, p->data + 12, p->data + 16, p->key.proto, len);
+    uint64_t sum = p->key.proto == PROTO_ICMP ? 0 : sum_pseudo(p, len);
     uint16_t checksum = checksum_finish(checksum_add(sum, l4, len));
     if (!checksum && p->key.proto == PROTO_UDP)
         checksum = 0xffff; /* zero would say that there is none */

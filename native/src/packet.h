@@ -34,6 +34,8 @@ struct packet {
     uint64_t traits;     /* bits of enum protection: what a profile may refuse about it */
     uint32_t tcp_ack;
     uint16_t l4_offset, payload_offset;
+    uint16_t sum_src, sum_dst; /* IPv6: where layer 4's checksum takes other addresses from than the IP header's; 0 */
+    bool is_sum_unknown;       /* its destination is in a routing header that nothing is known of */
     uint16_t tcp_window;
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
@@ -83,7 +85,7 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
 bool packet_checksum_is_unfinished(const struct packet *p);
 
 /* The offset of the checksum in the layer 4 header of a packet with one that counts; 0 where there is none: not TCP, UDP
- * or ICMP, a UDP packet that goes without, or a fragment. */
+ * or ICMP, a UDP packet that goes without, a fragment, or one with a routing header that nothing is known of. */
 uint32_t packet_checksum_at(const struct packet *p);
 
 /* Computes the layer 4 checksum anew, over addresses and data as they are now. */

@@ -1,6 +1,7 @@
 """What a packet shows by itself that a zone's profile may refuse (fact sheet 4.4)."""
 
 import struct
+from socket import AF_INET6, inet_pton
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
@@ -235,7 +236,9 @@ TLV_ROWS = [
     pytest.param(b"\5\1\0", DESTINATION, HOP_BY_HOP, id="router alert of 1 byte"),
     pytest.param(b"\4\1\4", BOTH, (), id="tunnel limit"),
     pytest.param(b"\4\2\4\4", HOP_BY_HOP, DESTINATION, id="tunnel limit of 2 bytes"),
-    pytest.param(b"\xc9\x10" + bytes(16), DESTINATION, HOP_BY_HOP, id="home address"),
+    pytest.param(
+        b"\xc9\x10" + inet_pton(AF_INET6, CLIENT[6]), DESTINATION, HOP_BY_HOP, id="home address"
+    ),
     pytest.param(b"\xc9\x0f" + bytes(15), (), BOTH, id="home address of 15 bytes"),
     pytest.param(b"\x63\4\0\0\0\0", HOP_BY_HOP, DESTINATION, id="RPL"),
     pytest.param(b"\x6d\2\0\0", HOP_BY_HOP, DESTINATION, id="MPL"),
