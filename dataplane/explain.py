@@ -124,6 +124,10 @@ def _packet_text(info: PacketInfo | CounterInfo) -> str:
     key = info.key
     source, destination = text(key.src), text(key.dst)
     protocol = protocol_name(key.proto)
+    if info.is_fragment:
+        which = f"fragment of {info.fragment_id:#x} at {info.fragment_offset}"
+        more = ", more to come" if info.more_fragments else ", the last"
+        return f"{source} > {destination}  {protocol}  {which}{more}  {info.length} bytes"
     if key.proto in _ICMP:
         detail = f"type {info.icmp_type} code {info.icmp_code}"
         return f"{source} > {destination}  {protocol}  {detail}  {info.length} bytes"

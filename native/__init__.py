@@ -211,6 +211,12 @@ class PacketInfo(NamedTuple):
     tcp_flags: int
     icmp_type: int
     icmp_code: int
+    is_fragment: bool  # of one layer 4 is not looked at: all of it is payload
+    more_fragments: bool
+    fragment_offset: int
+    tag: int  # 802.1Q VLAN identifier, 0: none
+    fragment_id: int
+    traits: int  # bits, by the number of a protection (PROTECTIONS)
 
 
 class Undecided(NamedTuple):
@@ -481,7 +487,7 @@ _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBBH6s0q")
 _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??IIIBBB0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
-_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB??HHIQ")
 _SPEC = Struct(f"@{_KEY}IIHHBBBBBBBIIIHH4I")
 _THREAT = Struct(f"@q{_KEY}IIHHBBB0q")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
