@@ -40,6 +40,22 @@ static void kinds_are_told_apart(void)
     engine_free(t.engine);
 }
 
+/* Of a flood one line a second says all; a source that is blocked is told at once. */
+static void an_action_is_told_at_once(void)
+{
+    static const struct kind flood = {THREAT_FLOOD, 0, 0, 7, 1}, buffer = {THREAT_BUFFER, 0, 0, 7, 1};
+    struct protected t = protected_new((struct engine_params){0});
+    struct threat threat;
+    protected_configure(&t);
+    for (enum scan_action action = SCAN_ACTION_alert; action <= SCAN_ACTION_block_ip; action++) {
+        note(&t, &flood, action, 0);
+        CHECK(protected_threats(&t, &threat) == (action == SCAN_ACTION_alert));
+        note(&t, &buffer, action, 0);
+        CHECK(protected_threats(&t, &threat) == 1 && threat.action == action);
+    }
+    engine_free(t.engine);
+}
+
 static void repeats_are_counted_with_the_next(void)
 {
     static const struct kind flood = {THREAT_FLOOD, FLOOD_udp, 3, 7, 1};
@@ -81,6 +97,7 @@ static void a_full_ring_loses_new_ones(void)
 int main(void)
 {
     kinds_are_told_apart();
+    an_action_is_told_at_once();
     repeats_are_counted_with_the_next();
     a_full_ring_loses_new_ones();
     return check_report();
