@@ -215,15 +215,6 @@ static uint16_t largest_mss(const struct engine *e, const struct packet *p, uint
     return in && (!out || in < out) ? in : out;
 }
 
-/* What a profile asks of a segment beside its window, and what it has taken away. */
-static uint32_t protect_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p, bool *changed)
-{
-    uint32_t reason = checks_refuse_segment(e, slot, direction, p);
-    if (!reason)
-        *changed |= checks_strip(e, p);
-    return reason;
-}
-
 static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uint64_t tag)
 {
     uint32_t slot = ref / 2, reason = 0;
@@ -243,10 +234,13 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
             reason = refuse_egress(e, p, port, s->port[!direction]);
         if (!reason && is_proxied && cookie_inbound(e, slot, direction, p, tag, &changed))
             return;
+        bool is_concerned = p->key.proto == PROTO_TCP && checks_concern(e, p);
+        if (!reason && is_concerned)
+            reason = checks_refuse_segment(e, slot, direction, p);
         if (!reason && p->key.proto == PROTO_TCP)
             reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
-        if (!reason && p->key.proto == PROTO_TCP && protection_of(e, port)->checks & checks_of_segment(p))
-            reason = protect_segment(e, slot, direction, p, &changed);
+        if (!reason && is_concerned)
+            changed |= checks_pass_segment(e, slot, direction, p);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
@@ -265,6 +259,7 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
     }
     if (is_host) {
         count(e, COUNTER_flow_host_session_pass);
+        p->rebuilt |= changed;
         verdict_host(e, p, tag, slot);
         return;
     }
@@ -378,6 +373,16 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
 }
 
+/* Whether the profile of the zone that an error of the machine's own kernel would leave to says that none is sent. */
+static bool is_suppressed(struct engine *e, const struct packet *p, uint16_t port)
+{
+    bool is_v4 = p->key.family == 4;
+    if (p->icmp_type == (is_v4 ? 11 : 3))
+        return checks_suppress(e, port, PROTECT_suppress_time_exceeded);
+    return p->icmp_type == (is_v4 ? 3 : 2) && (!is_v4 || p->icmp_code == 4) &&
+           checks_suppress(e, port, PROTECT_suppress_need_frag);
+}
+
 /* An error of the machine's own kernel about a packet it was to forward, so after translation: it is for who sent the
  * packet before. Of the zone that packet was to leave by nothing is said, so all are asked. */
 static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
@@ -389,6 +394,10 @@ static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
     }
     struct session *s = &e->sessions[ref / 2];
     enum direction direction = ref & 1;
+    if (ref && is_suppressed(e, p, s->port[!direction])) {
+        verdict_consumed(e, tag, ref / 2);
+        return;
+    }
     struct verdict *v = verdict_add(e, VERDICT_HOST, tag, ref / 2);
     v->mark = e->config.host_mark;
     if (!ref || !is_translated(s) || !rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]))

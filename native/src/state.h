@@ -297,6 +297,22 @@ static inline bool block_hit(struct engine *e, const struct packet *p)
     return e->now_ns < e->blocked_until_ns && block_finds(e, p);
 }
 
+/* Why the profile of the packet's zone refuses it by what it is itself: 0, or the drop reason. Few have any traits. */
+static inline uint32_t checks_refuse(struct engine *e, const struct packet *p)
+{
+    if (__builtin_expect(!p->traits, 1))
+        return 0;
+    uint64_t which = p->traits & protection_of(e, p->port)->checks;
+    return which ? checks_refuse_traits(e, p, which) : 0;
+}
+
+/* Whether a segment of a session is one for checks_refuse_segment and checks_pass_segment: SYNs are, others only where all
+ * bytes are compared. */
+static inline bool checks_concern(const struct engine *e, const struct packet *p)
+{
+    return p->tcp_flags & TCP_SYN || protection_of(e, p->port)->checks & 1ull << PROTECT_tcp_overlap_mismatch;
+}
+
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
 
 uint64_t flow_table_buckets(const struct engine_params *params); /* a power of two */
