@@ -87,7 +87,7 @@
     X(51, flow_parse_tcp_flags, drop, flow, parse, "Packets dropped: invalid TCP flag combination")        \
     X(52, tcp_flag_zero, drop, tcp, pktproc, "Packets dropped: TCP without flags")                         \
     X(53, flow_parse_udp_len, drop, flow, parse, "Packets dropped: UDP payload truncated")                 \
-    X(54, flow_ipfrag_drop, drop, flow, ipfrag, "Packets dropped: malformed IP fragment") \
+    X(54, flow_ipfrag_drop, drop, flow, ipfrag, "Packets dropped: IP fragment malformed") \
     X(55, flow_ipv6_disabled, drop, flow, parse, "Packets dropped: IPv6 disabled on interface")            \
     X(56, flow_tcp_non_syn_drop, drop, flow, session, "Packets dropped: non-SYN TCP without session match") \
     X(57, flow_icmp_no_session, drop, flow, session, "Packets dropped: ICMP reply or error without session match") \

@@ -2,8 +2,8 @@
  * packet.c - the one parser: link layer, IPv4, IPv6 with extension headers, TCP, UDP, ICMP, ICMPv6.
  *
  * A parse either gives a packet every field of which may be used without another length check, or the
- * one reason why not. Nothing is guessed: what cannot be verified is refused. Fragments are refused
- * here until the defragmenter exists.
+ * one reason why not. Nothing is guessed: what cannot be verified is refused. A fragment is parsed as
+ * far as it is one; what it carries is looked at when the datagram is whole (fragment.c).
  */
 #include "packet.h"
 
@@ -16,6 +16,9 @@ enum {
     ETHERTYPE_IPV6 = 0x86dd,
     ETHERTYPE_VLAN = 0x8100,
     ETHERTYPE_QINQ = 0x88a8,
+    ETHERTYPE_QINQ_OLD = 0x9100,
+    TAG_BYTES = 4, /* of 802.1Q: what the tag says, and the type of what follows */
+    TAG_VID = 0x0fff, /* its last value is reserved */
     IPV4_HEADER = 20,
     IPV6_HEADER = 40,
     TCP_HEADER = 20,
@@ -26,6 +29,8 @@ enum {
 enum { NEXT_HOP_BY_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_DESTINATION = 60 };
 
 enum { IPV4_DONT_FRAGMENT = 0x4000, IPV4_MORE_FRAGMENTS = 0x2000, IPV4_OFFSET = 0x1fff };
+
+enum { IPV6_OFFSET = 0xfff8, IPV6_MORE_FRAGMENTS = 1 };
 
 static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -47,8 +52,9 @@ static void map_v4(uint8_t out[16], const uint8_t *address)
 
 /* ---- link layer: find the IP header ------------------------------------------------------------- */
 
-/* `family` becomes what the link layer claims, 0 where it claims nothing. */
-static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, int *family)
+/* `family` becomes what the link layer claims, 0 where it claims nothing; `tag` the VLAN identifier, 0 for a frame
+ * without one or with a priority alone (IEEE 802.1Q 9.6). */
+static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, int *family, uint16_t *tag)
 {
     static const struct {
         uint32_t header, ethertype;
@@ -58,6 +64,7 @@ static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, in
         [LINK_COOKED2] = {20, 0},
     };
     *family = 0;
+    *tag = 0;
     if (link == LINK_IP)
         return 0;
     if (link == LINK_NULL) {
@@ -71,8 +78,15 @@ static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, in
         return COUNTER_flow_parse_l2_hdr;
     uint16_t ethertype = be16(*data + links[link].ethertype);
     *data += links[link].header, *len -= links[link].header;
-    if (ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ)
-        return COUNTER_flow_rcv_dot1q_tag_err; /* no sub-interfaces yet: no tag is configured */
+    if (ethertype == ETHERTYPE_VLAN) {
+        if (*len < TAG_BYTES)
+            return COUNTER_flow_parse_l2_hdr;
+        *tag = be16(*data) & TAG_VID;
+        ethertype = be16(*data + 2);
+        *data += TAG_BYTES, *len -= TAG_BYTES;
+    }
+    if (*tag == TAG_VID || ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ || ethertype == ETHERTYPE_QINQ_OLD)
+        return COUNTER_flow_rcv_dot1q_tag_err; /* no interface has two tags */
     if (ethertype != ETHERTYPE_IPV4 && ethertype != ETHERTYPE_IPV6)
         return COUNTER_flow_parse_ethertype;
     *family = ethertype == ETHERTYPE_IPV4 ? 4 : 6;
@@ -80,6 +94,13 @@ static uint32_t skip_link(enum link_type link, uint8_t **data, uint32_t *len, in
 }
 
 /* ---- layer 3 ------------------------------------------------------------------------------------ */
+
+/* A piece of a datagram is refused where no datagram could have it: empty, or not the last and of a length the next
+ * one's offset cannot continue. */
+static uint32_t refuse_fragment(uint32_t bytes, bool more)
+{
+    return !bytes || (more && bytes % 8) ? COUNTER_flow_ipfrag_drop : 0;
+}
 
 static bool is_martian_v4(const uint8_t *src, const uint8_t *dst)
 {
@@ -116,14 +137,20 @@ static uint32_t parse_ipv4(struct packet *p, uint32_t available, uint32_t how)
         return COUNTER_flow_parse_ip_ttl;
     if (!(how & PARSE_OWN) && !memcmp(ip + 12, ip + 16, 4))
         return COUNTER_flow_parse_land;
-    if ((fragment & IPV4_OFFSET) * 8u + (total - header) > 65535)
+    if ((fragment & IPV4_OFFSET) * 8u + total > 65535)
         return COUNTER_flow_parse_ping_of_death;
     if (is_martian_v4(ip + 12, ip + 16))
         return COUNTER_flow_parse_martian;
     if (total > available)
         return COUNTER_flow_parse_ip_len;
-    if (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET))
-        return COUNTER_flow_ipfrag_drop;
+    if (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET)) {
+        p->is_fragment = true;
+        p->more_fragments = fragment & IPV4_MORE_FRAGMENTS;
+        p->fragment_offset = (uint16_t)((fragment & IPV4_OFFSET) * 8);
+        p->fragment_id = be16(ip + 4);
+        if (refuse_fragment(total - header, p->more_fragments))
+            return COUNTER_flow_ipfrag_drop;
+    }
     p->len = total;
     p->l4_offset = (uint16_t)header;
     p->ttl = ip[8];
@@ -151,35 +178,65 @@ static bool has_jumbo_option(const uint8_t *header, uint32_t len)
     return false;
 }
 
-/* Walks the extension headers of the IPv6 packet of `len` bytes at ip. On 0, *offset is the layer 4
- * header and *proto its protocol. */
-static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, uint32_t *offset, uint8_t *proto)
+/* What the extension headers of an IPv6 packet lead to. */
+struct extensions {
+    uint32_t end;         /* behind the last one: layer 4, or the piece of a fragment */
+    uint32_t fragment;    /* where the fragment header is; 0: none */
+    uint32_t fragment_at; /* the field that announces it */
+    uint8_t proto;
+};
+
+/* Walks the extension headers of the IPv6 packet of `len` bytes at ip; of a fragment those before its piece. 0, or the
+ * drop reason. */
+static uint32_t skip_extensions(const uint8_t *ip, uint32_t len, struct extensions *x)
 {
     uint8_t next = ip[6];
-    uint32_t at = IPV6_HEADER;
+    uint32_t at = IPV6_HEADER, next_at = 6;
+    *x = (struct extensions){0};
     for (int n = 0;; n++) {
         if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_FRAGMENT && next != NEXT_DESTINATION)
             break;
         if (n == MAX_EXTENSION_HEADERS || (next == NEXT_HOP_BY_HOP && n) || len - at < L4_MINIMUM)
             return COUNTER_flow_parse_ip6_ext_hdr;
         uint32_t size = next == NEXT_FRAGMENT ? 8 : 8u + ip[at + 1] * 8u;
-        if (size > len - at)
+        if (size > len - at || (next == NEXT_FRAGMENT && x->fragment))
             return COUNTER_flow_parse_ip6_ext_hdr;
-        if (next == NEXT_FRAGMENT) {
-            uint32_t fragment = be16(ip + at + 2);
-            if ((fragment & 0xfff8) + (len - at - size) > 65535)
-                return COUNTER_flow_parse_ping_of_death;
-            if (fragment & 0xfff9) /* an atomic fragment (RFC 6946) is a whole packet */
-                return COUNTER_flow_ipfrag_drop;
-        }
         if (next == NEXT_HOP_BY_HOP && has_jumbo_option(ip + at, size))
             return COUNTER_flow_parse_ip6_jumbo;
+        bool is_fragment = next == NEXT_FRAGMENT;
+        if (is_fragment) {
+            x->fragment = at;
+            x->fragment_at = next_at;
+        }
         next = ip[at];
+        next_at = at;
         at += size;
+        if (is_fragment && be16(ip + x->fragment + 2) & (IPV6_OFFSET | IPV6_MORE_FRAGMENTS))
+            break;
     }
-    *offset = at;
-    *proto = next;
+    x->end = at;
+    x->proto = next;
     return 0;
+}
+
+static uint32_t parse_fragment_header(struct packet *p, const struct extensions *x, uint32_t total)
+{
+    const uint8_t *header = p->data + x->fragment;
+    uint32_t fragment = be16(header + 2), bytes = total - x->end, offset = fragment & IPV6_OFFSET;
+    if (!(fragment & (IPV6_OFFSET | IPV6_MORE_FRAGMENTS))) { /* an atomic fragment (RFC 6946) is a whole packet */
+        p->traits |= 1ull << PROTECT_ip6_needless_fragment;
+        return 0;
+    }
+    /* RFC 8200 4.5: the length of the whole counts the headers before this one */
+    if (x->fragment - IPV6_HEADER + offset + bytes > 65535)
+        return COUNTER_flow_parse_ping_of_death;
+    p->is_fragment = true;
+    p->more_fragments = fragment & IPV6_MORE_FRAGMENTS;
+    p->fragment_offset = (uint16_t)offset;
+    p->fragment_id = be32(header + 4);
+    p->fragment_header = (uint16_t)x->fragment;
+    p->fragment_next = (uint16_t)x->fragment_at;
+    return refuse_fragment(bytes, p->more_fragments);
 }
 
 static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
@@ -187,7 +244,8 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
     const uint8_t *ip = p->data;
     if (available < IPV6_HEADER)
         return COUNTER_flow_parse_ip_hdr;
-    uint32_t total = IPV6_HEADER + be16(ip + 4), offset;
+    uint32_t total = IPV6_HEADER + be16(ip + 4);
+    struct extensions x;
     if (!ip[7])
         return COUNTER_flow_parse_ip_ttl;
     if (!(how & PARSE_OWN) && !memcmp(ip + 8, ip + 24, 16))
@@ -198,11 +256,14 @@ static uint32_t parse_ipv6(struct packet *p, uint32_t available, uint32_t how)
         return COUNTER_flow_parse_ip_len;
     if (!be16(ip + 4) && ip[6] == NEXT_HOP_BY_HOP)
         return COUNTER_flow_parse_ip6_jumbo;
-    uint32_t reason = skip_extensions(ip, total, &offset, &p->key.proto);
+    uint32_t reason = skip_extensions(ip, total, &x);
+    if (!reason && x.fragment)
+        reason = parse_fragment_header(p, &x, total);
     if (reason)
         return reason;
     p->len = total;
-    p->l4_offset = (uint16_t)offset;
+    p->l4_offset = (uint16_t)x.end;
+    p->key.proto = x.proto;
     p->ttl = ip[7];
     p->dscp = (uint8_t)((ip[0] << 4 | ip[1] >> 4) >> 2 & 63);
     memcpy(p->key.src, ip + 8, 16);
@@ -348,8 +409,13 @@ static bool parse_quoted(struct packet *p, const uint8_t *ip, uint32_t len)
         map_v4(key->dst, ip + 16);
         key->proto = ip[9];
     } else {
-        if (len < IPV6_HEADER || ip[0] >> 4 != 6 || skip_extensions(ip, len, &offset, &key->proto))
+        struct extensions x;
+        if (len < IPV6_HEADER || ip[0] >> 4 != 6 || skip_extensions(ip, len, &x))
             return false;
+        if (x.fragment && be16(ip + x.fragment + 2) & IPV6_OFFSET)
+            return false;
+        offset = x.end;
+        key->proto = x.proto;
         memcpy(key->src, ip + 8, 16);
         memcpy(key->dst, ip + 24, 16);
     }
@@ -398,7 +464,7 @@ static uint32_t parse_icmp(struct packet *p, uint32_t len, bool trusted)
 bool packet_checksum_is_unfinished(const struct packet *p)
 {
     uint8_t proto = p->key.proto;
-    if (proto != PROTO_TCP && proto != PROTO_UDP)
+    if (p->is_fragment || (proto != PROTO_TCP && proto != PROTO_UDP))
         return false;
     uint32_t skip = p->key.family == 4 ? 12 : 0, len = p->len - p->l4_offset;
     uint64_t sum = checksum_add_pseudo(0, p->key.family, p->key.src + skip, p->key.dst + skip, proto, len);
@@ -410,6 +476,8 @@ bool packet_checksum_is_unfinished(const struct packet *p)
 uint32_t packet_checksum_at(const struct packet *p)
 {
     const uint8_t *l4 = p->data + p->l4_offset;
+    if (p->is_fragment)
+        return 0;
     if (p->key.proto == PROTO_TCP)
         return 16;
     if (p->key.proto == PROTO_UDP)
@@ -447,7 +515,8 @@ bool packet_finish_checksum(uint8_t *data, uint32_t len)
 bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out[16])
 {
     int family;
-    if (skip_link(link, &data, &len, &family) || !len)
+    uint16_t tag;
+    if (skip_link(link, &data, &len, &family, &tag) || !len)
         return false;
     uint8_t version = data[0] >> 4;
     if (version == 4 && len >= IPV4_HEADER)
@@ -462,7 +531,8 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t how, struct packet *out)
 {
     int family;
-    uint32_t reason = skip_link(link, &data, &len, &family);
+    uint16_t tag;
+    uint32_t reason = skip_link(link, &data, &len, &family, &tag);
     if (reason)
         return reason;
     if (!len)
@@ -473,6 +543,8 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t
 
     memset(out, 0, sizeof *out);
     out->data = data;
+    out->tag = tag;
+    out->is_tagged = tag;
     reason = version == 4 ? parse_ipv4(out, len, how) : parse_ipv6(out, len, how);
     if (reason)
         return reason;
@@ -480,7 +552,9 @@ uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t
     uint32_t l4_len = out->len - out->l4_offset;
     out->payload_offset = out->l4_offset;
     bool icmp_fits = out->key.proto == (version == 4 ? PROTO_ICMP : PROTO_ICMPV6);
-    if (out->key.proto == PROTO_TCP)
+    if (out->is_fragment)
+        reason = 0;
+    else if (out->key.proto == PROTO_TCP)
         reason = parse_tcp(out, l4_len, how & PARSE_TRUSTED);
     else if (out->key.proto == PROTO_UDP)
         reason = parse_udp(out, l4_len, how & PARSE_TRUSTED);

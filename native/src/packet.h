@@ -71,7 +71,7 @@ enum parse_how {
 };
 
 /* Parses the packet of `link` type at data (`how`: of enum parse_how). 0, or the drop reason; `out` is valid only after 0. Every
- * offset in it lies within len, and the whole layer 4 header is there.
+ * offset in it lies within len, and the whole layer 4 header is there, but of a fragment.
  * Order and reasons: packet flow sequence, section 2.1. */
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t how, struct packet *out);
 
@@ -83,7 +83,7 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
 bool packet_checksum_is_unfinished(const struct packet *p);
 
 /* The offset of the checksum in the layer 4 header of a packet with one that counts; 0 where there is none: not TCP, UDP
- * or ICMP, or a UDP packet that goes without. */
+ * or ICMP, a UDP packet that goes without, or a fragment. */
 uint32_t packet_checksum_at(const struct packet *p);
 
 /* Computes the layer 4 checksum anew, over addresses and data as they are now. */

@@ -4,6 +4,26 @@
 
 #include "packet.h"
 
+static inline const char *fragment_promise_broken(const struct packet *p)
+{
+    uint32_t bytes = p->len - p->l4_offset;
+    if (p->payload_offset != p->l4_offset || !bytes)
+        return "a fragment has a piece of the payload";
+    if (p->more_fragments ? bytes % 8 != 0 : !p->fragment_offset)
+        return "a fragment has another one before or behind it";
+    if (p->fragment_offset % 8 || p->fragment_offset + bytes > 65535)
+        return "a fragment lies within a datagram";
+    if (p->key.sport || p->key.dport || p->tcp_flags || p->icmp_kind != ICMP_NONE || p->icmp_type)
+        return "layer 4 of a fragment is not looked at";
+    if (p->key.family == 4)
+        return p->fragment_header || p->fragment_next ? "IPv4 has no fragment header" : NULL;
+    if (p->fragment_header < 40 || p->fragment_header + 8 != p->l4_offset || p->data[p->fragment_header] != p->key.proto)
+        return "the fragment header announces what is behind it";
+    if (p->fragment_next >= p->fragment_header || p->data[p->fragment_next] != 44)
+        return "the fragment header is announced before it";
+    return NULL;
+}
+
 /* The first broken promise as text, NULL where all are kept. data, len: what was given to the parser. */
 static inline const char *promise_broken(const struct packet *p, const uint8_t *data, uint32_t len)
 {
@@ -19,12 +39,18 @@ static inline const char *promise_broken(const struct packet *p, const uint8_t *
         return "layer 4 begins after the IP header, within the packet";
     if (p->payload_offset < p->l4_offset || p->payload_offset > p->len)
         return "the payload begins after layer 4's header, within the packet";
-    if ((p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP || icmp) && p->payload_offset < p->l4_offset + l4_header)
-        return "the whole layer 4 header is there";
     if (p->key.zone || p->about.zone)
         return "zones are the caller's";
     if (!p->ttl)
         return "a TTL of zero is refused";
+    if (p->is_tagged ? !p->tag || p->tag > 4094 : p->tag)
+        return "a tag is one of 1 to 4094";
+    if (p->is_fragment)
+        return fragment_promise_broken(p);
+    if (p->more_fragments || p->fragment_offset || p->fragment_id || p->fragment_header || p->fragment_next)
+        return "what is no fragment has nothing of one";
+    if ((p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP || icmp) && p->payload_offset < p->l4_offset + l4_header)
+        return "the whole layer 4 header is there";
     if (p->key.proto == PROTO_TCP ? !p->tcp_flags || !p->key.sport || !p->key.dport : p->tcp_flags || p->tcp_seq)
         return "TCP fields are there for TCP alone";
     if (icmp ? p->icmp_kind == ICMP_NONE : p->icmp_kind != ICMP_NONE || p->icmp_type)

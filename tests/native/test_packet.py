@@ -22,6 +22,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, CookedLinux, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layers
+from scapy.packet import Raw
 
 from native import LinkType
 from tests.support.packets import (
@@ -81,6 +82,12 @@ def v4_header(src: str = CLIENT[4], dst: str = SERVER[4], **fields: object) -> b
     return bytes(IP(src=src, dst=dst, **fields) / UDP(sport=1, dport=2))
 
 
+def v4_piece(offset: int, size: int, flags: str = "") -> bytes:
+    """A fragment of UDP with so many bytes, its offset in units of 8."""
+    header = IP(src=CLIENT[4], dst=SERVER[4], proto=17, frag=offset, flags=flags)
+    return bytes(header / (b"x" * size))
+
+
 V4_ROWS = [
     pytest.param(b"", "flow_parse_ip_hdr", id="nothing"),
     pytest.param(changed(udp(), 0, 0x55), "flow_parse_ip_version", id="version 5"),
@@ -93,12 +100,11 @@ V4_ROWS = [
     pytest.param(v4(changed(udp(), 9, 0)), "flow_parse_ip_proto", id="protocol 0"),
     pytest.param(v4(changed(udp(), 8, 0)), "flow_parse_ip_ttl", id="TTL 0"),
     pytest.param(v4_header(dst=CLIENT[4]), "flow_parse_land", id="land"),
-    pytest.param(v4_header(frag=8190), "flow_ipfrag_drop", id="last fragment that fits"),
-    pytest.param(
-        bytes(IP(src=CLIENT[4], dst=SERVER[4], frag=8190, proto=17) / (b"x" * 16)),
-        "flow_parse_ping_of_death",
-        id="fragment past 65,535",
-    ),
+    pytest.param(v4_piece(8189, 4), "flow_parse_ping_of_death", id="fragment past 65,535"),
+    pytest.param(v4_piece(8189, 3, "MF"), "flow_ipfrag_drop", id="fragment of 3 bytes, not last"),
+    pytest.param(v4_piece(0, 12, "MF"), "flow_ipfrag_drop", id="fragment of 12 bytes, not last"),
+    pytest.param(v4_piece(1, 0), "flow_ipfrag_drop", id="empty fragment, last"),
+    pytest.param(v4_piece(0, 0, "MF"), "flow_ipfrag_drop", id="empty fragment, first"),
     pytest.param(v4_header(src="0.1.2.3"), "flow_parse_martian", id="source 0/8"),
     pytest.param(v4_header(src="127.0.0.9"), "flow_parse_martian", id="source 127/8"),
     pytest.param(v4_header(src="224.0.0.5"), "flow_parse_martian", id="source multicast"),
@@ -107,8 +113,6 @@ V4_ROWS = [
     pytest.param(v4_header(dst="0.0.0.1"), "flow_parse_martian", id="destination 0/8"),
     pytest.param(v4_header(dst="127.1.2.3"), "flow_parse_martian", id="destination 127/8"),
     pytest.param(udp()[:-1], "flow_parse_ip_len", id="one byte missing"),
-    pytest.param(v4_header(flags="MF"), "flow_ipfrag_drop", id="first fragment"),
-    pytest.param(v4_header(frag=1), "flow_ipfrag_drop", id="later fragment"),
     pytest.param(v4_header(flags="DF"), "forward", id="DF is no fragment"),
     pytest.param(v4_header(options=b"\x94\x04\0\0"), "forward", id="router alert"),
     pytest.param(v4_header(options=b"\x01" * 40), "forward", id="longest header"),
@@ -137,6 +141,12 @@ ROUTING = IPv6ExtHdrRouting(addresses=["2001:db8::9"], segleft=0)
 JUMBO = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=66000)])
 LATE_JUMBO = IPv6ExtHdrHopByHop(options=[Pad1(), PadN(optdata=b"\0"), Jumbo(jumboplen=66000)])
 ATOMIC = IPv6ExtHdrFragment(id=7)
+
+def v6_piece(offset: int, size: int, *extensions: Layers, more: int = 0) -> bytes:
+    """A fragment of UDP with so many bytes, its offset in units of 8."""
+    header = IPv6ExtHdrFragment(nh=17, offset=offset, m=more, id=0x01020304)
+    return v6(*extensions, header, payload=Raw(b"x" * size))
+
 
 V6_ROWS = [
     pytest.param(udp(6)[:39], "flow_parse_ip_hdr", id="39 bytes"),
@@ -171,9 +181,12 @@ V6_ROWS = [
         "flow_parse_ip6_ext_hdr",
         id="header of 3 bytes",
     ),
-    pytest.param(v6(IPv6ExtHdrFragment(m=1)), "flow_ipfrag_drop", id="first fragment"),
-    pytest.param(v6(IPv6ExtHdrFragment(offset=1)), "flow_ipfrag_drop", id="later fragment"),
-    pytest.param(v6(IPv6ExtHdrFragment(offset=8191)), "flow_parse_ping_of_death", id="past 65,535"),
+    pytest.param(v6_piece(8191, 8), "flow_parse_ping_of_death", id="past 65,535"),
+    pytest.param(v6_piece(8190, 8, HOPS), "flow_parse_ping_of_death", id="past 65,535 with hops"),
+    pytest.param(v6_piece(8190, 7, more=1), "flow_ipfrag_drop", id="fragment of 7 bytes, not last"),
+    pytest.param(v6_piece(0, 0, more=1), "flow_ipfrag_drop", id="empty fragment, first"),
+    pytest.param(v6_piece(1, 0), "flow_ipfrag_drop", id="empty fragment, last"),
+    pytest.param(v6(ATOMIC, ATOMIC), "flow_parse_ip6_ext_hdr", id="two fragment headers"),
     pytest.param(other(59, 6, payload=b""), "forward", id="no next header"),
     pytest.param(other(51, 6), "forward", id="AH is a protocol of its own"),
 ]
@@ -318,7 +331,12 @@ def test_ethertypes(link: LinkType) -> None:
     assert verdict(framed(link, 0x0806, 4), link=link) == "flow_parse_ethertype"
     assert verdict(framed(link, 0x0800, 6), link=link) == "flow_parse_ip_version"
     assert verdict(framed(link, 0x86DD, 4), link=link) == "flow_parse_ip_version"
-    assert verdict(framed(link, 0x8100, 4), link=link) == "flow_rcv_dot1q_tag_err"
+    frame = framed(link, 0x8100, 4)
+    at = len(frame) - len(udp())
+    tag = (7).to_bytes(2, "big") + (0x0800).to_bytes(2, "big")
+    assert verdict(frame[:at] + tag + udp(), link=link) == "flow_rcv_dot1q_tag_err"
+    priority = b"\x60\0\x08\0"
+    assert verdict(frame[:at] + priority + udp(), link=link) == "forward"
     assert verdict(framed(link, 0x88A8, 4), link=link) == "flow_rcv_dot1q_tag_err"
 
 
