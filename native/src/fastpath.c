@@ -673,6 +673,8 @@ static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
     if (!whole.len)
         return false;
     reason = packet_parse(whole.data, whole.len, LINK_IP, 0, p);
+    if (!reason && p->is_fragment) /* a second fragment header (RFC 8200 4.1: one at most) */
+        reason = COUNTER_flow_parse_ip6_ext_hdr;
     p->gso = p->reassembled = true; /* how long the pieces are, the kernel knows */
     p->more_packets = (uint16_t)(whole.fragments - 1);
     p->more_bytes = whole.bytes - whole.len;
@@ -683,6 +685,8 @@ static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
     p->port = whole.port;
     if (!reason)
         reason = settle(e, p, whole.port);
+    if (!reason && p->is_fragment) /* found in a tunnel: a datagram has one verdict, and its fragments cannot wait for others */
+        reason = COUNTER_flow_tunnel_nest;
     if (reason) {
         refuse(e, p, whole.tag, reason);
         return false;

@@ -337,15 +337,17 @@ static bool make_room(struct engine *e, bool is_new, bool big)
  * is (RFC 1858, RFC 7112). */
 static bool is_tiny(const struct packet *p)
 {
-    enum { HOP_BY_HOP = 0, ROUTING = 43, DESTINATION = 60, TCP_MINIMUM = 20, L4_MINIMUM = 8 };
+    enum { HOP_BY_HOP = 0, ROUTING = 43, AUTHENTICATION = 51, DESTINATION = 60, TCP_MINIMUM = 20, L4_MINIMUM = 8 };
     const uint8_t *at = p->data + p->l4_offset, *end = p->data + p->len;
     uint8_t proto = p->key.proto;
     if (p->key.family == 6)
-        for (proto = p->data[p->fragment_header]; proto == HOP_BY_HOP || proto == ROUTING || proto == DESTINATION;) {
-            if (end - at < L4_MINIMUM || end - at < 8 + at[1] * 8)
+        for (proto = p->data[p->fragment_header];
+             proto == HOP_BY_HOP || proto == ROUTING || proto == AUTHENTICATION || proto == DESTINATION;) {
+            int size = end - at < L4_MINIMUM ? L4_MINIMUM : proto == AUTHENTICATION ? 8 + at[1] * 4 : 8 + at[1] * 8;
+            if (end - at < size)
                 return true;
             proto = at[0];
-            at += 8 + at[1] * 8;
+            at += size;
         }
     if (proto == PROTO_TCP)
         return end - at < TCP_MINIMUM || end - at < (at[12] >> 4) * 4;
@@ -511,8 +513,6 @@ uint32_t fragment_add(struct engine *e, const struct packet *p, uint64_t tag, st
     memcpy(origin.dst, p->key.dst, sizeof origin.dst);
     whole->len = 0;
     count(e, COUNTER_flow_ipfrag_recv);
-    if (!size || (p->more_fragments && size % 8))
-        return COUNTER_flow_ipfrag_drop;
     struct assembly *a = find(e, &origin);
     if (a && a->refused)
         return a->refused;
