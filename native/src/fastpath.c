@@ -246,8 +246,8 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
             return;
         }
     }
-    s->packets[direction]++;
-    s->bytes[direction] += p->len;
+    s->packets[direction] += 1u + p->more_packets;
+    s->bytes[direction] += p->len + p->more_bytes;
     session_touch(e, s);
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
@@ -683,13 +683,20 @@ static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
     if (!whole.len)
         return false;
     reason = packet_parse(whole.data, whole.len, LINK_IP, 0, p);
+    if (!reason && p->is_fragment) /* a second fragment header (RFC 8200 4.1: one at most) */
+        reason = COUNTER_flow_parse_ip6_ext_hdr;
     p->gso = p->reassembled = true; /* how long the pieces are, the kernel knows */
+    p->more_packets = (uint16_t)(whole.fragments - 1);
+    p->more_bytes = whole.bytes - whole.len;
+    p->reframed = whole.is_reframed;
     p->is_broadcast = whole.is_broadcast;
     p->egress = whole.egress;
     memcpy(p->mac, whole.mac, sizeof p->mac);
     p->port = whole.port;
     if (!reason)
         reason = settle(e, p, whole.port);
+    if (!reason && p->is_fragment) /* found in a tunnel: a datagram has one verdict, and its fragments cannot wait for others */
+        reason = COUNTER_flow_tunnel_nest;
     if (reason) {
         refuse(e, p, whole.tag, reason);
         return false;
@@ -736,8 +743,8 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
         for (i = 0; i < size && !stop; i++) {
             if (group[i].now_ns > e->now_ns)
                 engine_advance(e, group[i].now_ns);
-            /* every held packet will want one too */
-            if (e->verdict_count + e->held_count + fragment_waiting(e) >= e->verdict_limit)
+            /* every held packet will want one too; fragments that wait have room of their own */
+            if (e->verdict_count + e->held_count >= e->verdict_limit)
                 break;
             stop = decide(e, &group[i], &packets[i], reasons[i]) && stop_when_undecided;
         }

@@ -53,6 +53,8 @@ struct packet {
     bool unfinished;    /* the checksum is right as far as it goes */
     bool gso, is_broadcast;
     bool reassembled;   /* stands for fragments, which get its verdict */
+    uint16_t more_packets; /* so many more packets, and bytes in them, than it is itself */
+    uint32_t more_bytes;
     bool rebuilt;       /* data is not what the edge delivered: it goes back changed */
     bool reframed;      /* of another family than what the edge delivered: it cannot go back in its place */
     uint16_t port, egress;
