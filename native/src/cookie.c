@@ -171,7 +171,8 @@ static uint16_t own_mss(const struct engine *e, const struct packet *p)
 bool cookie_fits(const struct engine *e, const struct packet *p)
 {
     bool is_many = p->is_broadcast || (p->key.family == 4 ? p->key.dst[12] >= 224 : p->key.dst[0] == 0xff);
-    return !is_many && e->config.ports[p->port].mode != PORT_TAP && (is_bridged(e, p->port) || !is_local(e, p->key.dst));
+    bool is_syn = (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN;
+    return is_syn && !is_many && e->config.ports[p->port].mode != PORT_TAP && (is_bridged(e, p->port) || !is_local(e, p->key.dst));
 }
 
 bool cookie_answer(struct engine *e, const struct packet *p)
