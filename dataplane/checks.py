@@ -84,7 +84,7 @@ def _check_protection(snapshot: Snapshot) -> None:
         for limits in (rule.aggregate, rule.classified):
             if limits is not None:
                 _check_floods(f"DoS profile {limits.name}", limits.floods)
-        known = {port.name for port in snapshot.ports}
+        known = [port.name for port in snapshot.ports]
         _known(owner, "port", (*rule.from_ports, *rule.to_ports), known)
 
 
