@@ -266,7 +266,7 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
     bool may_offload = !s->offload && e->offload.limit && restart; /* so its timer is the one that is configured */
     bool is_syn = p->tcp_flags & TCP_SYN;
     if (is_proxied)
-        changed |= cookie_outbound(e, s, direction, p);
+        changed |= cookie_outbound(e, slot, direction, p);
     if (is_translated(s) || s->dscp[direction] || is_syn)
         changed |= rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
                                   is_syn ? largest_mss(e, p, port, s->port[!direction]) : 0);
@@ -349,6 +349,15 @@ static uint32_t session_about(struct engine *e, const struct flow_key *about)
     return is_live && !session_is_over(e, slot) ? ref : NONE;
 }
 
+/* Makes an ICMP error that goes the way of a flow what its receiver understands; whether anything was changed. */
+static bool translate_error(const struct session *s, enum direction direction, const struct packet *p)
+{
+    bool changed = s->flags & SESSION_SYN_COOKIE && cookie_quoted(s, direction, p);
+    if (is_translated(s))
+        changed |= rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]);
+    return changed;
+}
+
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
 static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
@@ -369,7 +378,7 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
         return;
     }
     count(e, COUNTER_flow_icmp_err_pass);
-    bool changed = is_translated(s) && rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]);
+    bool changed = translate_error(s, direction, p);
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
 }
 
@@ -400,7 +409,7 @@ static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
     }
     struct verdict *v = verdict_add(e, VERDICT_HOST, tag, ref / 2);
     v->mark = e->config.host_mark;
-    if (!ref || !is_translated(s) || !rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]))
+    if (!ref || !translate_error(s, direction, p))
         return;
     count(e, COUNTER_flow_icmp_err_host);
     v->mark |= s->mark[direction];
@@ -452,7 +461,7 @@ static bool is_kept_out(struct engine *e, struct packet *p, uint64_t tag)
     enum admission by_rule = admission == ADMIT_NOT ? ADMIT_NOT : dos_admits(e, p, &reason);
     if (admission < by_rule)
         admission = by_rule;
-    if (admission == ADMIT)
+    if (admission == ADMIT || (admission == ADMIT_WITH_COOKIE && !cookie_fits(e, p)))
         return false;
     if (admission == ADMIT_WITH_COOKIE && cookie_answer(e, p))
         verdict_consumed(e, tag, NONE);

@@ -481,7 +481,8 @@ void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port,
 
 /* Emits a RST that answers the TCP segment p, to its sender (RFC 9293 3.10.7.1). */
 void reset_sender(struct engine *e, const struct packet *p, uint16_t port);
-/* Emits a RST in the name of p's sender, to whom p was meant for: no SYN, so there may be a connection. */
+/* Emits a RST in the name of p's sender, to whom p was meant for: no SYN, nor the ACK of a cookie, so there may be a
+ * connection. */
 void reset_receiver(struct engine *e, const struct packet *p, uint16_t port);
 /* Emits a RST to both ends, or one, of an established session. */
 void reset_ends(struct engine *e, const struct session *s, bool client, bool server);

@@ -304,7 +304,7 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
     }
     if (e->held[at - 1].packet.dos_rule)
         dos_session_begins(e, &e->sessions[slot], &e->held[at - 1].packet);
-    if (e->held[at - 1].packet.cookie)
+    if (e->held[at - 1].packet.cookie && !(spec->flags & SESSION_HOST)) /* the firewall itself knows nothing of cookies */
         at = release_cookie(e, at, slot);
     while (at)
         at = release(e, at);
