@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from dataplane import applications, marks
+from dataplane import applications, marks, tunnels
 from dataplane.addresses import packed, text
 from dataplane.checks import bounded, check
 from dataplane.fib import Fibs
@@ -240,8 +240,11 @@ class Engine:
         numbered = [*snapshot.ports, *([MULTICAST] if is_multicast_routed else [])]
         numbers = {port.name: ports.number(port.name) for port in numbered}
         configs = [NOBODY] * len(ports)
+        tunnel_mtus = tunnels.mtus(snapshot)
         for port in numbered:
-            configs[numbers[port.name]] = port_config(port, zones, routing)
+            configs[numbers[port.name]] = port_config(
+                port, zones, routing, tunnel_mtus.get(port.name, 0)
+            )
         aging = snapshot.accelerated_aging
         self.native.configure(
             EngineConfig(
@@ -260,6 +263,7 @@ class Engine:
                 vsys_max_sessions=snapshot.max_sessions,
                 nat_reserve_s=snapshot.nat_reserve_s,
                 icmp_unreachable_per_s=_ICMP_UNREACHABLE_PER_S,
+                tunnels=[tunnels.native(tunnel, numbers) for tunnel in snapshot.tunnels],
             )
         )
         self.native.set_fibs([router.native(numbers) for router in routing.routers])
