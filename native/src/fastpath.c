@@ -358,8 +358,12 @@ bool is_local(const struct engine *e, const uint8_t address[16])
 static void discovery_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     bool link_local_multicast = p->key.dst[0] == 0xff && (p->key.dst[1] & 15) == 2;
-    bool has_no_link = p->tunnel; /* of the kernel's; it would take it for one of the link of the outer packet */
-    if (has_no_link || (!link_local_multicast && !is_local(e, p->key.dst))) { /* else the kernel would forward it unseen */
+    if (p->tunnel && tunnel_discovers(e, p)) {
+        verdict_consumed(e, tag, NONE);
+        return;
+    }
+    /* the kernel would take what comes by a tunnel for something of the outer packet's link */
+    if (p->tunnel || (!link_local_multicast && !is_local(e, p->key.dst))) { /* else the kernel would forward it unseen */
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }

@@ -443,6 +443,42 @@ bool tunnel_takes(struct engine *e, const struct packet *p)
     return true;
 }
 
+/* ---- neighbour discovery in VXLAN (RFC 4861 7.2) --------------------------------------------------- */
+
+bool tunnel_discovers(struct engine *e, const struct packet *p)
+{
+    enum { SOLICITATION = 135, ADVERTISEMENT = 136, SOLICITED = 0xe0, UNSOLICITED = 0xa0, LEN = IPV6_HEADER + 32 };
+    static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1}, nobody[16];
+    const struct tunnel_config *t = &e->config.tunnels[p->tunnel - 1];
+    const uint8_t *target = p->data + p->payload_offset;
+    if (t->type != TUNNEL_VXLAN || p->icmp_type != SOLICITATION || p->len < p->payload_offset + 16u || !is_local(e, target))
+        return false;
+    struct held *h = held_take(e);
+    if (!h) {
+        count(e, COUNTER_flow_emit_fail);
+        return true;
+    }
+    bool is_asked = memcmp(p->key.src, nobody, 16); /* else somebody wants the address and has none yet */
+    uint8_t *ip = h->packet.data, *icmp = ip + IPV6_HEADER;
+    memset(ip, 0, LEN);
+    ip[0] = 0x60;
+    ip[6] = PROTO_ICMPV6;
+    ip[7] = 255;
+    memcpy(ip + 8, target, 16);
+    memcpy(ip + 24, is_asked ? p->key.src : all_nodes, 16);
+    set_length(ip, LEN);
+    icmp[0] = ADVERTISEMENT;
+    icmp[4] = is_asked ? SOLICITED : UNSOLICITED;
+    memcpy(icmp + 8, target, 16);
+    put16(icmp + 24, 0x0201); /* our link-layer address, eight bytes */
+    memcpy(icmp + 26, t->mac, 6);
+    uint64_t sum = checksum_add_pseudo(0, 6, ip + 8, ip + 24, PROTO_ICMPV6, LEN - IPV6_HEADER);
+    uint16_t checksum = checksum_finish(checksum_add(sum, icmp, LEN - IPV6_HEADER));
+    memcpy(icmp + 2, &checksum, 2);
+    verdict_emit(e, h, LEN, p->port, 0, p->mac);
+    return true;
+}
+
 /* ---- packets in pieces that fit ------------------------------------------------------------------- */
 
 struct way {

@@ -28,6 +28,8 @@ uint32_t tunnel_find(const struct engine *e, const struct packet *p, struct inne
 uint32_t tunnel_arrived(struct engine *e, const struct packet *p);
 /* A frame (data, len, tunnel) for the tunnel itself, which is no IP packet, like ARP in VXLAN: true where it was dealt with. */
 bool tunnel_takes(struct engine *e, const struct packet *p);
+/* The same for neighbour discovery in it. */
+bool tunnel_discovers(struct engine *e, const struct packet *p);
 
 /* Sends the packet p, as it leaves by tunnel `port`, to the tunnel's peer: one packet of the engine's own, or, of a
  * segmentation offload packet, several. 0, or the drop reason. */
