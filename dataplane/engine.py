@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from dataplane import applications, marks
+from dataplane import applications, marks, tunnels
 from dataplane.addresses import packed, text
 from dataplane.checks import bounded, check
 from dataplane.fib import Fibs
@@ -244,9 +244,15 @@ class Engine:
         parents = {port.interface: numbers[port.name] for port in numbered if not port.parent}
         protected = protection(snapshot, zones, numbers, self._dos_rules)
         configs = [NOBODY] * len(ports)
+        tunnel_mtus = tunnels.mtus(snapshot)
         for port in numbered:
             configs[numbers[port.name]] = port_config(
-                port, zones, routing, parents=parents, protections=protected.places
+                port,
+                zones,
+                routing,
+                parents=parents,
+                protections=protected.places,
+                tunnel_mtu=tunnel_mtus.get(port.name, 0),
             )
         aging = snapshot.accelerated_aging
         self.native.configure(
@@ -271,6 +277,7 @@ class Engine:
                 buffer_protection=protected.buffer,
                 protections=protected.zones,
                 dos_rules=protected.dos_rules,
+                tunnels=[tunnels.native(tunnel, numbers) for tunnel in snapshot.tunnels],
             )
         )
         self.native.set_fibs([router.native(numbers) for router in routing.routers])

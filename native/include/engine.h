@@ -411,6 +411,7 @@ struct verdict {
     uint8_t action;
     bool changed;        /* data differs from what came in; every checksum in it is complete */
     uint8_t mac[6];      /* of VERDICT_EMIT by a bridged port; else zeros */
+    bool is_pinned;      /* VERDICT_EMIT leaves by its port, whatever the routes say */
 };
 
 /* What the slowpath is told of the first packet of a session. */
