@@ -24,7 +24,6 @@ from typing import NamedTuple
 from control.management import Neighbor, QosClassStatus
 from control.system import (
     fib,
-    frames,
     hook,
     links,
     modes,
@@ -35,6 +34,7 @@ from control.system import (
     routes,
     sysctls,
     tables,
+    tags,
 )
 from control.system.errors import KernelError
 from control.system.netlink import KernelRoute, Link, Netlink
@@ -114,7 +114,7 @@ class Kernel:
             self._is_closed = True
             failures = _failures(self._stop_forwarding, self._remove_links)
             # What still forwards keeps the hook, so that packets are dropped in the queue.
-            unhook = [] if failures else [hook.remove, frames.remove]
+            unhook = [] if failures else [hook.remove, tags.remove]
             failures += _failures(self._release_all, *unhook, self._restore_sysctls)
         return failures
 
@@ -167,7 +167,7 @@ class Kernel:
         ports = snapshot.ports
         routers = {router.name for router in snapshot.virtual_routers if router.multicast}
         bridges = modes.bridges(ports)
-        frames.install(sorted(modes.bridged(ports)), frames.lists(snapshot))
+        tags.install(sorted(modes.bridged(ports)))
         hook.install(
             modes.zones(ports),
             self._queue,
