@@ -54,7 +54,8 @@ def firewall(*lines: str, wall_offset_s: int = 0) -> Firewall:
     return made
 
 
-REASONS = {p.element: COUNTERS[p.counter].name for p in PROTECTIONS}
+_NAMES = {counter.number: counter.name for counter in COUNTERS}
+REASONS = {protection.element: _NAMES[protection.counter] for protection in PROTECTIONS}
 
 PACKETS = {
     "discard-ip-spoof": udp(src="203.0.113.99"),
