@@ -4,9 +4,10 @@ Sessions stay what they were when their schedule ends; only new ones ask.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from dataplane.policy import EVERY_RULE
-from dataplane.snapshot import Schedule, SecurityRule
+from dataplane.snapshot import Schedule
 
 _NS = 1_000_000_000
 _WEEK_S = 7 * 86_400
@@ -14,10 +15,17 @@ _MONDAY_S = 4 * 86_400  # the first Monday after the epoch, which was a Thursday
 _FOREVER_S = 1 << 62
 
 
+class Timed(Protocol):
+    """A rule that may have a schedule."""
+
+    @property
+    def schedule(self) -> Schedule | None: ...
+
+
 class InForce:
     """Times are nanoseconds since the epoch."""
 
-    def __init__(self, rules: Sequence[SecurityRule]) -> None:
+    def __init__(self, rules: Sequence[Timed]) -> None:
         self._schedules = [
             (1 << number, rule.schedule)
             for number, rule in enumerate(rules)
