@@ -29,6 +29,8 @@ _ACTIONS = {
     "flow_dos_red_icmp": "random-drop",
     "flow_dos_red_icmp6": "random-drop",
     "flow_dos_red_ip": "random-drop",
+    "flow_dos_rule_drop_aggr": "random-drop",
+    "flow_dos_rule_drop_classified": "random-drop",
     "pkt_buf_protect_red": "random-drop",
     "flow_dos_drop_ip_blocked": "block-ip",
     "flow_dos_syncookie_sent": "syncookie-sent",
