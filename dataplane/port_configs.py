@@ -1,5 +1,7 @@
 """Ports as the engine knows them: by number, with all it needs of them for every packet."""
 
+from collections.abc import Mapping
+
 from dataplane import marks
 from dataplane.addresses import V4_PREFIX, is_link_local, packed
 from dataplane.names import Names
@@ -16,7 +18,15 @@ MULTICAST = Port("multicast", "", "multicast", (), ipv6=True, virtual_router="")
 NOBODY = PortConfig(zone=0, ipv6=False)
 
 
-def port_config(port: Port, zones: Names, routing: Routing) -> PortConfig:
+def port_config(
+    port: Port,
+    zones: Names,
+    routing: Routing,
+    *,
+    parents: Mapping[str, int],
+    protections: Mapping[str, int],
+) -> PortConfig:
+    """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone."""
     largest_mss = (_NO_LIMIT, _NO_LIMIT)
     if port.mss_adjustment is not None:
         mtu = port.mtu or _USUAL_MTU
@@ -32,6 +42,9 @@ def port_config(port: Port, zones: Names, routing: Routing) -> PortConfig:
         largest_mss=largest_mss,
         virtual_router=routing.number(port.virtual_router),
         address=_addresses(port),
+        protection=protections.get(port.zone, 0),
+        parent=parents.get(port.parent, 0),
+        tag=port.tag,
     )
 
 

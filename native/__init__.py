@@ -45,7 +45,9 @@ __all__ = [
     "FLOODS",
     "FOREVER_NS",
     "MAX_BURST",
+    "MAX_DOS_RULES",
     "MAX_NAT_TARGETS",
+    "MAX_PROTECTIONS",
     "MAX_VIRTUAL_ROUTERS",
     "NAT_BOTH",
     "NAT_DESTINATION",
@@ -358,6 +360,8 @@ PORT_MODES = {
 }
 MAX_VIRTUAL_ROUTERS: int = lib.MAX_VIRTUAL_ROUTERS
 MAX_NAT_TARGETS: int = lib.MAX_NAT_TARGETS
+MAX_PROTECTIONS: int = lib.MAX_PROTECTIONS
+MAX_DOS_RULES: int = lib.MAX_DOS_RULES
 
 
 class PortConfig(NamedTuple):
