@@ -439,9 +439,10 @@ void fastpath_place(const struct engine *e, struct packet *p)
 static bool is_kept_out(struct engine *e, struct packet *p, uint64_t tag)
 {
     uint32_t reason = COUNTER_flow_dos_syncookie_full;
-    enum admission admission = zone_admits(e, p, &reason);
-    if (admission == ADMIT)
-        admission = dos_admits(e, p, &reason);
+    enum admission admission = p->cookie ? ADMIT : zone_admits(e, p, &reason); /* the SYN was counted */
+    enum admission by_rule = admission == ADMIT_NOT ? ADMIT_NOT : dos_admits(e, p, &reason);
+    if (admission < by_rule)
+        admission = by_rule;
     if (admission == ADMIT)
         return false;
     if (admission == ADMIT_WITH_COOKIE && cookie_answer(e, p))
@@ -505,7 +506,7 @@ bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint32_t 
         verdict_drop(e, tag, NONE, COUNTER_flow_icmp_no_session);
         return true;
     }
-    return !p->cookie && is_kept_out(e, p, tag);
+    return is_kept_out(e, p, tag);
 }
 
 /* Between bridged ports IPv6 that is not inspected is passed on, or, of a tap, dropped. */

@@ -57,8 +57,7 @@ struct packet {
     uint16_t port, egress;
     uint8_t mac[6];
     /* set on its way to a session */
-    uint16_t dos_rule;  /* place in the table of rules, plus 1; 0: none */
-    uint32_t dos_entry; /* by which it is classified; 0: not */
+    uint16_t dos_rule;  /* that protects it: place of its figures, plus 1; 0: none */
     uint32_t cookie;    /* of a SYN cookie that came back: what it says (cookie.h); 0: none */
     uint32_t cookie_timestamp;
 };

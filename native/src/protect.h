@@ -11,30 +11,23 @@ struct engine;
 struct session;
 struct undecided_slot;
 
-/* Each part has memory of its own, and takes over a changed configuration; figures of zones and rules stay. */
+/* Each part has memory of its own, zeros at first, and takes over a changed configuration; figures of zones and rules
+ * stay. */
 uint64_t blocks_bytes(void);
-void blocks_init(struct engine *e);
-void blocks_configure(struct engine *e);
 uint64_t threats_bytes(void);
-void threats_init(struct engine *e);
-void threats_configure(struct engine *e);
 uint64_t checks_bytes(void);
 void checks_init(struct engine *e);
 void checks_configure(struct engine *e);
 uint64_t zones_bytes(void);
-void zones_init(struct engine *e);
 void zones_configure(struct engine *e);
 uint64_t dos_bytes(void);
-void dos_init(struct engine *e);
 void dos_configure(struct engine *e);
 uint64_t buffers_bytes(void);
-void buffers_init(struct engine *e);
-void buffers_configure(struct engine *e);
 
 /* ---- block.c: the block table of the emulated hardware ---------------------------------------------- */
 
-/* Whether the packet's source is blocked; it is counted. Cheap while nobody is. */
-bool block_hit(struct engine *e, const struct packet *p);
+/* Whether the packet's source is blocked; it is counted. Asked by block_hit (state.h), which is cheap while nobody is. */
+bool block_finds(struct engine *e, const struct packet *p);
 /* Blocks the source of p, for its destination alone with by_pair; where it is blocked already, no shorter. */
 void block_add(struct engine *e, const struct packet *p, bool by_pair, uint32_t seconds, enum threat_type why, uint32_t rule);
 
@@ -79,9 +72,15 @@ enum admission zone_admits(struct engine *e, struct packet *p, uint32_t *reason)
 enum admission dos_admits(struct engine *e, struct packet *p, uint32_t *reason);
 /* What was refused before it could open anything (flags no handshake has, no SYN) may be a scan as well. */
 void scan_note_refused(struct engine *e, const struct packet *p);
+/* Counts what checks.c has refused or changed, for the figures of the port's zone. */
+void zone_count_check(struct engine *e, uint16_t port, enum protection which);
 /* Whether cookies may be out that packets like this ACK answer. */
 bool uses_cookies(const struct engine *e, const struct packet *p);
 
+/* Whether some rule for packets that enter by a port answers with cookies. */
+bool dos_uses_cookies(const struct engine *e, uint16_t port);
+/* Whether one more session of an admitted packet is too many: 0, or the drop reason. */
+uint32_t dos_refuses_session(struct engine *e, const struct packet *p);
 void dos_session_begins(struct engine *e, struct session *s, const struct packet *p);
 void dos_session_ends(struct engine *e, struct session *s);
 

@@ -13,6 +13,7 @@
 #define SIXTUPLE_STATE_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "engine.h"
 #include "cookie.h"
@@ -97,7 +98,7 @@ struct session {
     uint32_t nat_rule, pbf_rule, qos_rule;
     uint16_t nat_target;
     uint16_t dos_rule;  /* as in struct packet */
-    uint32_t dos_entry;
+    uint32_t dos_entry; /* that counts it: its host's, plus 1; 0: none */
     struct proxied proxied; /* of SESSION_SYN_COOKIE alone */
 } __attribute__((aligned(64)));
 
@@ -213,9 +214,11 @@ struct engine {
     struct nat *nat;
     struct fragments *fragments;
     struct blocks *blocks;
+    int64_t blocked_until_ns; /* when the last entry in it has ended at the latest */
     struct threats *threats;
     struct checks *checks;
     struct zones *zones;
+    struct scans *scans;
     struct dos *dos;
     struct buffers *buffers;
     struct tunnels *tunnels;
@@ -277,10 +280,21 @@ static inline uint32_t session_capacity(const struct engine *e)
     return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
 }
 
+/* Addresses compare as bytes. */
+static inline bool is_within(const uint8_t address[16], const struct address_range *range)
+{
+    return memcmp(address, range->first, 16) >= 0 && memcmp(address, range->last, 16) <= 0;
+}
+
 /* What protects the zone of a port. */
 static inline const struct zone_protection *protection_of(const struct engine *e, uint16_t port)
 {
     return &e->config.protections[e->config.ports[port].protection];
+}
+
+static inline bool block_hit(struct engine *e, const struct packet *p)
+{
+    return e->now_ns < e->blocked_until_ns && block_finds(e, p);
 }
 
 /* ---- flow_table.c -------------------------------------------------------------------------------- */

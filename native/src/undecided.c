@@ -291,7 +291,10 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
     uint32_t server = undecided_ref(e, &spec->s2c); /* both ends spoke first: that packet waits too */
     if (server)
         flow_table_remove(e, server);
-    uint32_t slot = session_install(e, &c2s, e->held[at - 1].packet.port, spec, &reason);
+    uint32_t slot = NONE;
+    reason = dos_refuses_session(e, &e->held[at - 1].packet); /* others may have been installed while it waited */
+    if (!reason)
+        slot = session_install(e, &c2s, e->held[at - 1].packet.port, spec, &reason);
     if (!slot) {
         if (server)
             flow_table_insert(e, server);
