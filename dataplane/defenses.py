@@ -24,15 +24,15 @@ class Defenses:
         """Of one zone, or, where it is "", of all with a profile."""
         protected = [zone.name for zone in self._engine.snapshot.zones if zone.protection]
         if wanted and wanted not in protected:
-            there_are = f"; {', '.join(protected)} have one" if protected else ""
+            there_are = f"; zones with one: {', '.join(protected)}" if protected else ""
             raise ValueError(f"zone {wanted} has no zone protection profile{there_are}")
         return tuple(self._figures([wanted] if wanted else protected))
 
     def _figures(self, zones: Iterable[str]) -> Iterator[ZoneFigures]:
         for zone in zones:
             number = self._zones.find(zone)
-            if number is None or (stats := self._native.zone_stats(number)) is None:
-                continue  # no port is in it
+            stats = None if number is None else self._native.zone_stats(number)
+            assert stats is not None  # what is configured has a number, and figures
             scans = zip(SCANS, stats.scans, strict=True)
             checks = zip(PROTECTIONS, stats.checks, strict=True)
             yield ZoneFigures(

@@ -21,7 +21,7 @@ _SUBTYPES = {
 _SEVERITIES = {"flood": "critical", "scan": "medium", "packet": "low"}
 _COUNTERS = {info.number: info.name for info in COUNTERS}
 
-# the vendor's words; what is not here and was dropped is "drop"
+# the vendor's words, by the counter; what is not here was dropped, too
 _ACTIONS = {
     "": "alert",
     "flow_dos_red_tcp": "random-drop",
@@ -32,15 +32,12 @@ _ACTIONS = {
     "flow_dos_rule_drop_aggr": "random-drop",
     "flow_dos_rule_drop_classified": "random-drop",
     "pkt_buf_protect_red": "random-drop",
-    "flow_dos_drop_ip_blocked": "block-ip",
     "flow_dos_syncookie_sent": "syncookie-sent",
-    "pkt_buf_protect_block_ip": "block-ip",
 }
 _BUFFER_THREATS = {
-    "": "PBP Alert",
-    "pkt_buf_protect_red": "PBP Packet Drop(8507)",
-    "pkt_buf_protect_discard": "PBP Session Discarded(8508)",
-    "pkt_buf_protect_block_ip": "PBP IP Blocked(8509)",
+    "alert": "PBP Alert",
+    "random-drop": "PBP Packet Drop(8507)",
+    "block-ip": "PBP IP Blocked(8509)",
 }
 
 
@@ -75,6 +72,7 @@ def threat_entry(
     """A threat with names instead of numbers."""
     key, subtype = threat.key, _SUBTYPES[ThreatType(threat.type)]
     reason = _COUNTERS[threat.reason] if threat.reason else ""
+    action = "block-ip" if threat.action == "block-ip" else _ACTIONS.get(reason, "drop")
     return ThreatEntry(
         subtype=subtype,
         time_generated=time_generated,
@@ -86,21 +84,15 @@ def threat_entry(
         from_=zone,
         inbound_if=port,
         rule=rule,
-        action=_action(threat, reason),
-        threatid=_threat_id(threat, reason),
+        action=action,
+        threatid=_threat_id(threat, action),
         severity=_SEVERITIES[subtype],
         repeatcnt=threat.repeat,
         reason=reason,
     )
 
 
-def _action(threat: Threat, reason: str) -> str:
-    if threat.type == ThreatType.SCAN and threat.action == "block-ip":
-        return "block-ip"
-    return _ACTIONS.get(reason, "drop")
-
-
-def _threat_id(threat: Threat, reason: str) -> str:
+def _threat_id(threat: Threat, action: str) -> str:
     match ThreatType(threat.type):
         case ThreatType.FLOOD:
             flood = FLOODS[threat.what]
@@ -113,4 +105,4 @@ def _threat_id(threat: Threat, reason: str) -> str:
         case ThreatType.SESSION_LIMIT:
             return "Session Limit Event(8801)"
         case ThreatType.BUFFER:
-            return _BUFFER_THREATS[reason]
+            return _BUFFER_THREATS[action]

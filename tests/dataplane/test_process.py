@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dataplane import messages, process
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
 from dataplane.log_file import LogFile
 from dataplane.process import MAX_CLIENTS, DataplaneProcess
-from dataplane.snapshot import Port
+from dataplane.snapshot import FloodLimits, Port, SecurityRule, Zone, ZoneProtection
 from native import Packet, Verdict
 from tests.support.packets import HASH_KEY, routes, snapshot, udp
 
@@ -143,6 +144,23 @@ def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
     running.end()
+
+
+def test_both_logs_are_written(running: Running, tmp_path: Path) -> None:
+    client = running.client()
+    alarm = {"udp": FloodLimits(alarm=1, activate=100, maximal=200)}
+    zones = (Zone("trust", ZoneProtection("zp", floods=alarm)),)
+    rules = (SecurityRule("all", "allow", log_start=True),)
+    configuration = replace(snapshot(*rules), zones=zones)
+    assert client.ask(messages.Configure(configuration)) == messages.Done()
+    assert client.ask(messages.SetRoutes(tuple(routes()))) == messages.Done()
+    running.edge.wire.send(b"x")
+    logs = {record: tmp_path / f"{record}.log" for record in ("traffic", "threat")}
+    while not all(path.stat().st_size for path in logs.values()):
+        client.ask(messages.GetStatus())
+    for record, path in logs.items():
+        (line,) = path.read_bytes().splitlines()
+        assert msgspec.json.decode(line)["record"] == record
 
 
 def test_a_life(running: Running) -> None:

@@ -126,7 +126,6 @@ def test_names_and_severities(
         (ThreatType.FLOOD, "flow_dos_syncookie_sent", "alert", "syncookie-sent"),
         (ThreatType.FLOOD, "flow_dos_rule_drop_aggr", "alert", "random-drop"),
         (ThreatType.FLOOD, "flow_dos_rule_drop_classified", "alert", "random-drop"),
-        (ThreatType.FLOOD, "flow_dos_drop_ip_blocked", "alert", "block-ip"),
         (ThreatType.FLOOD, "flow_dos_rule_deny", "alert", "drop"),
         (ThreatType.SCAN, "", "alert", "alert"),
         (ThreatType.SCAN, "flow_scan_drop", "block", "drop"),
@@ -135,10 +134,21 @@ def test_names_and_severities(
         (ThreatType.SESSION_LIMIT, "flow_dos_ag_max_sess_limit", "alert", "drop"),
         (ThreatType.BUFFER, "", "alert", "alert"),
         (ThreatType.BUFFER, "pkt_buf_protect_red", "alert", "random-drop"),
-        (ThreatType.BUFFER, "pkt_buf_protect_discard", "alert", "drop"),
-        (ThreatType.BUFFER, "pkt_buf_protect_block_ip", "alert", "block-ip"),
+        (ThreatType.BUFFER, "pkt_buf_protect_discard", "block-ip", "block-ip"),
     ],
 )
 def test_actions(kind: ThreatType, reason: str, configured: str, action: str) -> None:
     found = fields(kind, 0, reason, configured)
     assert (found["action"], found["reason"]) == (action, reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "configured", "name"),
+    [
+        ("", "alert", "PBP Alert"),
+        ("pkt_buf_protect_red", "block", "PBP Packet Drop(8507)"),
+        ("pkt_buf_protect_discard", "block-ip", "PBP IP Blocked(8509)"),
+    ],
+)
+def test_names_of_packet_buffer_protection(reason: str, configured: str, name: str) -> None:
+    assert fields(ThreatType.BUFFER, 0, reason, configured)["threatid"] == name
