@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from control.cli.operations import Operations
 from dataplane.messages import (
     Block,
     ClearBlocks,
@@ -477,3 +479,22 @@ def test_show_log_threat(tmp_path: Path, line: str, seconds: range) -> None:
 
 def test_a_threat_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert run(FakeManagement(tmp_path / "none"), "show log threat") == HEADER
+
+
+# ---- completion ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("show dos-protection rule ", ["servers", "rest"]),
+        ("show dos-protection zone t", ["trust"]),
+        ("show dos-protection rule servers ", ["settings", "statistics"]),
+        ("clear dos-protection zone trust blocked ", ["all", "source"]),
+        ("show zone-protection zone u", ["untrust"]),
+        ("set system setting additional-threat-log ", ["on", "off"]),
+    ],
+)
+def test_completion(firewall: FakeManagement, text: str, written: list[str]) -> None:
+    choices = asyncio.run(Operations(firewall).complete(text)).choices
+    assert [choice.text for choice in choices if choice.text] == written
