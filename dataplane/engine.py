@@ -688,6 +688,7 @@ class Engine:
             qos_rule=self._qos_rules.name(view.qos_rule),
             qos_class=view.qos_class or _DEFAULT_CLASS,
             is_host=view.is_host,
+            syn_cookie=view.syn_cookie,
         )
 
     def report_packets(self, view: SessionView) -> int:
