@@ -41,10 +41,10 @@ def test_growth_is_counted(proc: Path, engine: Engine) -> None:
             assert of_the_queue(engine) == now
 
 
-def test_both_queues_are_counted(proc: Path, engine: Engine) -> None:
-    proc.write_text(line(6, 1, 20) + line(7, 2, 30))
+def test_the_queue_of_segments_that_open_connections_counts(proc: Path, engine: Engine) -> None:
+    proc.write_text(line(6, 1, 2) + line(7, 10, 20) + line(8, 100, 200))
     QueueCounters(6, engine).update({})
-    assert of_the_queue(engine) == (3, 50)
+    assert of_the_queue(engine) == (11, 22)
 
 
 def test_the_kernels_counters_have_32_bits(proc: Path, engine: Engine) -> None:
