@@ -194,3 +194,26 @@ def test_a_tagged_frame_is_of_its_sub_interface() -> None:
     assert made.send(other, link=LinkType.ETHERNET).what != "forward"
     plain = bytes(frame / packet)
     assert made.send(plain, link=LinkType.ETHERNET).what == REASONS["discard-icmp-ping-zero-id"]
+
+
+def test_a_port_that_only_carries_tags() -> None:
+    """It is in no zone itself, so what has no tag is dropped."""
+    carrier = "set network interface ethernet ethernet1/4 layer3 units ethernet1/4.5"
+    made = firewall(
+        f"{carrier} tag 5 ip 10.5.0.1/24",
+        "set network virtual-router default interface ethernet1/4.5",
+        "set zone tagged network layer3 ethernet1/4.5",
+        "set zone tagged network zone-protection-profile zp",
+        f"{PROFILE} discard-icmp-large-packet yes",
+    )
+    frame = Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:01")
+    header = IP(src="10.5.0.9", dst=SERVER[4]) / ICMP(id=5)
+    small, large = header / Raw(bytes(9)), header / Raw(bytes(1100))
+    ethernet = LinkType.ETHERNET
+    assert made.send(bytes(frame / Dot1Q(vlan=5) / small), "ethernet1/4", link=ethernet)[0] == (
+        "forward"
+    )
+    refused = made.send(bytes(frame / Dot1Q(vlan=5) / large), "ethernet1/4", link=ethernet)
+    assert refused.what == REASONS["discard-icmp-large-packet"]
+    untagged = made.send(bytes(frame / small), "ethernet1/4", link=ethernet)
+    assert untagged.what == "flow_no_interface"
