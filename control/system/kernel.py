@@ -57,9 +57,13 @@ class KernelState(NamedTuple):
 
 
 class Kernel:
-    def __init__(self, queue: int, directory: FilePath) -> None:
-        """What a successor has to know is kept in the directory."""
+    def __init__(self, queue: int, directory: FilePath, opening_queue: int | None = None) -> None:
+        """Segments that open TCP connections go to `opening_queue`, where there is one.
+
+        What a successor has to know is kept in the directory.
+        """
         self._queue = queue
+        self._opening_queue = opening_queue
         # Values from before the first start, and the interfaces that have our addresses.
         self._sysctls = Remembered(directory / "sysctls.json", dict[str, str], {})
         self._interfaces = Remembered(directory / "interfaces.json", list[str], [])
@@ -175,6 +179,7 @@ class Kernel:
         hook.install(
             modes.zones(ports),
             self._queue,
+            opening_queue=self._opening_queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
             is_shaped=any(port.qos for port in ports),
