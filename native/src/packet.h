@@ -53,13 +53,16 @@ struct packet {
     bool unfinished;    /* the checksum is right as far as it goes */
     bool gso, is_broadcast;
     bool reassembled;   /* stands for fragments, which get its verdict */
+    uint16_t more_packets; /* so many more packets, and bytes in them, than it is itself */
+    uint32_t more_bytes;
     bool rebuilt;       /* data is not what the edge delivered: it goes back changed */
     bool reframed;      /* of another family than what the edge delivered: it cannot go back in its place */
     uint16_t port, egress;
+    uint16_t tunnel;    /* place of the one it has come by, plus 1; 0: none */
+    uint8_t outer_ecn;  /* ECN field of what it was in */
     uint8_t mac[6];
     /* set on its way to a session */
-    uint16_t dos_rule;  /* place in the table of rules, plus 1; 0: none */
-    uint32_t dos_entry; /* by which it is classified; 0: not */
+    uint16_t dos_rule;  /* that protects it: place of its figures, plus 1; 0: none */
     uint32_t cookie;    /* of a SYN cookie that came back: what it says (cookie.h); 0: none */
     uint32_t cookie_timestamp;
     /* ICMP_ERROR: key of the flow against which the quoted packet went, and that packet's layer 4 */
