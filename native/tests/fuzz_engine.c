@@ -89,7 +89,7 @@ static void take_verdicts(struct history *h)
     uint32_t count;
     volatile uint8_t touched;
     const struct verdict *all = engine_verdicts(h->engine, &count);
-    require(count <= MAX_BURST + 2 * h->engine->params.max_held);
+    require(count <= MAX_BURST + 2 * h->engine->params.max_held + h->engine->params.max_fragments);
     for (uint32_t i = 0; i < count; i++) {
         const struct verdict *v = &all[i];
         if (v->action == VERDICT_EMIT) {
@@ -115,7 +115,8 @@ static void take_verdicts(struct history *h)
             struct packet p;
             uint32_t reason = packet_parse((uint8_t *)v->data, v->len, LINK_IP, PARSE_OWN, &p);
             /* translated to what is none */
-            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_tcp_port);
+            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_ip6_mcast_source ||
+                    reason == COUNTER_flow_parse_tcp_port);
         }
     }
     (void)touched;
@@ -653,7 +654,8 @@ static void check_protection(struct engine *e)
     while ((count = engine_threats(e, threats, 16)))
         for (uint32_t i = 0; i < count; i++)
             require(threats[i].type && threats[i].type <= THREAT_BUFFER && threats[i].repeat && threats[i].key.zone &&
-                    (!threats[i].reason || counter_info(threats[i].reason)->severity[0] == 'd'));
+                    (!threats[i].reason || threats[i].reason == COUNTER_flow_dos_syncookie_sent ||
+                     counter_info(threats[i].reason)->severity[0] == 'd'));
 }
 
 static void check_end(struct history *h)
@@ -663,7 +665,7 @@ static void check_end(struct history *h)
     uint64_t dropped = 0;
     struct engine_stats s;
     engine_stats(e, &s);
-    require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded);
+    require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded && !s.fragments && !s.fragment_bytes);
     check_protection(e);
     for (uint32_t tag = 0; tag < h->tags; tag++)
         require(h->verdicts[tag] == 1);
