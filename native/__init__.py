@@ -48,6 +48,8 @@ __all__ = [
     "MAX_DOS_RULES",
     "MAX_NAT_TARGETS",
     "MAX_PROTECTIONS",
+    "MAX_TUNNELS",
+    "MAX_TUNNEL_DEPTH",
     "MAX_VIRTUAL_ROUTERS",
     "NAT_BOTH",
     "NAT_DESTINATION",
@@ -365,6 +367,8 @@ PORT_MODES = {
     "tunnel": lib.PORT_TUNNEL,
 }
 MAX_VIRTUAL_ROUTERS: int = lib.MAX_VIRTUAL_ROUTERS
+MAX_TUNNELS: int = lib.MAX_TUNNELS
+MAX_TUNNEL_DEPTH: int = lib.MAX_TUNNEL_DEPTH
 MAX_NAT_TARGETS: int = lib.MAX_NAT_TARGETS
 MAX_PROTECTIONS: int = lib.MAX_PROTECTIONS
 MAX_DOS_RULES: int = lib.MAX_DOS_RULES
@@ -393,7 +397,7 @@ class Threat(NamedTuple):
     rule: int  # number of the DoS rule; 0: the zone's profile
     repeat: int
     port: int
-    reason: int  # counter of what was dropped, 0 where nothing was
+    reason: int  # counter of what became of the packet, 0 where it went on
     type: int  # of ThreatType
     what: int  # place in FLOODS, SCANS or PROTECTIONS
     action: str  # of SCAN_ACTIONS

@@ -38,6 +38,13 @@ void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot)
     verdict_done(e, tag);
 }
 
+/* What goes back changed has a complete checksum. */
+static inline void complete_rebuilt(const struct packet *p)
+{
+    if (p->rebuilt && p->unfinished)
+        packet_complete_checksum(p);
+}
+
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark,
                      bool changed)
 {
@@ -47,7 +54,7 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
     }
     bool by_tunnel = e->config.ports[port].mode == PORT_TUNNEL;
     if (by_tunnel || p->reframed) {
-        uint32_t reason = by_tunnel ? tunnel_send(e, p, port) : tunnel_emit(e, p, port, mark, false);
+        uint32_t reason = by_tunnel ? tunnel_send(e, p, port, mark) : tunnel_emit(e, p, port, mark, false);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
@@ -60,6 +67,7 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
         v->data = p->data;
         v->len = p->len;
         v->changed = changed || p->rebuilt;
+        complete_rebuilt(p);
         verdict_done(e, tag);
     }
     e->stats.packets++;
@@ -82,20 +90,44 @@ static void verdict_host(struct engine *e, const struct packet *p, uint64_t tag,
     v->data = p->data;
     v->len = p->len;
     v->changed = p->rebuilt;
+    complete_rebuilt(p);
     verdict_done(e, tag);
 }
 
-void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac)
+/* Adds the verdict on a packet of the engine's own; NULL where there is a tunnel behind the port that it cannot enter. */
+static struct verdict *emit_add(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark)
 {
+    bool enters = true;
+    for (int depth = 0; enters && e->config.ports[port].mode == PORT_TUNNEL; depth++) {
+        enters = depth < MAX_TUNNEL_DEPTH && tunnel_wrap(e, h->packet.data, &len, &port);
+        mark &= (uint16_t)~MARK_PATH; /* of the inner packet */
+    }
+    held_finish(e, h);
+    if (!enters) {
+        count(e, COUNTER_flow_tunnel_encap_err);
+        return NULL;
+    }
     struct verdict *v = verdict_add(e, VERDICT_EMIT, 0, NONE);
     v->data = h->packet.data;
     v->len = len;
     v->port = port;
     v->mark = e->config.host_mark | mark;
     v->changed = true;
-    if (is_bridged(e, port))
+    return v;
+}
+
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac)
+{
+    struct verdict *v = emit_add(e, h, len, port, mark);
+    if (v && is_bridged(e, port))
         memcpy(v->mac, mac, sizeof v->mac);
-    held_finish(e, h);
+}
+
+void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark)
+{
+    struct verdict *v = emit_add(e, h, len, port, mark);
+    if (v)
+        v->is_pinned = true;
 }
 
 /* ---- a packet of a session ------------------------------------------------------------------------ */
@@ -180,7 +212,7 @@ static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction di
     return 0;
 }
 
-static bool is_routed(const struct engine *e, uint16_t port)
+bool is_routed(const struct engine *e, uint16_t port)
 {
     return e->config.ports[port].mode == PORT_LAYER3 || e->config.ports[port].mode == PORT_TUNNEL;
 }
@@ -321,7 +353,12 @@ bool is_local(const struct engine *e, const uint8_t address[16])
 static void discovery_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     bool link_local_multicast = p->key.dst[0] == 0xff && (p->key.dst[1] & 15) == 2;
-    if (!link_local_multicast && !is_local(e, p->key.dst)) { /* else the kernel would forward it unseen */
+    if (p->tunnel && tunnel_discovers(e, p)) {
+        verdict_consumed(e, tag, NONE);
+        return;
+    }
+    /* the kernel would take what comes by a tunnel for something of the outer packet's link */
+    if (p->tunnel || (!link_local_multicast && !is_local(e, p->key.dst))) { /* else the kernel would forward it unseen */
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
@@ -580,12 +617,20 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
         if (depth == MAX_TUNNEL_DEPTH)
             return COUNTER_flow_tunnel_nest;
         struct packet outer = *p;
+        if (inner.is_frame) {
+            p->data = inner.data;
+            p->len = inner.len;
+            p->tunnel = inner.tunnel;
+            return COUNTER_flow_parse_ethertype;
+        }
         reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
         p->rebuilt = true;
         p->reframed = outer.reframed != (p->key.family != outer.key.family);
         p->reassembled = outer.reassembled;
         p->gso = outer.gso;
         p->port = inner.port;
+        p->tunnel = inner.tunnel;
+        p->outer_ecn = inner.ecn;
         if (reason)
             return reason;
         if (!port_takes(e, p->port))
@@ -613,6 +658,7 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
 {
     bool is_own = in->flags & INPUT_FROM_HOST;
     p->key.family = 0; /* nothing is parsed yet */
+    p->tunnel = NONE;
     if (!is_own && !port_takes(e, in->port))
         return COUNTER_flow_no_interface;
     uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
@@ -660,14 +706,19 @@ static void refuse(struct engine *e, struct packet *p, uint64_t tag, uint32_t re
         fastpath_place(e, p);
         scan_note_refused(e, p);
     }
-    verdict_drop(e, tag, NONE, reason);
+    if (reason == COUNTER_flow_parse_ethertype && p->tunnel && tunnel_takes(e, p))
+        verdict_consumed(e, tag, NONE);
+    else
+        verdict_drop(e, tag, NONE, reason);
 }
 
 /* Decides a packet that has its place, or reassembles its datagram. True where it now waits for the slowpath as the
  * first of its flow. */
 static bool decide_placed(struct engine *e, struct packet *p, uint64_t tag)
 {
-    uint32_t ref = NONE, reason = block_hit(e, p) ? COUNTER_flow_dos_drop_ip_blocked : checks_refuse(e, p);
+    uint32_t ref = NONE, reason = p->tunnel ? tunnel_arrived(e, p) : 0;
+    if (!reason)
+        reason = block_hit(e, p) ? COUNTER_flow_dos_drop_ip_blocked : checks_refuse(e, p);
     if (!reason && p->is_fragment)
         return decide_fragment(e, p, tag);
     if (!reason) {
@@ -754,6 +805,9 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
                 engine_advance(e, group[i].now_ns);
             /* every held packet will want one too; fragments that wait have room of their own */
             if (e->verdict_count + e->held_count >= e->verdict_limit)
+                break;
+            /* what a tunnel takes in pieces needs buffers, which come back with the verdicts */
+            if (e->config.tunnel_count && e->held_over && e->params.max_held - e->held_count < MOST_PIECES)
                 break;
             stop = decide(e, &group[i], &packets[i], reasons[i]) && stop_when_undecided;
         }

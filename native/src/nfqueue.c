@@ -275,7 +275,7 @@ static void emit(struct nfqueue *q, const struct verdict *v)
     bool own_table = port && port->own_table;
     pthread_mutex_unlock(&q->map_lock);
     bool is_frame = memcmp(v->mac, none, sizeof none);
-    if (!(is_frame ? send_frame(q, v, ifindex) : send_packet(q, v, own_table ? ifindex : 0)))
+    if (!(is_frame ? send_frame(q, v, ifindex) : send_packet(q, v, own_table || v->is_pinned ? ifindex : 0)))
         q->stats.emit_failed++; /* no neighbour, no route back: the sender will have to time out */
 }
 

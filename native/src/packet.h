@@ -58,6 +58,8 @@ struct packet {
     bool rebuilt;       /* data is not what the edge delivered: it goes back changed */
     bool reframed;      /* of another family than what the edge delivered: it cannot go back in its place */
     uint16_t port, egress;
+    uint16_t tunnel;    /* place of the one it has come by, plus 1; 0: none */
+    uint8_t outer_ecn;  /* ECN field of what it was in */
     uint8_t mac[6];
     /* set on its way to a session */
     uint16_t dos_rule;  /* that protects it: place of its figures, plus 1; 0: none */

@@ -463,6 +463,8 @@ bool is_local(const struct engine *e, const uint8_t address[16]);
 bool port_takes(const struct engine *e, uint16_t port);
 /* It is a bridge's, of layer 2, a virtual wire or a tap. */
 bool is_bridged(const struct engine *e, uint16_t port);
+/* The firewall routes through it: it is no bridge's, no loopback. */
+bool is_routed(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of its port, and hashes it. */
 void fastpath_place(const struct engine *e, struct packet *p);
 /* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
@@ -476,6 +478,8 @@ void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter re
 /* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
  * `mark` is added to the host's. */
 void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
+/* The same by this port, whatever the routes say. */
+void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark);
 
 /* ---- reset.c -------------------------------------------------------------------------------------- */
 
