@@ -67,6 +67,8 @@ def test_a_wire_passes_what_is_listed(lab: Lab, tmp_path: Path) -> None:
         assert lab.run("client", ping).returncode == 0
         assert types_heard(lab, "client", "server") == {0x88CC}
         assert types_heard(lab, "server", "client") == set(TYPES)
+        said = "non-ip-protocol      include: 0x88cc, packet dropped: 2\n"
+        assert said in firewall.ask("show zone-protection")
         firewall.kill_management()
         firewall.start()  # takes over, and the list stays
         assert types_heard(lab, "client", "server") == {0x88CC}
