@@ -142,6 +142,7 @@ JUMBO = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=66000)])
 LATE_JUMBO = IPv6ExtHdrHopByHop(options=[Pad1(), PadN(optdata=b"\0"), Jumbo(jumboplen=66000)])
 ATOMIC = IPv6ExtHdrFragment(id=7)
 
+
 def v6_piece(offset: int, size: int, *extensions: Layers, more: int = 0) -> bytes:
     """A fragment of UDP with so many bytes, its offset in units of 8."""
     header = IPv6ExtHdrFragment(nh=17, offset=offset, m=more, id=0x01020304)
