@@ -4,13 +4,14 @@ Nothing is decided here a second time. The explanation is read off the counters 
 session it belonged to before and after, and the slowpath's own context.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dataplane.addresses import text
 from dataplane.engine import Engine
 from dataplane.slowpath.context import Context
 from dataplane.slowpath.pipeline import STAGES, Decision
 from dataplane.snapshot import Route
+from dataplane.threat_log import ThreatEntry
 from dataplane.traffic_log import protocol_name
 from native import (
     COUNTERS,
@@ -78,6 +79,10 @@ class Explainer:
             self._before.pop(over.id, None)
         return lines
 
+    def threats(self, entries: Iterable[ThreatEntry]) -> list[str]:
+        """Lines about what the packet has made the threat log say."""
+        return [f"    {'threat log':<{_LABEL_WIDTH}}{_threat(entry)}" for entry in entries]
+
     def rest(self, since_ns: int) -> list[str]:
         """What has happened since the last packet."""
         return [_end(over, since_ns) for over in self._ended]
@@ -98,6 +103,7 @@ class Explainer:
             yield "parse", "refused"
         else:
             yield "parse", f"IPv{info.key.family}, TTL {info.ttl}, {info.payload} bytes of payload"
+        yield from (("SYN cookie", said) for name, said in _COOKIES.items() if name in moved)
         for decision in self._decisions:
             yield "flow lookup", "no session"
             yield from _decision(engine, decision)
@@ -113,6 +119,12 @@ class Explainer:
 # ---- texts ---------------------------------------------------------------------------------------
 
 
+def _threat(entry: ThreatEntry) -> str:
+    by = f'rule "{entry.rule}"' if entry.rule else f"zone {entry.from_}"
+    because = f", {entry.reason}" if entry.reason else ""
+    return f"{entry.threatid} of {by}: {entry.action}{because}"
+
+
 def _end(session: SessionView, since_ns: int) -> str:
     at_s = (session.end_ns - since_ns) / _NS
     return f"session {session.id} ended at {at_s:.6f} s: {session.end_reason}"
@@ -124,6 +136,10 @@ def _packet_text(info: PacketInfo | CounterInfo) -> str:
     key = info.key
     source, destination = text(key.src), text(key.dst)
     protocol = protocol_name(key.proto)
+    if info.is_fragment:
+        which = f"fragment of {info.fragment_id:#x} at {info.fragment_offset}"
+        more = ", more to come" if info.more_fragments else ", the last"
+        return f"{source} > {destination}  {protocol}  {which}{more}  {info.length} bytes"
     if key.proto in _ICMP:
         detail = f"type {info.icmp_type} code {info.icmp_code}"
         return f"{source} > {destination}  {protocol}  {detail}  {info.length} bytes"
@@ -261,6 +277,13 @@ def _allocation(engine: Engine, context: Context) -> str:
     return f"timers of {owner}: {', '.join(own)}"
 
 
+_COOKIES = {
+    "flow_dos_syncookie_sent": "sent to the client, for the server",
+    "flow_dos_syncookie_ack_rcv": "come back right: in the place of the ACK the server gets a SYN",
+    "flow_dos_syncookie_ack_err": "not what the ACK answers",
+    "flow_dos_syncookie_wait": "come back, but the server has not answered yet",
+}
+
 # of each stage its label and what is said of it, nothing where it had nothing to do
 _STAGE_TEXTS: dict[str, tuple[str, Callable[[Engine, Context], str]]] = {
     "zone": ("zone", _zone),
@@ -347,6 +370,8 @@ def _verdict(engine: Engine, verdict: Verdict) -> str:
             return f"forward by {engine.port_name(verdict.port)}"
         case VerdictAction.HOST:
             return "for the firewall itself"
+        case VerdictAction.CONSUMED:
+            return "answered by the firewall, or sent on in another form"
         case _:
             reason = _COUNTERS[verdict.reason]
             return f"drop, {reason.name}: {reason.text.removeprefix('Packets dropped: ')}"

@@ -1,5 +1,7 @@
 """Ports as the engine knows them: by number, with all it needs of them for every packet."""
 
+from collections.abc import Mapping
+
 from dataplane import marks
 from dataplane.addresses import V4_PREFIX, is_link_local, packed
 from dataplane.names import Names
@@ -8,7 +10,7 @@ from dataplane.snapshot import Port
 from native import PortConfig
 
 _NO_LIMIT = 0
-_USUAL_MTU = 1500  # of an interface that has none configured
+USUAL_MTU = 1500  # of an interface that has none configured
 _NO_ADDRESS = bytes(16)
 
 # every port that multicast is routed to: which one it is, the kernel's multicast routes know
@@ -16,22 +18,36 @@ MULTICAST = Port("multicast", "", "multicast", (), ipv6=True, virtual_router="")
 NOBODY = PortConfig(zone=0, ipv6=False)
 
 
-def port_config(port: Port, zones: Names, routing: Routing) -> PortConfig:
+def port_config(
+    port: Port,
+    zones: Names,
+    routing: Routing,
+    *,
+    parents: Mapping[str, int],
+    protections: Mapping[str, int],
+    tunnel_mtu: int = 0,
+) -> PortConfig:
+    """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone;
+    `tunnel_mtu` is what fits into the tunnel behind it.
+    """
+    mtu = min(port.mtu or tunnel_mtu, tunnel_mtu) if tunnel_mtu else port.mtu
     largest_mss = (_NO_LIMIT, _NO_LIMIT)
     if port.mss_adjustment is not None:
-        mtu = port.mtu or _USUAL_MTU
         v4, v6 = port.mss_adjustment
-        largest_mss = (mtu - v4, mtu - v6)
+        largest_mss = ((mtu or USUAL_MTU) - v4, (mtu or USUAL_MTU) - v6)
     return PortConfig(
         zone=zones.number(port.zone) if port.zone else 0,
         ipv6=port.ipv6,
         mark=marks.of_zone(port.zone) if port.zone else 0,
         mode=port.mode,
         multicast_firewalling=port.multicast_firewalling,
-        mtu=port.mtu or _NO_LIMIT,
+        mtu=mtu or _NO_LIMIT,
         largest_mss=largest_mss,
         virtual_router=routing.number(port.virtual_router),
         address=_addresses(port),
+        protection=protections.get(port.zone, 0),
+        parent=parents.get(port.parent, 0),
+        tag=port.tag,
     )
 
 

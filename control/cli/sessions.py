@@ -204,9 +204,9 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("longest gap between packets", _seconds(session.longest_gap_ms)),
         ("longest time without refresh", _seconds(session.longest_wait_ms)),
         ("URL filtering enabled", "False"),
-        ("session via syn-cookies", "False"),
+        ("session via syn-cookies", f"{session.syn_cookie}"),
         ("session terminated on host", f"{session.is_host}"),
-        ("session traverses tunnel", "False"),
+        ("session traverses tunnel", f"{_traverses_tunnel(session)}"),
         ("session terminate tunnel", "False"),
         ("captive portal session", "False"),
         ("ingress interface", session.ingress),
@@ -219,6 +219,10 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     is_over = session.state == "INIT"
     facts.append(("end-reason", (is_over and session.end_reason) or "unknown"))
     return facts
+
+
+def _traverses_tunnel(session: Session) -> bool:
+    return any(name.startswith("tunnel.") for name in (session.ingress, session.egress))
 
 
 def _nat_facts(session: Session) -> list[tuple[str, str]]:

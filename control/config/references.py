@@ -17,6 +17,9 @@ LISTED_INTERFACE = reference(
     "a configured interface", Reference("interface", _EVERY, not_enforced=_OTHER_INTERFACES)
 )
 INTERFACE = reference("a configured interface", Reference("interface", _EVERY))
+TUNNEL_INTERFACE = reference(
+    "a configured tunnel interface", Reference("tunnel interface", (paths.TUNNELS,))
+)
 ANY_INTERFACE = reference("a configured interface or any", Reference("interface", _EVERY), "any")
 PORT = reference("a configured port", Reference("interface", (paths.INTERFACES,)))
 VIRTUAL_ROUTER = reference(
@@ -29,6 +32,13 @@ MANAGEMENT_PROFILE = reference(
 MONITOR_PROFILE = reference(
     "a monitor profile or default",
     Reference("monitor profile", (paths.MONITOR_PROFILES,), predefined=("default",)),
+)
+ZONE_PROTECTION_PROFILE = reference(
+    "a zone protection profile",
+    Reference("zone protection profile", (paths.ZONE_PROTECTION_PROFILES,)),
+)
+DOS_PROFILE = reference(
+    "a DoS protection profile", Reference("DoS protection profile", (paths.DOS_PROFILES,))
 )
 QOS_PROFILE = reference("a QoS profile", Reference("QoS profile", (paths.QOS_PROFILES,)))
 

@@ -13,10 +13,12 @@ from control.config.errors import Problem, Severity, shown, suggestion
 from control.config.forwarding_checks import forwarding_problems
 from control.config.network_checks import network_problems
 from control.config.policy_checks import policy_problems, unreachable_rules
+from control.config.protection_checks import protection_problems
 from control.config.qos import qos_problems
 from control.config.set_syntax import number_problems, path_text
 from control.config.translation_checks import translation_problems
 from control.config.tree import Tree
+from control.config.tunnels import tunnel_problems
 from control.config.value_types import Reference, ValueType, looks_like_addresses
 
 # Names compared in search of what was meant; with thousands of wrong ones nobody waits for it.
@@ -44,6 +46,8 @@ def _problems(tree: Tree) -> set[Problem]:
         *translation_problems(tree),
         *forwarding_problems(tree),
         *qos_problems(tree),
+        *protection_problems(tree),
+        *tunnel_problems(tree),
     }
 
 

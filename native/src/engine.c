@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "scan.h"
 #include "state.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hashes and ports assume a little-endian host");
@@ -56,6 +57,7 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t threats_at = reserve(&total, threats_bytes());
     uint64_t checks_at = reserve(&total, checks_bytes());
     uint64_t zones_at = reserve(&total, zones_bytes());
+    uint64_t scans_at = reserve(&total, scans_bytes());
     uint64_t dos_at = reserve(&total, dos_bytes());
     uint64_t buffers_at = reserve(&total, buffers_bytes());
     uint64_t fragments_at = reserve(&total, fragments_bytes(params));
@@ -101,6 +103,7 @@ struct engine *engine_new(const struct engine_params *params)
     e->threats = (struct threats *)(region + threats_at);
     e->checks = (struct checks *)(region + checks_at);
     e->zones = (struct zones *)(region + zones_at);
+    e->scans = (struct scans *)(region + scans_at);
     e->dos = (struct dos *)(region + dos_at);
     e->buffers = (struct buffers *)(region + buffers_at);
     e->fragments = (struct fragments *)(region + fragments_at);
@@ -111,12 +114,7 @@ struct engine *engine_new(const struct engine_params *params)
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
     e->config.accelerated_aging.factor = 1;
     e->config.protections = unprotected;
-    blocks_init(e);
-    threats_init(e);
     checks_init(e);
-    zones_init(e);
-    dos_init(e);
-    buffers_init(e);
     fragments_init(e);
     return e;
 }
@@ -275,12 +273,9 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     offload_configure(e);
     nat_configure(e);
     tunnels_configure(e);
-    blocks_configure(e);
-    threats_configure(e);
     checks_configure(e);
     zones_configure(e);
     dos_configure(e);
-    buffers_configure(e);
     engine_leave(e);
     free(old);
     return 0;

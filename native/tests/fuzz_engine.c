@@ -110,7 +110,8 @@ static void take_verdicts(struct history *h)
             struct packet p;
             uint32_t reason = packet_parse((uint8_t *)v->data, v->len, LINK_IP, PARSE_OWN, &p);
             /* translated to what is none */
-            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_tcp_port);
+            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_ip6_mcast_source ||
+                    reason == COUNTER_flow_parse_tcp_port);
         }
     }
     (void)touched;

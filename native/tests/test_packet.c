@@ -311,7 +311,7 @@ static void atomic_fragment(void)
     build_be32(bytes + 56, 0x11223344);
     build_be16(bytes + 60, 8);
     CHECK(packet_parse(bytes, len, LINK_IP, PARSE_TRUSTED, &p) == 0 && !p.is_fragment && p.key.sport == 0x1122);
-    CHECK(p.traits == 1ull << PROTECT_ip6_needless_fragment && promise_broken(&p, bytes, len) == NULL);
+    CHECK(p.traits == (TRAIT(ip6_needless_fragment) | TRAIT(ip6_destination_options)) && promise_broken(&p, bytes, len) == NULL);
 }
 
 /* ---- 802.1Q ---------------------------------------------------------------------------------------- */
