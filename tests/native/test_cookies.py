@@ -268,6 +268,9 @@ def test_a_reset_of_the_client_ends_it() -> None:
     assert isinstance(reset, Segment)
     assert (reset.flags, reset.seq, reset.ack) == (RST, CLIENT_ISN + 1, 0)
     assert opening.firewall.session().end_reason == "tcp-rst-from-client"
+    assert opening.firewall.send(opening.ack()).what == "flow_dos_syncookie_wait"
+    late = Segment(SYN | ACK, SERVER_ISN, CLIENT_ISN + 1, 65160, offer=FULL, stamps=(7000, 1001))
+    assert opening.send(late, back=True) == "flow_dos_syncookie_wait"
 
 
 def test_a_server_that_says_no() -> None:
