@@ -17,12 +17,14 @@ from native import (
     FLOODS,
     MAX_DOS_RULES,
     MAX_PROTECTIONS,
+    MAX_TUNNELS,
     MAX_VIRTUAL_ROUTERS,
     PROTECTIONS,
     SCAN_ACTIONS,
     SCANS,
     TIMERS,
 )
+from native.protection import TUNNEL_TYPES
 
 _MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
 _MAX_AGING_FACTOR = 16
@@ -65,6 +67,7 @@ def check(snapshot: Snapshot) -> None:
     for qos in snapshot.qos_rules:
         bounded(f"class of QoS rule {qos.name}", qos.qos_class, 8, lowest=1)
     _check_protection(snapshot)
+    _check_tunnels(snapshot)
     _check_marks(snapshot)
 
 
@@ -120,6 +123,19 @@ def _check_port(port: Port) -> None:
             raise ValueError(
                 f"port {port.name}: {service} is no management service; {', '.join(SERVICES)} are"
             )
+
+
+def _check_tunnels(snapshot: Snapshot) -> None:
+    modes = {port.name: port.mode for port in snapshot.ports}
+    bounded("number of tunnels", len(snapshot.tunnels), MAX_TUNNELS)
+    for tunnel in snapshot.tunnels:
+        if tunnel.type not in TUNNEL_TYPES:
+            raise ValueError(f"tunnel {tunnel.name}: {tunnel.type} is no tunnel type")
+        if modes.get(tunnel.port) != "tunnel":
+            raise ValueError(f"tunnel {tunnel.name}: {tunnel.port} is no tunnel interface")
+        if modes.get(tunnel.outer_port) not in ("layer3", "tunnel"):
+            raise ValueError(f"tunnel {tunnel.name}: {tunnel.outer_port} is no routed interface")
+        bounded(f"TTL of tunnel {tunnel.name}", tunnel.ttl, 255, lowest=1)
 
 
 def _check_marks(snapshot: Snapshot) -> None:

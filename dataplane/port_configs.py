@@ -10,7 +10,7 @@ from dataplane.snapshot import Port
 from native import PortConfig
 
 _NO_LIMIT = 0
-_USUAL_MTU = 1500  # of an interface that has none configured
+USUAL_MTU = 1500  # of an interface that has none configured
 _NO_ADDRESS = bytes(16)
 
 # every port that multicast is routed to: which one it is, the kernel's multicast routes know
@@ -25,20 +25,23 @@ def port_config(
     *,
     parents: Mapping[str, int],
     protections: Mapping[str, int],
+    tunnel_mtu: int = 0,
 ) -> PortConfig:
-    """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone."""
+    """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone;
+    `tunnel_mtu` is what fits into the tunnel behind it.
+    """
+    mtu = min(port.mtu or tunnel_mtu, tunnel_mtu) if tunnel_mtu else port.mtu
     largest_mss = (_NO_LIMIT, _NO_LIMIT)
     if port.mss_adjustment is not None:
-        mtu = port.mtu or _USUAL_MTU
         v4, v6 = port.mss_adjustment
-        largest_mss = (mtu - v4, mtu - v6)
+        largest_mss = ((mtu or USUAL_MTU) - v4, (mtu or USUAL_MTU) - v6)
     return PortConfig(
         zone=zones.number(port.zone) if port.zone else 0,
         ipv6=port.ipv6,
         mark=marks.of_zone(port.zone) if port.zone else 0,
         mode=port.mode,
         multicast_firewalling=port.multicast_firewalling,
-        mtu=port.mtu or _NO_LIMIT,
+        mtu=mtu or _NO_LIMIT,
         largest_mss=largest_mss,
         virtual_router=routing.number(port.virtual_router),
         address=_addresses(port),

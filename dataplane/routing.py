@@ -132,7 +132,7 @@ def leaving(egress: Port | None, path: int, route: Route | None = None) -> Way |
     """A way by a port, if anything may leave by it."""
     if egress is None or not egress.zone:
         return DropReason.flow_policy_nofwd
-    if egress.mode == "tunnel":
+    if egress.mode == "tunnel" and not egress.tunnel:
         return DropReason.flow_tunnel_no_encap
     return Way(egress, path, route)
 

@@ -145,6 +145,7 @@ class Port(Struct, frozen=True):
     multicast_firewalling: bool = False  # of virtual-wire: multicast and broadcast are inspected
     management: ManagementProfile | None = None
     mss_adjustment: tuple[int, int] | None = None  # bytes below the MTU, IPv4 and IPv6
+    tunnel: str = ""  # what is behind a tunnel interface
     qos: Qos | None = None
 
 

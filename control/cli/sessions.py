@@ -206,7 +206,7 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("URL filtering enabled", "False"),
         ("session via syn-cookies", f"{session.syn_cookie}"),
         ("session terminated on host", f"{session.is_host}"),
-        ("session traverses tunnel", "False"),
+        ("session traverses tunnel", f"{_traverses_tunnel(session)}"),
         ("session terminate tunnel", "False"),
         ("captive portal session", "False"),
         ("ingress interface", session.ingress),
@@ -219,6 +219,10 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     is_over = session.state == "INIT"
     facts.append(("end-reason", (is_over and session.end_reason) or "unknown"))
     return facts
+
+
+def _traverses_tunnel(session: Session) -> bool:
+    return any(name.startswith("tunnel.") for name in (session.ingress, session.egress))
 
 
 def _nat_facts(session: Session) -> list[tuple[str, str]]:

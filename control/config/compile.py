@@ -18,6 +18,7 @@ from control.config.qos import shaping
 from control.config.rules import Reader
 from control.config.set_syntax import path_text
 from control.config.tree import Tree
+from control.config.tunnels import tunnels
 from control.config.validate import errors
 from control.config.value_types import prefix
 from dataplane.management_services import SERVICES
@@ -50,6 +51,7 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
     known = interfaces(tree)
     linux_names = _linux_names(tree, known, port_map)
     links = _links(tree)
+    behind = {tunnel.interface: tunnel.name for tunnel in tunnels(tree) if tunnel.is_enabled}
     rules = Reader(tree)
     zones = _owners((zone, zone_interfaces(node)) for zone, node in tree.entries("zone").items())
     routers = _owners(
@@ -65,7 +67,12 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
 
     return Snapshot(
         ports=tuple(
-            _port(tree, interface, linux_names, zones.get(name, ""), routers.get(name, ""), links)
+            replace(
+                _port(
+                    tree, interface, linux_names, zones.get(name, ""), routers.get(name, ""), links
+                ),
+                tunnel=behind.get(name, ""),
+            )
             for name, interface in known.items()
         ),
         rules=rules.security(),
@@ -104,6 +111,7 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         dos_rules=rules.dos(),
         buffer_protection=buffer_protection(tree),
         strip_mptcp=is_stripping_mptcp(tree),
+        tunnels=tuple(tunnel.compiled() for tunnel in tunnels(tree) if tunnel.is_enabled),
         rematch=setting(*paths.REMATCH) == "yes",
     )
 

@@ -17,6 +17,9 @@ LISTED_INTERFACE = reference(
     "a configured interface", Reference("interface", _EVERY, not_enforced=_OTHER_INTERFACES)
 )
 INTERFACE = reference("a configured interface", Reference("interface", _EVERY))
+TUNNEL_INTERFACE = reference(
+    "a configured tunnel interface", Reference("tunnel interface", (paths.TUNNELS,))
+)
 ANY_INTERFACE = reference("a configured interface or any", Reference("interface", _EVERY), "any")
 PORT = reference("a configured port", Reference("interface", (paths.INTERFACES,)))
 VIRTUAL_ROUTER = reference(

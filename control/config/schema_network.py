@@ -20,10 +20,12 @@ from control.config.references import (
     MANAGEMENT_PROFILE,
     PORT,
     QOS_PROFILE,
+    TUNNEL_INTERFACE,
     ZONE_PROTECTION_PROFILE,
 )
 from control.config.schema_protection import zone_protection
 from control.config.value_types import (
+    ADDRESS,
     ETHERNET,
     IPV4_ADDRESS,
     IPV4_INTERFACE,
@@ -32,7 +34,9 @@ from control.config.value_types import (
     IPV6_INTERFACE,
     IPV6_PREFIX,
     LOOPBACK_UNIT,
+    MAC,
     MBPS,
+    OWN_ADDRESS,
     PERCENT,
     PREFIX,
     TUNNEL_UNIT,
@@ -426,6 +430,62 @@ def _qos() -> Container:
     )
 
 
+def _tunnel(kind: str, help: str, *own: Element) -> NamedList:
+    return named_list(
+        kind,
+        help,
+        "tunnel",
+        name(),
+        container(
+            "local-address",
+            "This end of the tunnel.",
+            Leaf("interface", "Interface with the address.", INTERFACE, required=True),
+            Leaf(
+                "ip", "Its address; unset the interface's first of the peer's family.", OWN_ADDRESS
+            ),
+            required=True,
+        ),
+        container(
+            "peer-address",
+            "The other end of the tunnel.",
+            Leaf("ip", "Its address.", ADDRESS, required=True),
+            required=True,
+        ),
+        Leaf(
+            "tunnel-interface",
+            "Interface by which the packets within come in and leave.",
+            TUNNEL_INTERFACE,
+            required=True,
+        ),
+        Leaf("ttl", "TTL or hop limit of the packets of the tunnel.", number(1, 255), "64"),
+        Leaf(
+            "copy-tos",
+            "Whether they have the DSCP of the packet within; ECN they have in any case.",
+            YES_NO,
+            "no",
+        ),
+        Leaf("disabled", "Whether the tunnel is off.", YES_NO, "no"),
+        *own,
+    )
+
+
+def _tunnels() -> Container:
+    return container(
+        "tunnel",
+        "Tunnels. What arrives for one from its peer needs no rule: the packets within do.",
+        _tunnel("gre", "GRE tunnels, without key and sequence numbers.", *kept("keep-alive")),
+        _tunnel("ipip", "Tunnels of IP in IP, each version in each: 6in4 is one."),
+        _tunnel(
+            "vxlan",
+            "VXLAN tunnels with one host or router at the other end.",
+            Leaf("vni", "Network identifier.", number(0, 16777215), required=True),
+            Leaf("udp-port", "Destination port at both ends.", number(1, 65535), "4789"),
+            Leaf("peer-mac", "MAC address at the other end; unset it is learnt.", MAC),
+        ),
+        kept("global-protect-gateway", "global-protect-site-to-site", "ipsec", "tunnel-monitor"),
+    )
+
+
 def network() -> Container:
     return container(
         "network",
@@ -437,7 +497,7 @@ def network() -> Container:
             _virtual("loopback", "Addresses of the firewall on no link.", LOOPBACK_UNIT),
             _virtual(
                 "tunnel",
-                "Tunnel interfaces; nothing is encapsulated yet, what is routed there is dropped.",
+                "Tunnel interfaces; what is routed to one without a tunnel behind it is dropped.",
                 TUNNEL_UNIT,
             ),
             kept("aggregate-ethernet", "cellular", "sdwan", "vlan"),
@@ -469,7 +529,8 @@ def network() -> Container:
         _profiles(),
         _qos(),
         kept("dhcp", "dns-proxy", "ike", "lldp", "logical-router"),
-        kept("secure-web-gateway", "shared-gateway", "tunnel"),
+        _tunnels(),
+        kept("secure-web-gateway", "shared-gateway"),
     )
 
 

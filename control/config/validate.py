@@ -18,6 +18,7 @@ from control.config.qos import qos_problems
 from control.config.set_syntax import number_problems, path_text
 from control.config.translation_checks import translation_problems
 from control.config.tree import Tree
+from control.config.tunnels import tunnel_problems
 from control.config.value_types import Reference, ValueType, looks_like_addresses
 
 # Names compared in search of what was meant; with thousands of wrong ones nobody waits for it.
@@ -46,6 +47,7 @@ def _problems(tree: Tree) -> set[Problem]:
         *forwarding_problems(tree),
         *qos_problems(tree),
         *protection_problems(tree),
+        *tunnel_problems(tree),
     }
 
 

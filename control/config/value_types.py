@@ -418,4 +418,12 @@ IPV4_PREFIX = _read("an IPv4 prefix such as 192.0.2.0/24", _of_family(prefix, 4)
 IPV6_PREFIX = _read("an IPv6 prefix such as 2001:db8::/32", _of_family(prefix, 6))
 IPV4_ADDRESS = _read("an IPv4 address such as 192.0.2.1", _of_family(address, 4))
 IPV6_ADDRESS = _read("an IPv6 address such as 2001:db8::1", _of_family(address, 6))
+OWN_ADDRESS = _read(
+    "an address of an interface such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1", _interface
+)
+MAC = matching(
+    "a MAC address of one host such as 00:53:00:00:00:01",
+    r"[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5}",
+    longest=17,
+)
 ADDRESS = _read("an address such as 192.0.2.1 or 2001:db8::1", address)

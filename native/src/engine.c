@@ -44,7 +44,10 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t record_at = reserve(&total, (params->max_offloaded + 1ull) * sizeof(struct offload_record));
     uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
-    uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held + 2ull * params->max_fragments) * sizeof(struct verdict);
+    /* the limit; packets of the engine's own, each in a buffer; and what only ever waits: fragments, and the whole of some for
+     * as long as it takes to make that theirs */
+    uint64_t verdict_count = MAX_BURST + params->max_held + params->max_held + params->max_fragments + 1ull;
+    uint64_t verdict_bytes = verdict_count * sizeof(struct verdict);
     uint64_t verdict_at = reserve(&total, verdict_bytes), taken_at = reserve(&total, verdict_bytes);
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
@@ -104,7 +107,7 @@ struct engine *engine_new(const struct engine_params *params)
     e->dos = (struct dos *)(region + dos_at);
     e->buffers = (struct buffers *)(region + buffers_at);
     e->fragments = (struct fragments *)(region + fragments_at);
-    e->verdict_limit = MAX_BURST + params->max_held + params->max_fragments;
+    e->verdict_limit = MAX_BURST + params->max_held;
     e->events = (struct event *)(region + event_at);
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
         e->config.timeout_s[timer] = timer_info(timer)->default_s;

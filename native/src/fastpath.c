@@ -38,6 +38,13 @@ void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot)
     verdict_done(e, tag);
 }
 
+/* What goes back changed has a complete checksum. */
+static inline void complete_rebuilt(const struct packet *p)
+{
+    if (p->rebuilt && p->unfinished)
+        packet_complete_checksum(p);
+}
+
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark,
                      bool changed)
 {
@@ -47,7 +54,7 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
     }
     bool by_tunnel = e->config.ports[port].mode == PORT_TUNNEL;
     if (by_tunnel || p->reframed) {
-        uint32_t reason = by_tunnel ? tunnel_send(e, p, port) : tunnel_emit(e, p, port, mark, false);
+        uint32_t reason = by_tunnel ? tunnel_send(e, p, port, mark) : tunnel_emit(e, p, port, mark, false);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
@@ -60,6 +67,7 @@ void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uin
         v->data = p->data;
         v->len = p->len;
         v->changed = changed || p->rebuilt;
+        complete_rebuilt(p);
         verdict_done(e, tag);
     }
     e->stats.packets++;
@@ -82,20 +90,44 @@ static void verdict_host(struct engine *e, const struct packet *p, uint64_t tag,
     v->data = p->data;
     v->len = p->len;
     v->changed = p->rebuilt;
+    complete_rebuilt(p);
     verdict_done(e, tag);
 }
 
-void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac)
+/* Adds the verdict on a packet of the engine's own; NULL where there is a tunnel behind the port that it cannot enter. */
+static struct verdict *emit_add(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark)
 {
+    bool enters = true;
+    for (int depth = 0; enters && e->config.ports[port].mode == PORT_TUNNEL; depth++) {
+        enters = depth < MAX_TUNNEL_DEPTH && tunnel_wrap(e, h->packet.data, &len, &port);
+        mark &= (uint16_t)~MARK_PATH; /* of the inner packet */
+    }
+    held_finish(e, h);
+    if (!enters) {
+        count(e, COUNTER_flow_tunnel_encap_err);
+        return NULL;
+    }
     struct verdict *v = verdict_add(e, VERDICT_EMIT, 0, NONE);
     v->data = h->packet.data;
     v->len = len;
     v->port = port;
     v->mark = e->config.host_mark | mark;
     v->changed = true;
-    if (is_bridged(e, port))
+    return v;
+}
+
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac)
+{
+    struct verdict *v = emit_add(e, h, len, port, mark);
+    if (v && is_bridged(e, port))
         memcpy(v->mac, mac, sizeof v->mac);
-    held_finish(e, h);
+}
+
+void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark)
+{
+    struct verdict *v = emit_add(e, h, len, port, mark);
+    if (v)
+        v->is_pinned = true;
 }
 
 /* ---- a packet of a session ------------------------------------------------------------------------ */
@@ -180,7 +212,7 @@ static uint32_t follow_bridge(struct engine *e, uint32_t slot, enum direction di
     return 0;
 }
 
-static bool is_routed(const struct engine *e, uint16_t port)
+bool is_routed(const struct engine *e, uint16_t port)
 {
     return e->config.ports[port].mode == PORT_LAYER3 || e->config.ports[port].mode == PORT_TUNNEL;
 }
@@ -215,15 +247,6 @@ static uint16_t largest_mss(const struct engine *e, const struct packet *p, uint
     return in && (!out || in < out) ? in : out;
 }
 
-/* What a profile asks of a segment beside its window, and what it has taken away. */
-static uint32_t protect_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p, bool *changed)
-{
-    uint32_t reason = checks_refuse_segment(e, slot, direction, p);
-    if (!reason)
-        *changed |= checks_strip(e, p);
-    return reason;
-}
-
 static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uint64_t tag)
 {
     uint32_t slot = ref / 2, reason = 0;
@@ -243,17 +266,20 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
             reason = refuse_egress(e, p, port, s->port[!direction]);
         if (!reason && is_proxied && cookie_inbound(e, slot, direction, p, tag, &changed))
             return;
+        bool is_concerned = p->key.proto == PROTO_TCP && checks_concern(e, p);
+        if (!reason && is_concerned)
+            reason = checks_refuse_segment(e, slot, direction, p);
         if (!reason && p->key.proto == PROTO_TCP)
             reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
-        if (!reason && p->key.proto == PROTO_TCP && protection_of(e, port)->checks & checks_of_segment(p))
-            reason = protect_segment(e, slot, direction, p, &changed);
+        if (!reason && is_concerned)
+            changed |= checks_pass_segment(e, slot, direction, p);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
         }
     }
-    s->packets[direction]++;
-    s->bytes[direction] += p->len;
+    s->packets[direction] += 1u + p->more_packets;
+    s->bytes[direction] += p->len + p->more_bytes;
     session_touch(e, s);
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
@@ -265,6 +291,7 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
     }
     if (is_host) {
         count(e, COUNTER_flow_host_session_pass);
+        p->rebuilt |= changed;
         verdict_host(e, p, tag, slot);
         return;
     }
@@ -326,7 +353,12 @@ bool is_local(const struct engine *e, const uint8_t address[16])
 static void discovery_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
     bool link_local_multicast = p->key.dst[0] == 0xff && (p->key.dst[1] & 15) == 2;
-    if (!link_local_multicast && !is_local(e, p->key.dst)) { /* else the kernel would forward it unseen */
+    if (p->tunnel && tunnel_discovers(e, p)) {
+        verdict_consumed(e, tag, NONE);
+        return;
+    }
+    /* the kernel would take what comes by a tunnel for something of the outer packet's link */
+    if (p->tunnel || (!link_local_multicast && !is_local(e, p->key.dst))) { /* else the kernel would forward it unseen */
         verdict_drop(e, tag, 0, COUNTER_flow_icmp_no_session);
         return;
     }
@@ -387,6 +419,16 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
 }
 
+/* Whether the profile of the zone that an error of the machine's own kernel would leave to says that none is sent. */
+static bool is_suppressed(struct engine *e, const struct packet *p, uint16_t port)
+{
+    bool is_v4 = p->key.family == 4;
+    if (p->icmp_type == (is_v4 ? 11 : 3))
+        return checks_suppress(e, port, PROTECT_suppress_time_exceeded);
+    return p->icmp_type == (is_v4 ? 3 : 2) && (!is_v4 || p->icmp_code == 4) &&
+           checks_suppress(e, port, PROTECT_suppress_need_frag);
+}
+
 /* An error of the machine's own kernel about a packet it was to forward, so after translation: it is for who sent the
  * packet before. Of the zone that packet was to leave by nothing is said, so all are asked. */
 static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
@@ -398,6 +440,10 @@ static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
     }
     struct session *s = &e->sessions[ref / 2];
     enum direction direction = ref & 1;
+    if (ref && is_suppressed(e, p, s->port[!direction])) {
+        verdict_consumed(e, tag, ref / 2);
+        return;
+    }
     struct verdict *v = verdict_add(e, VERDICT_HOST, tag, ref / 2);
     v->mark = e->config.host_mark;
     if (!ref || !translate_error(s, direction, p))
@@ -571,12 +617,20 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
         if (depth == MAX_TUNNEL_DEPTH)
             return COUNTER_flow_tunnel_nest;
         struct packet outer = *p;
+        if (inner.is_frame) {
+            p->data = inner.data;
+            p->len = inner.len;
+            p->tunnel = inner.tunnel;
+            return COUNTER_flow_parse_ethertype;
+        }
         reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
         p->rebuilt = true;
-        p->reframed = outer.reframed != (p->key.family != outer.key.family);
-        p->reassembled = outer.reassembled;
-        p->gso = outer.gso;
+        /* no fragment of the outer packet can carry it back */
+        p->reframed = outer.reassembled || outer.reframed != (p->key.family != outer.key.family);
+        p->gso = outer.gso && !outer.reassembled;
         p->port = inner.port;
+        p->tunnel = inner.tunnel;
+        p->outer_ecn = inner.ecn;
         if (reason)
             return reason;
         if (!port_takes(e, p->port))
@@ -604,6 +658,7 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
 {
     bool is_own = in->flags & INPUT_FROM_HOST;
     p->key.family = 0; /* nothing is parsed yet */
+    p->tunnel = NONE;
     if (!is_own && !port_takes(e, in->port))
         return COUNTER_flow_no_interface;
     uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
@@ -651,14 +706,19 @@ static void refuse(struct engine *e, struct packet *p, uint64_t tag, uint32_t re
         fastpath_place(e, p);
         scan_note_refused(e, p);
     }
-    verdict_drop(e, tag, NONE, reason);
+    if (reason == COUNTER_flow_parse_ethertype && p->tunnel && tunnel_takes(e, p))
+        verdict_consumed(e, tag, NONE);
+    else
+        verdict_drop(e, tag, NONE, reason);
 }
 
 /* Decides a packet that has its place, or reassembles its datagram. True where it now waits for the slowpath as the
  * first of its flow. */
 static bool decide_placed(struct engine *e, struct packet *p, uint64_t tag)
 {
-    uint32_t ref = NONE, reason = block_hit(e, p) ? COUNTER_flow_dos_drop_ip_blocked : checks_refuse(e, p);
+    uint32_t ref = NONE, reason = p->tunnel ? tunnel_arrived(e, p) : 0;
+    if (!reason)
+        reason = block_hit(e, p) ? COUNTER_flow_dos_drop_ip_blocked : checks_refuse(e, p);
     if (!reason && p->is_fragment)
         return decide_fragment(e, p, tag);
     if (!reason) {
@@ -683,13 +743,20 @@ static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
     if (!whole.len)
         return false;
     reason = packet_parse(whole.data, whole.len, LINK_IP, 0, p);
+    if (!reason && p->is_fragment) /* a second fragment header (RFC 8200 4.1: one at most) */
+        reason = COUNTER_flow_parse_ip6_ext_hdr;
     p->gso = p->reassembled = true; /* how long the pieces are, the kernel knows */
+    p->more_packets = (uint16_t)(whole.fragments - 1);
+    p->more_bytes = whole.bytes - whole.len;
+    p->reframed = whole.is_reframed;
     p->is_broadcast = whole.is_broadcast;
     p->egress = whole.egress;
     memcpy(p->mac, whole.mac, sizeof p->mac);
     p->port = whole.port;
     if (!reason)
         reason = settle(e, p, whole.port);
+    if (!reason && p->is_fragment) /* found in a tunnel: a datagram has one verdict, and its fragments cannot wait for others */
+        reason = COUNTER_flow_tunnel_nest;
     if (reason) {
         refuse(e, p, whole.tag, reason);
         return false;
@@ -736,8 +803,11 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
         for (i = 0; i < size && !stop; i++) {
             if (group[i].now_ns > e->now_ns)
                 engine_advance(e, group[i].now_ns);
-            /* every held packet will want one too */
-            if (e->verdict_count + e->held_count + fragment_waiting(e) >= e->verdict_limit)
+            /* every held packet will want one too; fragments that wait have room of their own */
+            if (e->verdict_count + e->held_count >= e->verdict_limit)
+                break;
+            /* what a tunnel takes in pieces needs buffers, which come back with the verdicts */
+            if (e->config.tunnel_count && e->held_over && e->params.max_held - e->held_count < MOST_PIECES)
                 break;
             stop = decide(e, &group[i], &packets[i], reasons[i]) && stop_when_undecided;
         }

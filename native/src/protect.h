@@ -1,7 +1,7 @@
 /* protect.h - protection against attacks: zone protection, DoS rules, blocked addresses, packet buffers.
  *
  * Who asks when: of every packet block_hit and checks_refuse; of one that matches no session, and may open one,
- * zone_admits and dos_admits; of a segment of a session checks_refuse_segment. */
+ * zone_admits and dos_admits; of a segment of a session checks_refuse_segment and checks_pass_segment. */
 #ifndef SIXTUPLE_PROTECT_H
 #define SIXTUPLE_PROTECT_H
 
@@ -39,29 +39,24 @@ void threat_note(struct engine *e, const struct packet *p, enum threat_type type
 
 /* ---- checks.c: packet-based protection -------------------------------------------------------------- */
 
-/* Why the profile of the packet's zone refuses it: by what it is itself (traits). 0, or the drop reason. */
-uint32_t checks_refuse(struct engine *e, const struct packet *p);
-/* The same by where its source is routed: discard-ip-spoof, strict-ip-check. Asked of packets without a session. */
+/* Why the profile of a packet's zone refuses it, by what it is itself: these of its traits. checks_refuse in state.h asks. */
+uint32_t checks_refuse_traits(struct engine *e, const struct packet *p, uint64_t which);
+/* The same by where its source is routed: discard-ip-spoof, strict-ip-check. Asked of packets without a session. 0, or the
+ * drop reason. */
 uint32_t checks_refuse_source(struct engine *e, const struct packet *p);
-/* Those of enum protection that look at a segment of a session, apart from its traits: all of them at a SYN. */
-static inline uint64_t checks_of_segment(const struct packet *p)
-{
-    uint64_t of_data = 1ull << PROTECT_tcp_overlap_mismatch;
-    uint64_t of_syn = 1ull << PROTECT_tcp_split_handshake | 1ull << PROTECT_strip_timestamp |
-                      1ull << PROTECT_strip_fast_open | 1ull << PROTECT_strip_mptcp;
-    return p->tcp_flags & TCP_SYN ? of_data | of_syn : of_data;
-}
-/* A segment of a session against what the same bytes were before: discard-overlapping-tcp-segment-mismatch, and
- * discard-tcp-split-handshake. 0, or the drop reason. */
-uint32_t checks_refuse_segment(struct engine *e, uint32_t slot, uint32_t direction, const struct packet *p);
+/* A segment of a session, before anything has followed it: discard-tcp-split-handshake, and, against what the same bytes
+ * were before, discard-overlapping-tcp-segment-mismatch. 0, or the drop reason. checks_concern in state.h says of whom. */
+uint32_t checks_refuse_segment(struct engine *e, uint32_t slot, enum direction direction, const struct packet *p);
+/* The same segment when it passes: its bytes are remembered; options the profile does not let pass are replaced by NOPs, data
+ * in a SYN with fast open is cut. Whether anything was changed; checksums are complete then. */
+bool checks_pass_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p);
 void checks_session_ends(struct engine *e, uint32_t slot);
-/* Whether sessions of this packet's zone must stay in software for checks_refuse_segment to see them. */
+/* Whether sessions of this port's zone must stay in software for their segments to be compared. */
 bool checks_follow(const struct engine *e, uint16_t port);
-/* Takes options away that the profile does not let pass: replaced by NOPs, data in a SYN with fast open cut. Whether
- * anything changed; checksums are complete then. */
-bool checks_strip(struct engine *e, struct packet *p);
-/* The profile says that no such ICMP error is sent from a port. */
+/* The profile says that no such ICMP error is sent from a port; it is counted. */
 bool checks_suppress(struct engine *e, uint16_t port, enum protection which);
+/* What a zone's profile has refused or changed, PROTECTION_COUNT figures; NULL where it has none. */
+const uint64_t *checks_counts(const struct engine *e, uint16_t zone);
 
 /* ---- zone.c (with flood.c and scan.c), dos.c ------------------------------------------------------------------------- */
 

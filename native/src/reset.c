@@ -44,7 +44,7 @@ void reset_ends(struct engine *e, const struct session *s, bool client, bool ser
         return;
     for (enum direction d = C2S; d <= S2C; d++) {
         struct flow_key as = segment_answer(&s->key[d]);
-        if (told[d] && port_takes(e, s->port[d]) && e->config.ports[s->port[d]].mode == PORT_LAYER3)
+        if (told[d] && port_takes(e, s->port[d]) && is_routed(e, s->port[d]))
             emit(e, &as, TCP_RST | TCP_ACK, d == C2S ? cookie_told(s, s->window[S2C].end) : s->window[C2S].end,
                  s->window[d].end, s->port[d], unknown);
     }

@@ -97,7 +97,7 @@ bool rewrite_packet(struct engine *e, const struct packet *p, const struct flow_
     if (!to && !difference && !marks)
         return false;
     uint32_t at = packet_checksum_at(p);
-    if (p->unfinished) {
+    if (p->unfinished || p->sum_src || p->sum_dst) { /* nothing to adjust, or by other addresses than those replaced */
         packet_complete_checksum(p);
     } else if (at && difference) {
         checksum_adjust(l4 + at, difference);

@@ -297,6 +297,22 @@ static inline bool block_hit(struct engine *e, const struct packet *p)
     return e->now_ns < e->blocked_until_ns && block_finds(e, p);
 }
 
+/* Why the profile of the packet's zone refuses it by what it is itself: 0, or the drop reason. Few have any traits. */
+static inline uint32_t checks_refuse(struct engine *e, const struct packet *p)
+{
+    if (__builtin_expect(!p->traits, 1))
+        return 0;
+    uint64_t which = p->traits & protection_of(e, p->port)->checks;
+    return which ? checks_refuse_traits(e, p, which) : 0;
+}
+
+/* Whether a segment of a session is one for checks_refuse_segment and checks_pass_segment: SYNs are, others only where all
+ * bytes are compared. */
+static inline bool checks_concern(const struct engine *e, const struct packet *p)
+{
+    return p->tcp_flags & TCP_SYN || protection_of(e, p->port)->checks & 1ull << PROTECT_tcp_overlap_mismatch;
+}
+
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
 
 uint64_t flow_table_buckets(const struct engine_params *params); /* a power of two */
@@ -447,6 +463,8 @@ bool is_local(const struct engine *e, const uint8_t address[16]);
 bool port_takes(const struct engine *e, uint16_t port);
 /* It is a bridge's, of layer 2, a virtual wire or a tap. */
 bool is_bridged(const struct engine *e, uint16_t port);
+/* The firewall routes through it: it is no bridge's, no loopback. */
+bool is_routed(const struct engine *e, uint16_t port);
 /* Completes the key of a parsed packet with the zone of its port, and hashes it. */
 void fastpath_place(const struct engine *e, struct packet *p);
 /* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
@@ -460,6 +478,8 @@ void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter re
 /* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
  * `mark` is added to the host's. */
 void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
+/* The same by this port, whatever the routes say. */
+void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark);
 
 /* ---- reset.c -------------------------------------------------------------------------------------- */
 

@@ -29,12 +29,14 @@ uint64_t threats_bytes(void)
     return sizeof(struct threats);
 }
 
-static uint64_t kind_of(const struct engine *e, const struct packet *p, enum threat_type type, uint32_t what, uint32_t rule)
+/* A flood's alarm and what is dropped of it are one; that somebody is blocked does not wait for the next time. */
+static uint64_t kind_of(const struct engine *e, const struct packet *p, enum threat_type type, uint32_t what,
+                        enum scan_action action, uint32_t rule)
 {
     struct {
-        uint64_t type, what, rule, zone;
+        uint64_t type, what, action, rule, zone;
         uint8_t source[16];
-    } kind = {.type = type, .what = what, .rule = rule, .zone = p->key.zone};
+    } kind = {.type = type, .what = what, .action = type == THREAT_FLOOD ? 0 : action, .rule = rule, .zone = p->key.zone};
     if (type == THREAT_SCAN)
         memcpy(kind.source, p->key.src, 16);
     return siphash13(e->hash_key, &kind, sizeof kind);
@@ -58,7 +60,7 @@ void threat_note(struct engine *e, const struct packet *p, enum threat_type type
                  uint32_t rule, uint32_t reason)
 {
     struct threats *t = e->threats;
-    uint64_t kind = kind_of(e, p, type, what, rule);
+    uint64_t kind = kind_of(e, p, type, what, action, rule);
     struct told *told = told_of(t, kind);
     told->untold += told->untold < UINT32_MAX;
     if (reason)

@@ -261,8 +261,8 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
             count(e, COUNTER_session_discard_full);
     }
     if (slot) {
-        e->sessions[slot].packets[C2S]++;
-        e->sessions[slot].bytes[C2S] += first->packet.len;
+        e->sessions[slot].packets[C2S] += 1u + first->packet.more_packets;
+        e->sessions[slot].bytes[C2S] += first->packet.len + first->packet.more_bytes;
     }
     bool can_tell = port_takes(e, first->packet.port); /* a commit may have taken it away while the packet waited */
     if (can_tell && (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both))
