@@ -11,8 +11,7 @@
 #include "checksum.h"
 #include "overlap.h"
 #include "state.h"
-
-enum { TCP_HEADER = 20 };
+#include "tcp_options.h"
 
 /* What a zone's profile has done, by the profile's place in the configuration; 0: of zones without one. */
 struct zone_checks {
@@ -212,13 +211,13 @@ bool checks_follow(const struct engine *e, uint16_t port)
 
 /* ---- TCP options --------------------------------------------------------------------------------------- */
 
-enum { OPTION_END, OPTION_NOP, OPTION_TIMESTAMPS = 8, OPTION_MPTCP = 30, OPTION_FAST_OPEN = 34, OPTION_EXPERIMENT = 254 };
+enum { OPTION_MPTCP = 30, OPTION_FAST_OPEN = 34, OPTION_EXPERIMENT = 254 };
 
 /* By which protection an option is taken out; PROTECTION_COUNT: none. */
 static enum protection stripped_by(const uint8_t *option)
 {
     switch (option[0]) {
-    case OPTION_TIMESTAMPS:
+    case TCP_OPTION_TIMESTAMPS:
         return PROTECT_strip_timestamp;
     case OPTION_MPTCP:
         return PROTECT_strip_mptcp;
@@ -234,22 +233,14 @@ static enum protection stripped_by(const uint8_t *option)
 /* Makes NOPs of the options that are to go; the bits of why. */
 static uint64_t blank_options(const struct packet *p, uint64_t unwanted)
 {
-    uint8_t *at = p->data + p->l4_offset + TCP_HEADER, *end = p->data + p->payload_offset;
+    struct tcp_options walk = tcp_options_of(p);
     uint64_t done = 0;
-    while (at < end && *at != OPTION_END) {
-        if (*at == OPTION_NOP) {
-            at++;
-            continue;
-        }
-        if (end - at < 2 || at[1] < 2 || at[1] > end - at)
-            break;
-        uint32_t len = at[1];
-        enum protection why = stripped_by(at);
+    for (uint8_t *option; (option = tcp_option_next(&walk));) {
+        enum protection why = stripped_by(option);
         if (why != PROTECTION_COUNT && has(unwanted, why)) {
-            memset(at, OPTION_NOP, len);
+            memset(option, TCP_OPTION_NOP, option[1]);
             done |= 1ull << why;
         }
-        at += len;
     }
     return done;
 }
