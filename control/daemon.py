@@ -176,7 +176,12 @@ class Daemon:
             platform=options.platform,
             program=options.dataplane,
         )
-        self._kernel = Kernel(options.queue, options.directory)
+        self._kernel = Kernel(
+            options.queue,
+            options.directory,
+            # the package would mix up the order of packets of two queues
+            options.queue + 1 if options.io == "native" else None,
+        )
         self._kernel_mirror = Mirror(
             mirror.LINKS | mirror.ADDRESSES | mirror.ROUTES, self._kernel.look, self._see_kernel
         )

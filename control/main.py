@@ -21,7 +21,7 @@ from dataplane.edges import NAMES
 _GROUP = "sixtuple.commands"
 _USAGE = 2  # exit status for what cannot be understood
 _INTERRUPTED = 130
-_QUEUES = 1 << 16
+_QUEUES = (1 << 16) - 1  # the one behind it is taken, too
 _DEFAULT_QUEUE = 6
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 

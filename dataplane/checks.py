@@ -4,15 +4,26 @@ The configuration's own checks (control/config) come first and say more; these h
 makes a snapshot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec.structs import astuple
 
 from dataplane import marks
 from dataplane.management_services import SERVICES
 from dataplane.policy import RULE_TYPES
-from dataplane.snapshot import Port, Snapshot, Timeouts
-from native import ACTIONS, MAX_TUNNELS, MAX_VIRTUAL_ROUTERS, TIMERS
+from dataplane.snapshot import FloodLimits, Port, Snapshot, Timeouts, ZoneProtection
+from native import (
+    ACTIONS,
+    FLOODS,
+    MAX_DOS_RULES,
+    MAX_PROTECTIONS,
+    MAX_TUNNELS,
+    MAX_VIRTUAL_ROUTERS,
+    PROTECTIONS,
+    SCAN_ACTIONS,
+    SCANS,
+    TIMERS,
+)
 from native.protection import TUNNEL_TYPES
 
 _MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
@@ -20,6 +31,8 @@ _MAX_AGING_FACTOR = 16
 _MAX_OVERSUBSCRIPTION = 8
 _MAX_RESERVE_S = 604_800
 _MODES = ("layer3", "layer2", "virtual-wire", "tap", "loopback", "tunnel")
+_DOS_ACTIONS = ("deny", "allow", "protect")
+_CLASSIFIED_BY = ("source-ip-only", "destination-ip-only", "src-dest-ip-both")
 _PBF_ACTIONS = ("forward", "discard", "no-pbf")
 
 
@@ -54,7 +67,52 @@ def check(snapshot: Snapshot) -> None:
     for qos in snapshot.qos_rules:
         bounded(f"class of QoS rule {qos.name}", qos.qos_class, 8, lowest=1)
     _check_tunnels(snapshot)
+    _check_protection(snapshot)
     _check_marks(snapshot)
+
+
+def _check_protection(snapshot: Snapshot) -> None:
+    bounded("number of protected zones", len(snapshot.zones), MAX_PROTECTIONS)
+    bounded("number of DoS rules", len(snapshot.dos_rules), MAX_DOS_RULES)
+    buffer = snapshot.buffer_protection
+    bounded("packet buffer alert", buffer.alert_percent, 100)
+    bounded("packet buffer activation", buffer.activate_percent, 100)
+    for zone in snapshot.zones:
+        if zone.protection is not None:
+            _check_zone_protection(zone.protection)
+    for rule in snapshot.dos_rules:
+        owner = f"DoS rule {rule.name}"
+        _known(owner, "action", [rule.action], _DOS_ACTIONS)
+        _known(owner, "classification", [rule.classified_by], _CLASSIFIED_BY)
+        for limits in (rule.aggregate, rule.classified):
+            if limits is not None:
+                _check_floods(f"DoS profile {limits.name}", limits.floods)
+        known = [port.name for port in snapshot.ports]
+        _known(owner, "port", (*rule.from_ports, *rule.to_ports), known)
+
+
+def _check_zone_protection(profile: ZoneProtection) -> None:
+    owner = f"zone protection profile {profile.name}"
+    _known(owner, "check", profile.checks, [protection.name for protection in PROTECTIONS])
+    _check_floods(owner, profile.floods)
+    _known(owner, "scan", profile.scans, [scan.name for scan in SCANS])
+    for scan in profile.scans.values():
+        _known(owner, "scan action", [scan.action], SCAN_ACTIONS)
+
+
+def _check_floods(owner: str, floods: Mapping[str, FloodLimits]) -> None:
+    _known(owner, "flood", floods, [flood.name for flood in FLOODS])
+    for limits in floods.values():
+        if limits.activate > limits.maximal:
+            raise ValueError(
+                f"{owner}: activation {limits.activate} is above the maximum {limits.maximal}"
+            )
+
+
+def _known(owner: str, noun: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{owner}: {name} is no {noun}; {', '.join(known) or 'none'} are")
 
 
 def _check_port(port: Port) -> None:

@@ -22,11 +22,12 @@ from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.pbf import PbfPolicy
 from dataplane.policy import Policy
 from dataplane.port_configs import MULTICAST, NOBODY, port_config
+from dataplane.protection import protection
 from dataplane.qos import QosPolicy
 from dataplane.rates import RateMeter, Rates
 from dataplane.rematch import Rematch
 from dataplane.routing import Paths, Routing
-from dataplane.schedules import InForce
+from dataplane.schedules import DosSchedules, InForce
 from dataplane.slowpath.context import Context, Tables
 from dataplane.slowpath.pipeline import Decision, decide
 from dataplane.snapshot import (
@@ -146,6 +147,7 @@ class Engine:
         self._nat_rules = Names()
         self._pbf_rules = Names()
         self._qos_rules = Names()
+        self._dos_rules = Names()
         self._applications = Names()
         self._hash = KeyedHash(hash_key)
         self._nat_tables = NatTables(
@@ -239,11 +241,18 @@ class Engine:
         is_multicast_routed = any(router.multicast for router in routing.routers)
         numbered = [*snapshot.ports, *([MULTICAST] if is_multicast_routed else [])]
         numbers = {port.name: ports.number(port.name) for port in numbered}
+        parents = {port.interface: numbers[port.name] for port in numbered if not port.parent}
+        protected = protection(snapshot, zones, numbers, self._dos_rules)
         configs = [NOBODY] * len(ports)
         tunnel_mtus = tunnels.mtus(snapshot)
         for port in numbered:
             configs[numbers[port.name]] = port_config(
-                port, zones, routing, tunnel_mtus.get(port.name, 0)
+                port,
+                zones,
+                routing,
+                parents=parents,
+                protections=protected.places,
+                tunnel_mtu=tunnel_mtus.get(port.name, 0),
             )
         aging = snapshot.accelerated_aging
         self.native.configure(
@@ -264,11 +273,18 @@ class Engine:
                 nat_reserve_s=snapshot.nat_reserve_s,
                 icmp_unreachable_per_s=_ICMP_UNREACHABLE_PER_S,
                 tunnels=[tunnels.native(tunnel, numbers) for tunnel in snapshot.tunnels],
+                strip_mptcp=snapshot.strip_mptcp,
+                log_packet_threats=snapshot.log_packet_threats,
+                buffer_protection=protected.buffer,
+                protections=protected.zones,
+                dos_rules=protected.dos_rules,
             )
         )
         self.native.set_fibs([router.native(numbers) for router in routing.routers])
         self._ports, self._zones = ports, zones
         self._state = state
+        self._dos_schedules = DosSchedules(snapshot.dos_rules, self._tell_dos_in_force)
+        self._dos_schedules.advance(self._now_ns + self._wall_offset_ns)
         self._tables = Tables(
             ports={numbers[port.name]: port for port in snapshot.ports},
             port_numbers=numbers,
@@ -294,6 +310,9 @@ class Engine:
             discard_denied=snapshot.discard_denied,
             wall_offset_ns=self._wall_offset_ns,
         )
+
+    def _tell_dos_in_force(self, rule: str, is_in_force: bool) -> None:
+        self.native.dos_in_force(self._dos_rules.number(rule), is_in_force)
 
     @property
     def tables(self) -> Tables:
@@ -327,6 +346,7 @@ class Engine:
         at, size = 0, MAX_BURST
         while at < len(burst):
             piece = burst[at : at + size]
+            self._dos_schedules.advance(piece[0].now_ns + self._wall_offset_ns)
             taken = self.native.input(piece, stop_when_undecided=one_at_a_time)
             at += taken
             if taken:
@@ -353,6 +373,7 @@ class Engine:
         """
         self._now_ns = max(self._now_ns, now_ns)
         self.native.tick(now_ns)
+        self._dos_schedules.advance(now_ns + self._wall_offset_ns)
         if self._meter.is_due(now_ns):
             self._meter.tick(self.native.stats(), now_ns)
         has_sessions = self._rematch.page(self.native, self._tables, self._now_ns)
@@ -632,6 +653,7 @@ class Engine:
             qos_rule=self._qos_rules.name(view.qos_rule),
             qos_class=view.qos_class or _DEFAULT_CLASS,
             is_host=view.is_host,
+            syn_cookie=view.syn_cookie,
         )
 
     def report_packets(self, view: SessionView) -> int:

@@ -98,6 +98,7 @@ class Explainer:
             yield "parse", "refused"
         else:
             yield "parse", f"IPv{info.key.family}, TTL {info.ttl}, {info.payload} bytes of payload"
+        yield from (("SYN cookie", said) for name, said in _COOKIES.items() if name in moved)
         for decision in self._decisions:
             yield "flow lookup", "no session"
             yield from _decision(engine, decision)
@@ -124,6 +125,10 @@ def _packet_text(info: PacketInfo | CounterInfo) -> str:
     key = info.key
     source, destination = text(key.src), text(key.dst)
     protocol = protocol_name(key.proto)
+    if info.is_fragment:
+        which = f"fragment of {info.fragment_id:#x} at {info.fragment_offset}"
+        more = ", more to come" if info.more_fragments else ", the last"
+        return f"{source} > {destination}  {protocol}  {which}{more}  {info.length} bytes"
     if key.proto in _ICMP:
         detail = f"type {info.icmp_type} code {info.icmp_code}"
         return f"{source} > {destination}  {protocol}  {detail}  {info.length} bytes"
@@ -261,6 +266,13 @@ def _allocation(engine: Engine, context: Context) -> str:
     return f"timers of {owner}: {', '.join(own)}"
 
 
+_COOKIES = {
+    "flow_dos_syncookie_sent": "sent to the client, for the server",
+    "flow_dos_syncookie_ack_rcv": "come back right: in the place of the ACK the server gets a SYN",
+    "flow_dos_syncookie_ack_err": "not what the ACK answers",
+    "flow_dos_syncookie_wait": "come back, but the server has not answered yet",
+}
+
 # of each stage its label and what is said of it, nothing where it had nothing to do
 _STAGE_TEXTS: dict[str, tuple[str, Callable[[Engine, Context], str]]] = {
     "zone": ("zone", _zone),
@@ -347,6 +359,8 @@ def _verdict(engine: Engine, verdict: Verdict) -> str:
             return f"forward by {engine.port_name(verdict.port)}"
         case VerdictAction.HOST:
             return "for the firewall itself"
+        case VerdictAction.CONSUMED:
+            return "answered by the firewall, or sent on in another form"
         case _:
             reason = _COUNTERS[verdict.reason]
             return f"drop, {reason.name}: {reason.text.removeprefix('Packets dropped: ')}"

@@ -63,6 +63,7 @@ class Session(Struct, frozen=True):
     qos_rule: str = ""
     qos_class: int = 4
     is_host: bool = False  # with the firewall itself: only what it receives is seen
+    syn_cookie: bool = False  # it began with a SYN cookie
 
 
 class SessionFilter(Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,7 @@
 """Ports as the engine knows them: by number, with all it needs of them for every packet."""
 
+from collections.abc import Mapping
+
 from dataplane import marks
 from dataplane.addresses import V4_PREFIX, is_link_local, packed
 from dataplane.names import Names
@@ -16,8 +18,17 @@ MULTICAST = Port("multicast", "", "multicast", (), ipv6=True, virtual_router="")
 NOBODY = PortConfig(zone=0, ipv6=False)
 
 
-def port_config(port: Port, zones: Names, routing: Routing, tunnel_mtu: int = 0) -> PortConfig:
-    """`tunnel_mtu` is what fits into the tunnel behind it."""
+def port_config(
+    port: Port,
+    zones: Names,
+    routing: Routing,
+    *,
+    parents: Mapping[str, int],
+    protections: Mapping[str, int],
+    tunnel_mtu: int = 0,
+) -> PortConfig:
+    """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone;
+    `tunnel_mtu`: what fits into the tunnel behind it."""
     mtu = min(port.mtu or tunnel_mtu, tunnel_mtu) if tunnel_mtu else port.mtu
     largest_mss = (_NO_LIMIT, _NO_LIMIT)
     if port.mss_adjustment is not None:
@@ -33,6 +44,9 @@ def port_config(port: Port, zones: Names, routing: Routing, tunnel_mtu: int = 0)
         largest_mss=largest_mss,
         virtual_router=routing.number(port.virtual_router),
         address=_addresses(port),
+        protection=protections.get(port.zone, 0),
+        parent=parents.get(port.parent, 0),
+        tag=port.tag,
     )
 
 

@@ -3,10 +3,10 @@
 Sessions stay what they were when their schedule ends; only new ones ask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dataplane.policy import EVERY_RULE
-from dataplane.snapshot import Schedule, SecurityRule
+from dataplane.snapshot import DosRule, Schedule, SecurityRule
 
 _NS = 1_000_000_000
 _WEEK_S = 7 * 86_400
@@ -17,7 +17,7 @@ _FOREVER_S = 1 << 62
 class InForce:
     """Times are nanoseconds since the epoch."""
 
-    def __init__(self, rules: Sequence[SecurityRule]) -> None:
+    def __init__(self, rules: Sequence[SecurityRule | DosRule]) -> None:
         self._schedules = [
             (1 << number, rule.schedule)
             for number, rule in enumerate(rules)
@@ -35,6 +35,29 @@ class InForce:
             changes_s = (next_change_s(schedule, now_s) for _, schedule in self._schedules)
             self._until_ns = _NS * min(changes_s, default=_FOREVER_S)
         return self._rules
+
+
+class DosSchedules:
+    """The engine asks no schedules: it is told which DoS rules are in force, when that changes.
+
+    Times are nanoseconds since the epoch.
+    """
+
+    def __init__(self, rules: Sequence[DosRule], tell: Callable[[str, bool], None]) -> None:
+        """`tell` gets a rule's name, and whether it is in force."""
+        timed = [rule for rule in rules if rule.schedule is not None]
+        self._names = [rule.name for rule in timed]
+        self._in_force = InForce(timed)
+        self._tell = tell
+        self._told: int | None = None
+
+    def advance(self, now_ns: int) -> None:
+        rules = self._in_force.at(now_ns)
+        if rules == self._told:
+            return
+        self._told = rules
+        for number, name in enumerate(self._names):
+            self._tell(name, bool(rules >> number & 1))
 
 
 def rules_in_force(in_force: InForce | None, now_ns: int) -> int:

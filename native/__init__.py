@@ -45,7 +45,9 @@ __all__ = [
     "FLOODS",
     "FOREVER_NS",
     "MAX_BURST",
+    "MAX_DOS_RULES",
     "MAX_NAT_TARGETS",
+    "MAX_PROTECTIONS",
     "MAX_TUNNELS",
     "MAX_TUNNEL_DEPTH",
     "MAX_VIRTUAL_ROUTERS",
@@ -213,6 +215,12 @@ class PacketInfo(NamedTuple):
     tcp_flags: int
     icmp_type: int
     icmp_code: int
+    is_fragment: bool  # of one layer 4 is not looked at: all of it is payload
+    more_fragments: bool
+    fragment_offset: int
+    tag: int  # 802.1Q VLAN identifier, 0: none
+    fragment_id: int
+    traits: int  # bits, by the number of a protection (PROTECTIONS)
 
 
 class Undecided(NamedTuple):
@@ -362,6 +370,8 @@ MAX_VIRTUAL_ROUTERS: int = lib.MAX_VIRTUAL_ROUTERS
 MAX_TUNNELS: int = lib.MAX_TUNNELS
 MAX_TUNNEL_DEPTH: int = lib.MAX_TUNNEL_DEPTH
 MAX_NAT_TARGETS: int = lib.MAX_NAT_TARGETS
+MAX_PROTECTIONS: int = lib.MAX_PROTECTIONS
+MAX_DOS_RULES: int = lib.MAX_DOS_RULES
 
 
 class PortConfig(NamedTuple):
@@ -485,7 +495,7 @@ _KEY = "16s16sHHHBB"
 _UNDECIDED = Struct(f"@IIq{_KEY}HBBBBBH6s0q")
 _VIEW = f"IBBBB{_KEY}{_KEY}4QqqqIIIIIHHHHH??IIIBBB0q"
 _EVENT = Struct(f"@I0q{_VIEW}")
-_INFO = Struct(f"@{_KEY}IIIIHBBBBB0I")
+_INFO = Struct(f"@{_KEY}IIIIHBBBBB??HHIQ")
 _SPEC = Struct(f"@{_KEY}IIHHBBBBBBBIIIHH4I")
 _THREAT = Struct(f"@q{_KEY}IIHHBBB0q")
 _VIEW_ALONE = Struct(f"@{_VIEW}")
@@ -1015,15 +1025,18 @@ class Nfqueue:
         mode: str = "engine",
         fail_open: bool = False,
         queue_packets: int = 16_384,
+        opening_packets: int = 2048,  # a few milliseconds of a flood
         socket_bytes: int = 64 << 20,
     ) -> None:
-        """Binds the queue. Modes "accept" and "rewrite" pass everything and need no engine.
+        """Binds the queue, and the next one, for segments that open connections. Modes "accept" and
+        "rewrite" pass everything and need no engine.
 
         Raises NfqueueError.
         """
         params = ffi.new("struct nfqueue_params *")
         params.queue, params.mode, params.fail_open = number, _NFQUEUE_MODES[mode], fail_open
-        params.queue_packets, params.socket_bytes = queue_packets, socket_bytes
+        params.queue_packets, params.opening_packets = queue_packets, opening_packets
+        params.socket_bytes = socket_bytes
         error = ffi.new("char[256]")
         self._engine = engine  # kept alive as long as the loop may use it
         queue = lib.nfqueue_open(params, ffi.NULL if engine is None else engine._engine, error)

@@ -204,7 +204,7 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("longest gap between packets", _seconds(session.longest_gap_ms)),
         ("longest time without refresh", _seconds(session.longest_wait_ms)),
         ("URL filtering enabled", "False"),
-        ("session via syn-cookies", "False"),
+        ("session via syn-cookies", f"{session.syn_cookie}"),
         ("session terminated on host", f"{session.is_host}"),
         ("session traverses tunnel", f"{_traverses_tunnel(session)}"),
         ("session terminate tunnel", "False"),

@@ -13,6 +13,7 @@ from control.config.applications import application_timeouts
 from control.config.errors import ConfigError, Problem, shown
 from control.config.network import LogicalInterface, ecmp, interfaces, zone_interfaces
 from control.config.objects import merged
+from control.config.protection import buffer_protection, is_stripping_mptcp, protected_zones
 from control.config.qos import shaping
 from control.config.rules import Reader
 from control.config.set_syntax import path_text
@@ -107,6 +108,10 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         pbf_rules=rules.pbf(),
         qos_rules=rules.qos(),
         tunnels=tuple(tunnel.compiled() for tunnel in tunnels(tree) if tunnel.is_enabled),
+        zones=tuple(protected_zones(tree)),
+        dos_rules=rules.dos(),
+        buffer_protection=buffer_protection(tree),
+        strip_mptcp=is_stripping_mptcp(tree),
         rematch=setting(*paths.REMATCH) == "yes",
     )
 

@@ -17,12 +17,12 @@ from control.config.errors import Problem, shown, suggestion
 from control.config.objects import Groups, Objects
 from control.config.rules import Reader
 from control.config.set_syntax import path_text
-from control.config.shadows import nat_covers, pbf_covers, security_covers, shadows
+from control.config.shadows import dos_covers, nat_covers, pbf_covers, security_covers, shadows
 from control.config.tree import Tree
 from control.config.value_types import literal_addresses
-from dataplane.snapshot import NatRule, PbfRule, SecurityRule
+from dataplane.snapshot import DosRule, NatRule, PbfRule, SecurityRule
 
-R = TypeVar("R", SecurityRule, NatRule, PbfRule)
+R = TypeVar("R", SecurityRule, NatRule, PbfRule, DosRule)
 
 _SHOWN_GROUPS = 8  # of a circle
 _RULEBASES = (
@@ -30,6 +30,7 @@ _RULEBASES = (
     paths.NAT_RULES,
     paths.PBF_RULES,
     paths.QOS_RULES,
+    paths.DOS_RULES,
     paths.OVERRIDE_RULES,
 )
 
@@ -65,6 +66,7 @@ def unreachable_rules(tree: Tree) -> Iterator[Problem]:
     yield from _unreachable(tree, paths.SECURITY_RULES, rules.security(), security_covers)
     yield from _unreachable(tree, paths.NAT_RULES, rules.nat(), nat_covers)
     yield from _unreachable(tree, paths.PBF_RULES, rules.pbf(), pbf_covers)
+    yield from _unreachable(tree, paths.DOS_RULES, rules.dos(), dos_covers)
 
 
 def _unreachable(

@@ -33,6 +33,13 @@ MONITOR_PROFILE = reference(
     "a monitor profile or default",
     Reference("monitor profile", (paths.MONITOR_PROFILES,), predefined=("default",)),
 )
+ZONE_PROTECTION_PROFILE = reference(
+    "a zone protection profile",
+    Reference("zone protection profile", (paths.ZONE_PROTECTION_PROFILES,)),
+)
+DOS_PROFILE = reference(
+    "a DoS protection profile", Reference("DoS protection profile", (paths.DOS_PROFILES,))
+)
 QOS_PROFILE = reference("a QoS profile", Reference("QoS profile", (paths.QOS_PROFILES,)))
 
 ZONE = reference("a zone or any", Reference("zone", (("zone",),)), "any")

@@ -12,12 +12,14 @@ from typing import NamedTuple
 from control.config import paths, schema
 from control.config.network import LogicalInterface, interfaces
 from control.config.objects import Objects
+from control.config.protection import dos_limits
 from control.config.tree import Tree
 from control.config.value_types import CLASS_SELECTORS, address, dscp, ports, precedence
 from dataplane.snapshot import (
     AddressRange,
     ApplicationOverride,
     DestinationTranslation,
+    DosRule,
     DynamicIp,
     DynamicIpAndPort,
     Monitor,
@@ -56,6 +58,9 @@ class Reader:
 
     def qos(self) -> tuple[QosRule, ...]:
         return tuple(self._qos(rule) for rule in self._rules(paths.QOS_RULES))
+
+    def dos(self) -> tuple[DosRule, ...]:
+        return tuple(self._dos(rule) for rule in self._rules(paths.DOS_RULES))
 
     def default(self, name: str, action: str, rule_type: str) -> SecurityRule:
         node = self._tree.get(*paths.DEFAULT_RULES, name) or Tree()
@@ -266,6 +271,34 @@ class Reader:
             dscps=tuple(sorted({found for node in codepoints for found in _codepoints(node)})),
         )
 
+    def _dos(self, rule: _Rule) -> DosRule:
+        objects, node = self._objects, rule.node
+        schedule = node.value("schedule")
+        action = next(iter(node.entries("action")))
+        used = node.entries("protection") if action == "protect" else {}
+        limits = {
+            use: dos_limits(self._tree, below.value("profile") or "") for use, below in used.items()
+        }
+        return DosRule(
+            name=rule.name,
+            action=action,
+            from_zones=_zones(node, "from", "zone"),
+            from_ports=tuple(node.members("from", "interface")),
+            to_zones=_zones(node, "to", "zone"),
+            to_ports=tuple(node.members("to", "interface")),
+            source=objects.addresses(node.members("source")),
+            destination=objects.addresses(node.members("destination")),
+            negate_source=rule.yes("negate-source"),
+            negate_destination=rule.yes("negate-destination"),
+            services=objects.services(node.members("service") or ["any"]),
+            schedule=objects.schedule(schedule) if schedule else None,
+            aggregate=limits.get("aggregate"),
+            classified=limits.get("classified"),
+            classified_by=rule.leaf(
+                "protection", "classified", "classification-criteria", "address"
+            ),
+        )
+
 
 class _Rule(NamedTuple):
     """A rule as it is written, with the defaults of its list."""
@@ -281,8 +314,8 @@ class _Rule(NamedTuple):
         return self.leaf(*path) == "yes"
 
 
-def _zones(rule: Tree, element: str) -> tuple[str, ...]:
-    zones = tuple(rule.members(element))
+def _zones(rule: Tree, *path: str) -> tuple[str, ...]:
+    zones = tuple(rule.members(*path))
     return () if "any" in zones else zones
 
 

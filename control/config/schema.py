@@ -8,7 +8,13 @@ schema_*.py.
 
 from __future__ import annotations
 
-from control.config import schema_device, schema_network, schema_objects, schema_policy
+from control.config import (
+    schema_device,
+    schema_network,
+    schema_objects,
+    schema_policy,
+    schema_protection,
+)
 from control.config.elements import (
     Container,
     Element,
@@ -46,7 +52,6 @@ _OTHER_SUBTREES = (
     "ocsp-responder",
     "pdf-summary-report",
     "profile-group",
-    "profiles",
     "redistribution-agent",
     "redistribution-collector",
     "region",
@@ -88,7 +93,20 @@ def _shared() -> Container:
         kept("address", "address-group", "application", "application-group"),
         kept("schedule", "service", "service-group"),
         kept("admin-role", "alg-override", "content-preview", "post-rulebase", "pre-rulebase"),
-        kept("ssl-exclude-cert", *_OTHER_SUBTREES),
+        kept("profiles", "ssl-exclude-cert", *_OTHER_SUBTREES),
+    )
+
+
+def _profiles() -> Container:
+    return container(
+        "profiles",
+        "Profiles of rules.",
+        schema_protection.dos_protection(),
+        kept("custom-url-category", "data-filtering", "data-objects", "decryption"),
+        kept("dns-security", "file-blocking", "gtp", "hip-objects", "hip-profiles"),
+        kept("packet-broker", "sctp", "sdwan-error-correction", "sdwan-path-quality"),
+        kept("sdwan-saas-quality", "sdwan-traffic-distribution", "spyware", "url-filtering"),
+        kept("virus", "vulnerability", "wildfire-analysis"),
     )
 
 
@@ -99,6 +117,7 @@ ROOT = container(
     schema_network.zone(),
     schema_objects.objects(),
     schema_policy.rulebase(),
+    _profiles(),
     schema_device.deviceconfig(),
     schema_device.imports(),
     _shared(),

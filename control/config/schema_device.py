@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from control.config.elements import Container, Leaf, container, kept, kept_leaves
 from control.config.references import LISTED_INTERFACE, VIRTUAL_ROUTER
 from control.config.value_types import YES_NO, matching, number, one_of
@@ -13,17 +15,11 @@ _OTHER_SESSION_SETTINGS = (
     "icmp-unreachable-rate",
     "max-pending-mcast-pkts-per-session",
     "multicast-route-setup-buffering",
-    "packet-buffer-protection-activate",
-    "packet-buffer-protection-alert",
     "packet-buffer-protection-block-countdown",
-    "packet-buffer-protection-block-duration-time",
-    "packet-buffer-protection-block-hold-time",
-    "packet-buffer-protection-enable",
     "packet-buffer-protection-latency-activate",
     "packet-buffer-protection-latency-alert",
     "packet-buffer-protection-latency-block-countdown",
     "packet-buffer-protection-latency-max-tolerate",
-    "packet-buffer-protection-monitor-only",
     "packet-buffer-protection-use-latency",
 )
 _SHOWN_ONLY = "Shown by show session info, without other effect."
@@ -111,8 +107,46 @@ def _session_settings() -> Container:
             number(2, 16),
             "8",
         ),
+        _packet_buffer_protection(),
         kept_leaves(*_OTHER_SESSION_SETTINGS),
         kept("icmpv6-rate-limit", "jumbo-frame"),
+    )
+
+
+def _packet_buffer_protection() -> Iterator[Leaf]:
+    """Fact sheet 2.2."""
+    of_zones = "of zones with enable-packet-buffer-protection"
+    yield Leaf(
+        "packet-buffer-protection-enable",
+        f"Whether sources {of_zones} are kept from filling the packet buffer: the packets that "
+        "wait for a decision.",
+        YES_NO,
+        "yes",
+    )
+    yield Leaf("packet-buffer-protection-monitor-only", "They are only told of.", YES_NO, "no")
+    yield Leaf(
+        "packet-buffer-protection-alert",
+        "Percentage of the buffer in use that is told of.",
+        number(0, 99),
+        "50",
+    )
+    yield Leaf(
+        "packet-buffer-protection-activate",
+        "Percentage from which on packets of sources that hold the most are dropped.",
+        number(0, 99),
+        "80",
+    )
+    yield Leaf(
+        "packet-buffer-protection-block-hold-time",
+        "Seconds after which a source that goes on is blocked.",
+        number(0, 65535),
+        "60",
+    )
+    yield Leaf(
+        "packet-buffer-protection-block-duration-time",
+        "Seconds: for how long.",
+        number(1, 15_999_999),
+        "3600",
     )
 
 
@@ -133,12 +167,18 @@ def _tcp_settings() -> Container:
             YES_NO,
             "no",
         ),
+        Leaf(
+            "strip-mptcp-option",
+            "Take the Multipath TCP option out of TCP segments, so that the subflows of a "
+            "connection do not pass apart.",
+            YES_NO,
+            "yes",
+        ),
         kept_leaves(
             "bypass-exceed-oo-queue",
             "check-timestamp-option",
             "drop-zero-flag",
             "siptcp-cleartext-proxy",
-            "strip-mptcp-option",
             "tcp-retransmit-scan",
             "urgent-data",
         ),

@@ -21,7 +21,9 @@ from control.config.references import (
     PORT,
     QOS_PROFILE,
     TUNNEL_INTERFACE,
+    ZONE_PROTECTION_PROFILE,
 )
+from control.config.schema_protection import zone_protection
 from control.config.value_types import (
     ADDRESS,
     ETHERNET,
@@ -338,13 +340,13 @@ def _profiles() -> Container:
             ),
             kept_leaves("action"),
         ),
+        zone_protection(),
         kept(
             "bfd-profile",
             "ike-crypto-profiles",
             "ipsec-crypto-profiles",
             "global-protect-app-crypto-profiles",
             "lldp-profile",
-            "zone-protection-profile",
         ),
     )
 
@@ -561,9 +563,18 @@ def zone() -> NamedList:
             (Leaf(mode, help[mode], LISTED_INTERFACE, many=True) for mode in ZONE_MODES),
             kept("net-inspection"),
             kept_leaves("external", many=True),
-            kept_leaves(
-                "enable-packet-buffer-protection", "log-setting", "zone-protection-profile"
+            Leaf(
+                "zone-protection-profile",
+                "What the zone is protected from; without one nothing but what is always refused.",
+                ZONE_PROTECTION_PROFILE,
             ),
+            Leaf(
+                "enable-packet-buffer-protection",
+                "Whether a source in the zone may be kept from filling the packet buffer.",
+                YES_NO,
+                "no",
+            ),
+            kept_leaves("log-setting"),
             choices=(Choice((*ZONE_MODES, "external")),),
         ),
         kept("device-acl", "user-acl"),

@@ -1,4 +1,4 @@
-"""Elements under `rulebase`: security, translation, forwarding, QoS, application override."""
+"""Elements under `rulebase`: security, translation, forwarding, QoS, DoS, application override."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from control.config.references import (
     ANY_INTERFACE,
     APPLICATION,
     APPLICATIONS,
+    DOS_PROFILE,
     INTERFACE,
     MONITOR_PROFILE,
     ONE_ZONE,
@@ -66,6 +67,17 @@ def _to(zone: ValueType, unless: tuple[str, str] | None = None) -> Leaf:
     if unless:
         help = "Zones packets go to; an intrazone rule has none."
     return Leaf("to", help, zone, many=True, required=True, unless=unless)
+
+
+def _side(name: str, help: str, zone: ValueType) -> Container:
+    return container(
+        name,
+        help,
+        Leaf("zone", "Zones.", zone, many=True),
+        Leaf("interface", "Interfaces.", INTERFACE, many=True),
+        choices=(Choice(("zone", "interface"), required=True),),
+        required=True,
+    )
 
 
 def _addresses() -> Iterator[Element]:
@@ -350,14 +362,7 @@ def _pbf_rules() -> NamedList:
         "Policy-based forwarding: rules that go before the routes.",
         "rule",
         name(63),
-        container(
-            "from",
-            "Where packets come from.",
-            Leaf("zone", "Zones.", ONE_ZONE, many=True),
-            Leaf("interface", "Interfaces.", INTERFACE, many=True),
-            choices=(Choice(("zone", "interface"), required=True),),
-            required=True,
-        ),
+        _side("from", "Where packets come from.", ONE_ZONE),
         _addresses(),
         _negations(),
         _criteria(source_user="Users.", application="Applications."),
@@ -484,6 +489,55 @@ def _qos_rules() -> NamedList:
     )
 
 
+def _dos_rules() -> NamedList:
+    profile = Leaf("profile", "Its limits.", DOS_PROFILE, required=True)
+    return named_list(
+        "rules",
+        "DoS protection rules; the first that matches a packet without a session decides, before "
+        "addresses are translated.",
+        "rule",
+        name(63),
+        _side("from", "Where packets come from.", ZONE),
+        _side("to", "Where the route to their destination leads.", TO_ZONE),
+        _addresses(),
+        _negations(),
+        _criteria(source_user="Users."),
+        Leaf("service", "Services.", PLAIN_SERVICE, "any", many=True),
+        container(
+            "action",
+            "What happens.",
+            container("deny", "The packets are dropped."),
+            container("allow", "No limit holds."),
+            container("protect", "The limits of the profiles hold."),
+            choices=(Choice(("deny", "allow", "protect"), required=True),),
+            required=True,
+        ),
+        container(
+            "protection",
+            "The profiles of action protect.",
+            container("aggregate", "All that the rule matches, together.", profile),
+            container(
+                "classified",
+                "Each host by itself.",
+                profile,
+                container(
+                    "classification-criteria",
+                    "What is a host.",
+                    Leaf(
+                        "address",
+                        "Its address.",
+                        one_of("source-ip-only", "destination-ip-only", "src-dest-ip-both"),
+                        "source-ip-only",
+                    ),
+                ),
+            ),
+        ),
+        Leaf("schedule", "When the rule is in force; without it always.", SCHEDULE),
+        _common(),
+        kept_leaves("log-setting"),
+    )
+
+
 def rulebase() -> Container:
     return container(
         "rulebase",
@@ -497,7 +551,8 @@ def rulebase() -> Container:
         container("nat", "Translation of addresses and ports.", _nat_rules()),
         container("pbf", "Policy-based forwarding.", _pbf_rules()),
         container("qos", "QoS policy.", _qos_rules()),
+        container("dos", "DoS protection policy.", _dos_rules()),
         container("application-override", "Application override policy.", _override_rules()),
-        kept("authentication", "captive-portal", "decryption", "dos"),
+        kept("authentication", "captive-portal", "decryption"),
         kept("network-packet-broker", "sdwan", "tunnel-inspect"),
     )

@@ -16,6 +16,7 @@ from dataplane.addresses import V4_PREFIX, widened
 from dataplane.policy import Rule
 from dataplane.snapshot import (
     AddressRange,
+    DosRule,
     DynamicIp,
     DynamicIpAndPort,
     NatRule,
@@ -105,6 +106,16 @@ def pbf_covers(earlier: PbfRule, later: PbfRule) -> bool:
     # one that is left out while its host does not answer covers nothing for good
     is_always = not (earlier.monitor and earlier.monitor.disable_if_unreachable)
     return is_always and set(earlier.from_ports) >= set(later.from_ports)
+
+
+def dos_covers(earlier: DosRule, later: DosRule) -> bool:
+    return earlier.schedule in (None, later.schedule) and all(
+        not other or (mine and set(other) >= set(mine))
+        for other, mine in (
+            (earlier.from_ports, later.from_ports),
+            (earlier.to_ports, later.to_ports),
+        )
+    )
 
 
 class _Side(NamedTuple):

@@ -13,6 +13,7 @@ from control.config.errors import Problem, Severity, shown, suggestion
 from control.config.forwarding_checks import forwarding_problems
 from control.config.network_checks import network_problems
 from control.config.policy_checks import policy_problems, unreachable_rules
+from control.config.protection_checks import protection_problems
 from control.config.qos import qos_problems
 from control.config.set_syntax import number_problems, path_text
 from control.config.translation_checks import translation_problems
@@ -46,6 +47,7 @@ def _problems(tree: Tree) -> set[Problem]:
         *forwarding_problems(tree),
         *qos_problems(tree),
         *tunnel_problems(tree),
+        *protection_problems(tree),
     }
 
 

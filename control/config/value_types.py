@@ -249,6 +249,24 @@ def precedence(text: str) -> int:
     return int(text, 2) << 3
 
 
+# what bridges carry without being asked: IPv4, ARP, 802.1Q, IPv6
+_ALWAYS_CARRIED = (0x0800, 0x0806, 0x8100, 0x86DD)
+
+
+def ether_type(text: str) -> int:
+    """ "0x88cc"."""
+    if not re.fullmatch("0[xX][0-9a-fA-F]{1,4}", text) or int(text, 16) < 0x600:
+        raise ValueError(
+            f"{shown(text)} is not an Ethernet type from 0x0600 to 0xffff, such as 0x88cc"
+        )
+    if int(text, 16) in _ALWAYS_CARRIED:
+        raise ValueError(
+            f"{shown(text)} is IPv4, ARP, 802.1Q or IPv6, which is no matter of this list; "
+            "remove it"
+        )
+    return int(text, 16)
+
+
 MAX_MBPS = 60_000
 
 
@@ -367,6 +385,7 @@ DATE_RANGE = _read(
 )
 DSCP = _read("a codepoint such as ef, af21 or cs3, or six bits such as 101110", dscp)
 PRECEDENCE = _read("a precedence such as cs3, or three bits such as 011", precedence)
+ETHER_TYPE = _read("an Ethernet type such as 0x88cc", ether_type)
 MBPS = _read(f"Mbit/s from 0 to {MAX_MBPS}, with up to three decimals", mbps)
 PERCENT = _read("a percentage from 0 to 100", percent)
 PREFIX = _read("an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", prefix)

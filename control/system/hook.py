@@ -1,6 +1,7 @@
 """The hook: what makes the kernel ask the dataplane, and forward nothing it was not asked about.
 
-    raw PREROUTING     --> SIXTUPLE      from a routed port?    --> NFQUEUE N, without bypass
+    raw PREROUTING     --> SIXTUPLE      from a routed port, to open a connection?   --> NFQUEUE N+1
+                           SIXTUPLE      from a routed port?    --> NFQUEUE N, without bypass
     raw OUTPUT         --> SIXTUPLE-ERR  an ICMP error, not the dataplane's own?    --> NFQUEUE N
     mangle FORWARD     --> SIXTUPLE      between ports of a bridge of ours?         --> NFQUEUE N
                            SIXTUPLE      not from a routed port?                    --> DROP
@@ -9,8 +10,9 @@
                            SIXTUPLE-IN   from a bridge of ours?                       --> DROP
     mangle POSTROUTING --> SIXTUPLE-QOS  the class of its mark
 
-Without bypass means: when nobody listens on the queue, the kernel drops. The marks say what the
-dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. Bridged
+Segments that open TCP connections have a queue of their own, so that a flood of them fills that
+alone. Without bypass means: when nobody listens on the queue, the kernel drops. The marks say what
+the dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. Bridged
 packets are queued where the bridge has decided, so that the queue names both ports and nothing but
 the verdict comes after; a mark tells frames for every host of the link. The kernel's own ICMP
 errors are queued because they may be about packets the dataplane has translated.
@@ -49,6 +51,9 @@ _ERRORS = {
     "ip6tables": ("-p ipv6-icmp -m icmp6 --icmpv6-type", (1, 2, 3, 4)),
 }
 
+_OPENING = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
+
+_Queues = tuple[int, int | None]  # of packets; of segments that open connections
 _Present = dict[str, list[str]]  # table -> its lines, as iptables-save prints them
 
 
@@ -71,6 +76,7 @@ def install(
     zones: Mapping[str, str],
     queue: int,
     *,
+    opening_queue: int | None = None,
     bridges: Collection[str] = (),
     multicast: Collection[str] = (),
     is_shaped: bool = False,
@@ -78,6 +84,7 @@ def install(
 ) -> None:
     """Puts the hook in place for exactly these interfaces, whatever was there of it before.
 
+    Segments that open TCP connections go to `opening_queue`, where there is one.
     `zones` says the zone of each routed one; nothing leaves by an interface whose zone is "". By
     those of `multicast` routed multicast leaves too. With is_shaped packets get the class their
     mark names. With fail_open packets without a mark leave by every interface that has a zone:
@@ -88,9 +95,9 @@ def install(
     """
 
     def guard(of: Mapping[str, str]) -> _Table:
-        return _guard(of, queue, bridges, multicast, fail_open)
+        return _guard(of, (queue, opening_queue), bridges, multicast, fail_open)
 
-    raw, host, qos = _raw(zones, queue), _host(zones, bridges), _qos(is_shaped)
+    raw, host, qos = _raw(zones, (queue, opening_queue)), _host(zones, bridges), _qos(is_shaped)
     for tool in _families():
         present = _save(tool)
         tables = (host, _errors(tool, queue), qos, raw)
@@ -106,9 +113,9 @@ def remove() -> None:
         present = _save(tool)
         script = ""
         for table in (
-            _raw({}, 0),
+            _raw({}, (0, None)),
             _errors(tool, 0),
-            _guard({}, 0, (), (), False),
+            _guard({}, (0, None), (), (), False),
             _host({}, ()),
             _qos(False),
         ):
@@ -126,8 +133,12 @@ def _families() -> tuple[str, ...]:
     return ("iptables", "ip6tables") if has_ipv6() else ("iptables",)
 
 
-def _raw(zones: Mapping[str, str], queue: int) -> _Table:
-    rules = (f"-A {CHAIN} -i {name} -j {_queued(queue)}" for name in zones)
+def _raw(zones: Mapping[str, str], queues: _Queues) -> _Table:
+    rules = (
+        f"-A {CHAIN} -i {name} {protocol}{rest}"
+        for name in zones
+        for protocol, rest in _by_queue(queues)
+    )
     return _Table("raw", "PREROUTING", (CHAIN,), tuple(rules))
 
 
@@ -141,17 +152,18 @@ def _errors(tool: str, queue: int) -> _Table:
 
 def _guard(
     zones: Mapping[str, str],
-    queue: int,
+    queues: _Queues,
     bridges: Collection[str],
     multicast: Collection[str],
     fail_open: bool,
 ) -> _Table:
+    broadcast = f"{marks.BROADCAST:#x}"
     bridged = (
-        f"-A {CHAIN} -i {name} -m physdev --physdev-is-bridged {rest}"
+        f"-A {CHAIN} -i {name} {protocol}-m physdev --physdev-is-bridged {rest}"
         for name in bridges
-        for rest in (
-            f"-m pkttype --pkt-type broadcast -j MARK --set-xmark {marks.BROADCAST:#x}/0xffffffff",
-            f"-j {_queued(queue)}",
+        for protocol, rest in (
+            ("", f"-m pkttype --pkt-type broadcast -j MARK --set-xmark {broadcast}/0xffffffff"),
+            *_by_queue(queues),
         )
     )
     # "Go to" makes the RETURN leave both chains.
@@ -184,6 +196,13 @@ def _qos(is_shaped: bool) -> _Table:
         for number in (_CLASSES if is_shaped else ())
     )
     return _Table("mangle", "POSTROUTING", (_CHAIN_QOS,), tuple(rules))
+
+
+def _by_queue(queues: _Queues) -> list[tuple[str, str]]:
+    """What is queued where: protocol and the rest of a rule."""
+    queue, opening = queues
+    every = ("", f"-j {_queued(queue)}")
+    return [every] if opening is None else [("-p tcp ", f"{_OPENING} -j {_queued(opening)}"), every]
 
 
 def _queued(queue: int) -> str:

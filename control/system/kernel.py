@@ -24,6 +24,7 @@ from typing import NamedTuple
 from control.management import Neighbor, QosClassStatus
 from control.system import (
     fib,
+    frames,
     hook,
     links,
     modes,
@@ -34,7 +35,6 @@ from control.system import (
     routes,
     sysctls,
     tables,
-    tags,
 )
 from control.system.errors import KernelError
 from control.system.netlink import KernelRoute, Link, Netlink
@@ -57,9 +57,13 @@ class KernelState(NamedTuple):
 
 
 class Kernel:
-    def __init__(self, queue: int, directory: FilePath) -> None:
-        """What a successor has to know is kept in the directory."""
+    def __init__(self, queue: int, directory: FilePath, opening_queue: int | None = None) -> None:
+        """Segments that open TCP connections go to `opening_queue`, where there is one.
+
+        What a successor has to know is kept in the directory.
+        """
         self._queue = queue
+        self._opening_queue = opening_queue
         # Values from before the first start, and the interfaces that have our addresses.
         self._sysctls = Remembered(directory / "sysctls.json", dict[str, str], {})
         self._interfaces = Remembered(directory / "interfaces.json", list[str], [])
@@ -114,7 +118,7 @@ class Kernel:
             self._is_closed = True
             failures = _failures(self._stop_forwarding, self._remove_links)
             # What still forwards keeps the hook, so that packets are dropped in the queue.
-            unhook = [] if failures else [hook.remove, tags.remove]
+            unhook = [] if failures else [hook.remove, frames.remove]
             failures += _failures(self._release_all, *unhook, self._restore_sysctls)
         return failures
 
@@ -151,6 +155,10 @@ class Kernel:
                     return qos.status(netlink, port, index)
         return []
 
+    def refused_frames(self) -> dict[str, int]:
+        """How many frames each zone's list of Ethernet types has kept out. Raises KernelError."""
+        return frames.dropped(frames.filters(self._snapshot)) if self._snapshot else {}
+
     @property
     def _ports(self) -> tuple[Port, ...]:
         return self._snapshot.ports if self._snapshot else ()
@@ -167,10 +175,11 @@ class Kernel:
         ports = snapshot.ports
         routers = {router.name for router in snapshot.virtual_routers if router.multicast}
         bridges = modes.bridges(ports)
-        tags.install(sorted(modes.bridged(ports)))
+        frames.install(sorted(modes.bridged(ports)), frames.filters(snapshot))
         hook.install(
             modes.zones(ports),
             self._queue,
+            opening_queue=self._opening_queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
             is_shaped=any(port.qos for port in ports),

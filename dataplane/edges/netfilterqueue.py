@@ -6,6 +6,7 @@ package's limit; longer ones, of jumbo frames, arrive cut off and are dropped as
 """
 
 import errno
+import select
 import socket
 import warnings
 
@@ -34,6 +35,9 @@ class _BoundedReader:
         self._queue = queue
         self.left = 0
 
+    def close(self) -> None:
+        self._queue.close()
+
     def recv(self, _size: int) -> bytes:
         if not self.left:
             raise BlockingIOError(errno.EAGAIN, "burst is full")
@@ -57,25 +61,19 @@ class NetfilterQueueEdge:
         self._next_tag = 1
         self._port_by_index: dict[int, int] = {}
         self._interfaces: dict[int, str] = {}
+        self._queues: list[tuple[NetfilterQueue, _BoundedReader]] = []
+        self._poll = select.epoll()
         try:
-            self._queue = NetfilterQueue()
-            with warnings.catch_warnings():
-                # as an ordinary user of a namespace the buffer stays at the system's limit
-                warnings.simplefilter("ignore", RuntimeWarning)
-                self._queue.bind(
-                    queue_number,
-                    self._receive,
-                    max_len=QUEUE_PACKETS,
-                    sock_len=SOCKET_BUFFER_BYTES,
-                )
+            # the other one is the native edge's for segments that open connections: a firewall that
+            # was started for that edge may be taken over
+            for number in (queue_number + 1, queue_number):
+                self._bind(number)
         except OSError as error:
             raise EdgeError(
                 f"queue {queue_number} cannot be taken ({error}): another program may hold it "
                 "(choose another with --queue), CAP_NET_ADMIN may be missing (run as root), or the "
                 "kernel lacks nfnetlink_queue"
             ) from error
-        self._socket = socket.socket(fileno=socket.dup(self._queue.get_fd()))
-        self._reader = _BoundedReader(self._socket)
         try:
             self._raw = {
                 4: _raw_socket(socket.AF_INET, socket.IPPROTO_IP, socket.IP_HDRINCL),
@@ -85,12 +83,22 @@ class NetfilterQueueEdge:
         except OSError as error:
             raise EdgeError(f"raw sockets need CAP_NET_RAW (run as root): {error}") from error
 
+    def _bind(self, number: int) -> None:
+        queue = NetfilterQueue()
+        with warnings.catch_warnings():
+            # as an ordinary user of a namespace the buffer stays at the system's limit
+            warnings.simplefilter("ignore", RuntimeWarning)
+            queue.bind(number, self._receive, max_len=QUEUE_PACKETS, sock_len=SOCKET_BUFFER_BYTES)
+        reader = _BoundedReader(socket.socket(fileno=socket.dup(queue.get_fd())))
+        self._queues.append((queue, reader))
+        self._poll.register(queue.get_fd(), select.EPOLLIN)
+
     def _receive(self, queued: QueuedPacket) -> None:
         # only here does the package still have the payload
         self._burst.append((queued, queued.get_payload()))
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._poll.fileno()
 
     def configured(self) -> None:
         ports = self._engine.snapshot.ports
@@ -98,8 +106,9 @@ class NetfilterQueueEdge:
         self._interfaces = {self._engine.port_number(port.name): port.interface for port in ports}
 
     def run_once(self, now_ns: int) -> bool:
-        self._reader.left = MAX_BURST
-        self._queue.run_socket(self._reader)
+        for queue, reader in self._queues:
+            reader.left = MAX_BURST
+            queue.run_socket(reader)
         packets = []
         for queued, payload in self._burst:
             tag, self._next_tag = self._next_tag, self._next_tag + 1
@@ -161,8 +170,11 @@ class NetfilterQueueEdge:
             self._emit_failed += 1
 
     def close(self) -> None:
-        self._queue.unbind()
-        for raw in (self._socket, *self._raw.values(), self._frames):
+        self._poll.close()
+        for queue, reader in self._queues:
+            queue.unbind()
+            reader.close()
+        for raw in (*self._raw.values(), self._frames):
             raw.close()
 
 

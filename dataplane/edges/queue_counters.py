@@ -32,13 +32,16 @@ class QueueCounters:
                 self._seen[name] = value
 
     def _kernel(self) -> dict[str, int]:
-        """Columns 6 and 7 of the queue's line: dropped as the queue, or the socket, was full."""
+        """Columns 6 and 7 of the queues' lines: dropped as the queue, or the socket, was full."""
         try:
             lines = _PROC.read_text().splitlines()
         except OSError:  # /proc is not there in every sandbox; the packets flow all the same
             return {}
-        for line in lines:
-            fields = line.split()
-            if fields and fields[0] == str(self._queue_number):
-                return {"nfq_queue_full": int(fields[5]), "nfq_socket_full": int(fields[6])}
-        return {}
+        queues = {str(self._queue_number), str(self._queue_number + 1)}
+        ours = [fields for fields in map(str.split, lines) if fields and fields[0] in queues]
+        if not ours:
+            return {}
+        return {
+            "nfq_queue_full": sum(int(fields[5]) for fields in ours),
+            "nfq_socket_full": sum(int(fields[6]) for fields in ours),
+        }

@@ -79,15 +79,15 @@
     X(43, flow_parse_martian, drop, flow, parse, "Packets dropped: martian address")                       \
     X(44, flow_parse_ping_of_death, drop, flow, parse, "Packets dropped: ping of death")                   \
     X(45, flow_parse_ip6_jumbo, drop, flow, parse, "Packets dropped: IPv6 jumbogram")                      \
-    X(46, flow_parse_ip6_ext_hdr, drop, flow, parse, "Packets dropped: IPv6 extension header malformed")   \
-    X(47, flow_parse_l4_hdr, drop, flow, parse, "Packets dropped: layer 4 header truncated")               \
+    X(46, flow_parse_ip6_ext_hdr, drop, flow, parse, "Packets dropped: IPv6 extension header truncated")   \
+    X(47, flow_parse_l4_hdr, drop, flow, parse, "Packets dropped: ICMP header truncated")               \
     X(48, flow_parse_l4_cksm, drop, flow, parse, "Packets dropped: layer 4 checksum failure")              \
     X(49, flow_parse_tcp_offset, drop, flow, parse, "Packets dropped: TCP data offset invalid")            \
     X(50, flow_parse_tcp_port, drop, flow, parse, "Packets dropped: TCP port zero")                        \
     X(51, flow_parse_tcp_flags, drop, flow, parse, "Packets dropped: invalid TCP flag combination")        \
     X(52, tcp_flag_zero, drop, tcp, pktproc, "Packets dropped: TCP without flags")                         \
     X(53, flow_parse_udp_len, drop, flow, parse, "Packets dropped: UDP payload truncated")                 \
-    X(54, flow_ipfrag_drop, drop, flow, ipfrag, "Packets dropped: IP fragment, defragmentation not available") \
+    X(54, flow_ipfrag_drop, drop, flow, ipfrag, "Packets dropped: IP fragment malformed") \
     X(55, flow_ipv6_disabled, drop, flow, parse, "Packets dropped: IPv6 disabled on interface")            \
     X(56, flow_tcp_non_syn_drop, drop, flow, session, "Packets dropped: non-SYN TCP without session match") \
     X(57, flow_icmp_no_session, drop, flow, session, "Packets dropped: ICMP reply or error without session match") \
@@ -165,6 +165,10 @@
     X(129, log_threat_lost, warn, log, resource, "Threat log entries lost") \
     X(130, tcp_option_strip, info, tcp, pktproc, "TCP segments with options removed") \
     X(131, tcp_overlap_untracked, warn, tcp, resource, "TCP segments not compared for overlaps: no buffer") \
+    X(132, flow_parse_tcp_hdr, drop, flow, parse, "Packets dropped: TCP header truncated") \
+    X(133, flow_parse_udp_hdr, drop, flow, parse, "Packets dropped: UDP header truncated") \
+    X(134, flow_parse_ip6_ext_order, drop, flow, parse, "Packets dropped: IPv6 extension headers too many or out of place") \
+    X(135, flow_parse_ip6_mcast_source, drop, flow, parse, "Packets dropped: IPv6 source is a multicast address") \
     X(140, flow_dos_pf_ipspoof, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-spoof'") \
     X(141, flow_dos_pf_strictip, drop, flow, dos, "Packets dropped: zone protection option 'strict-ip-check'") \
     X(142, flow_dos_pf_ipfrag, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-frag'") \
@@ -452,6 +456,11 @@ struct packet_info {
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code;
+    bool is_fragment, more_fragments; /* of a fragment layer 4 is not looked at: all of it is payload */
+    uint16_t fragment_offset;
+    uint16_t tag;          /* 802.1Q VLAN identifier, 0: none */
+    uint32_t fragment_id;
+    uint64_t traits;       /* bits of enum protection */
 };
 /* 0, or the drop reason. */
 uint32_t packet_describe(const struct input *in, struct packet_info *out);
@@ -929,6 +938,7 @@ struct nfqueue_params {
     uint8_t mode;
     bool fail_open;         /* a full queue accepts instead of dropping */
     uint32_t queue_packets; /* the kernel keeps at most this many */
+    uint32_t opening_packets; /* and so many in the next queue, of segments that open connections; 0: there is none */
     uint32_t socket_bytes;  /* of the netlink socket's buffers */
 };
 

@@ -47,3 +47,24 @@ uint16_t checksum_finish(uint64_t sum)
         sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)~sum;
 }
+
+uint64_t checksum_replace(uint8_t *start, uint32_t offset, const void *with, uint32_t len)
+{
+    uint8_t *at = start + offset;
+    uint16_t old = checksum_finish(checksum_add(0, at, len)), new = (uint16_t)~checksum_finish(checksum_add(0, with, len));
+    uint32_t difference = (uint32_t)old + new; /* `old` is already the complement */
+    memcpy(at, with, len);
+    if (offset % 2) { /* every byte is the other half of its word */
+        difference = (difference & 0xffff) + (difference >> 16);
+        difference = (difference << 8 & 0xff00) | difference >> 8;
+    }
+    return difference;
+}
+
+void checksum_adjust(uint8_t *checksum, uint64_t difference)
+{
+    uint16_t sum;
+    memcpy(&sum, checksum, 2);
+    sum = checksum_finish((uint16_t)~sum + difference);
+    memcpy(checksum, &sum, 2);
+}

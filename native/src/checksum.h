@@ -14,4 +14,11 @@ uint64_t checksum_add_pseudo(uint64_t sum, uint8_t family, const uint8_t *src, c
 /* The checksum as it is stored in memory; 0 over data that contain a right checksum. */
 uint16_t checksum_finish(uint64_t sum);
 
+/* Puts other bytes in place of `len` that begin `offset` bytes behind the start of what is summed, even or odd; the
+ * difference that makes to the sum (RFC 1624). */
+uint64_t checksum_replace(uint8_t *start, uint32_t offset, const void *with, uint32_t len);
+
+/* Corrects a complete checksum by such differences. */
+void checksum_adjust(uint8_t *checksum, uint64_t difference);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "scan.h"
 #include "state.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hashes and ports assume a little-endian host");
@@ -43,7 +44,10 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t record_at = reserve(&total, (params->max_offloaded + 1ull) * sizeof(struct offload_record));
     uint64_t undecided_at = reserve(&total, params->max_undecided * sizeof(struct undecided_slot));
     uint64_t held_at = reserve(&total, params->max_held * sizeof(struct held));
-    uint64_t verdict_bytes = (MAX_BURST + 2ull * params->max_held + 2ull * params->max_fragments) * sizeof(struct verdict);
+    /* the limit; packets of the engine's own, each in a buffer; and what only ever waits: fragments, and the whole of some for
+     * as long as it takes to make that theirs */
+    uint64_t verdict_count = MAX_BURST + params->max_held + params->max_held + params->max_fragments + 1ull;
+    uint64_t verdict_bytes = verdict_count * sizeof(struct verdict);
     uint64_t verdict_at = reserve(&total, verdict_bytes), taken_at = reserve(&total, verdict_bytes);
     uint64_t event_at = reserve(&total, params->max_events * sizeof(struct event));
     uint64_t data_at = reserve(&total, (uint64_t)params->max_held * HELD_BYTES);
@@ -53,6 +57,7 @@ struct engine *engine_new(const struct engine_params *params)
     uint64_t threats_at = reserve(&total, threats_bytes());
     uint64_t checks_at = reserve(&total, checks_bytes());
     uint64_t zones_at = reserve(&total, zones_bytes());
+    uint64_t scans_at = reserve(&total, scans_bytes());
     uint64_t dos_at = reserve(&total, dos_bytes());
     uint64_t buffers_at = reserve(&total, buffers_bytes());
     uint64_t fragments_at = reserve(&total, fragments_bytes(params));
@@ -98,22 +103,18 @@ struct engine *engine_new(const struct engine_params *params)
     e->threats = (struct threats *)(region + threats_at);
     e->checks = (struct checks *)(region + checks_at);
     e->zones = (struct zones *)(region + zones_at);
+    e->scans = (struct scans *)(region + scans_at);
     e->dos = (struct dos *)(region + dos_at);
     e->buffers = (struct buffers *)(region + buffers_at);
     e->fragments = (struct fragments *)(region + fragments_at);
-    e->verdict_limit = MAX_BURST + params->max_held + params->max_fragments;
+    e->verdict_limit = MAX_BURST + params->max_held;
     e->events = (struct event *)(region + event_at);
     for (uint32_t timer = 0; timer < TIMER_COUNT; timer++)
         e->config.timeout_s[timer] = timer_info(timer)->default_s;
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
     e->config.accelerated_aging.factor = 1;
     e->config.protections = unprotected;
-    blocks_init(e);
-    threats_init(e);
     checks_init(e);
-    zones_init(e);
-    dos_init(e);
-    buffers_init(e);
     fragments_init(e);
     return e;
 }
@@ -272,12 +273,9 @@ int engine_configure(struct engine *e, const struct engine_config *config)
     offload_configure(e);
     nat_configure(e);
     tunnels_configure(e);
-    blocks_configure(e);
-    threats_configure(e);
     checks_configure(e);
     zones_configure(e);
     dos_configure(e);
-    buffers_configure(e);
     engine_leave(e);
     free(old);
     return 0;

@@ -247,15 +247,6 @@ static uint16_t largest_mss(const struct engine *e, const struct packet *p, uint
     return in && (!out || in < out) ? in : out;
 }
 
-/* What a profile asks of a segment beside its window, and what it has taken away. */
-static uint32_t protect_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p, bool *changed)
-{
-    uint32_t reason = checks_refuse_segment(e, slot, direction, p);
-    if (!reason)
-        *changed |= checks_strip(e, p);
-    return reason;
-}
-
 static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uint64_t tag)
 {
     uint32_t slot = ref / 2, reason = 0;
@@ -275,17 +266,20 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
             reason = refuse_egress(e, p, port, s->port[!direction]);
         if (!reason && is_proxied && cookie_inbound(e, slot, direction, p, tag, &changed))
             return;
+        bool is_concerned = p->key.proto == PROTO_TCP && checks_concern(e, p);
+        if (!reason && is_concerned)
+            reason = checks_refuse_segment(e, slot, direction, p);
         if (!reason && p->key.proto == PROTO_TCP)
             reason = is_host ? tcp_host_segment(s, p, &restart) : tcp_segment(e, s, direction, p, &restart);
-        if (!reason && p->key.proto == PROTO_TCP && protection_of(e, port)->checks & checks_of_segment(p))
-            reason = protect_segment(e, slot, direction, p, &changed);
+        if (!reason && is_concerned)
+            changed |= checks_pass_segment(e, slot, direction, p);
         if (reason) {
             verdict_drop(e, tag, slot, reason);
             return;
         }
     }
-    s->packets[direction]++;
-    s->bytes[direction] += p->len;
+    s->packets[direction] += 1u + p->more_packets;
+    s->bytes[direction] += p->len + p->more_bytes;
     session_touch(e, s);
     if (p->len > p->payload_offset)
         s->flags |= SESSION_SEEN_DATA;
@@ -297,13 +291,14 @@ static void session_packet(struct engine *e, uint32_t ref, struct packet *p, uin
     }
     if (is_host) {
         count(e, COUNTER_flow_host_session_pass);
+        p->rebuilt |= changed;
         verdict_host(e, p, tag, slot);
         return;
     }
     bool may_offload = !s->offload && e->offload.limit && restart; /* so its timer is the one that is configured */
     bool is_syn = p->tcp_flags & TCP_SYN;
     if (is_proxied)
-        changed |= cookie_outbound(e, s, direction, p);
+        changed |= cookie_outbound(e, slot, direction, p);
     if (is_translated(s) || s->dscp[direction] || is_syn)
         changed |= rewrite_packet(e, p, is_translated(s) ? &s->key[!direction] : NULL, s->dscp[direction],
                                   is_syn ? largest_mss(e, p, port, s->port[!direction]) : 0);
@@ -391,6 +386,15 @@ static uint32_t session_about(struct engine *e, const struct flow_key *about)
     return is_live && !session_is_over(e, slot) ? ref : NONE;
 }
 
+/* Makes an ICMP error that goes the way of a flow what its receiver understands; whether anything was changed. */
+static bool translate_error(const struct session *s, enum direction direction, const struct packet *p)
+{
+    bool changed = s->flags & SESSION_SYN_COOKIE && cookie_quoted(s, direction, p);
+    if (is_translated(s))
+        changed |= rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]);
+    return changed;
+}
+
 /* An ICMP error goes where the packet it quotes came from, if that packet's session lives (RFC 5508 4). */
 static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t tag)
 {
@@ -411,8 +415,18 @@ static void icmp_error_packet(struct engine *e, const struct packet *p, uint64_t
         return;
     }
     count(e, COUNTER_flow_icmp_err_pass);
-    bool changed = is_translated(s) && rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]);
+    bool changed = translate_error(s, direction, p);
     verdict_forward(e, p, tag, slot, s->port[!direction], s->mark[direction], changed);
+}
+
+/* Whether the profile of the zone that an error of the machine's own kernel would leave to says that none is sent. */
+static bool is_suppressed(struct engine *e, const struct packet *p, uint16_t port)
+{
+    bool is_v4 = p->key.family == 4;
+    if (p->icmp_type == (is_v4 ? 11 : 3))
+        return checks_suppress(e, port, PROTECT_suppress_time_exceeded);
+    return p->icmp_type == (is_v4 ? 3 : 2) && (!is_v4 || p->icmp_code == 4) &&
+           checks_suppress(e, port, PROTECT_suppress_need_frag);
 }
 
 /* An error of the machine's own kernel about a packet it was to forward, so after translation: it is for who sent the
@@ -426,9 +440,13 @@ static void own_error_packet(struct engine *e, struct packet *p, uint64_t tag)
     }
     struct session *s = &e->sessions[ref / 2];
     enum direction direction = ref & 1;
+    if (ref && is_suppressed(e, p, s->port[!direction])) {
+        verdict_consumed(e, tag, ref / 2);
+        return;
+    }
     struct verdict *v = verdict_add(e, VERDICT_HOST, tag, ref / 2);
     v->mark = e->config.host_mark;
-    if (!ref || !is_translated(s) || !rewrite_icmp_error(p, &s->key[direction], &s->key[!direction]))
+    if (!ref || !translate_error(s, direction, p))
         return;
     count(e, COUNTER_flow_icmp_err_host);
     v->mark |= s->mark[direction];
@@ -476,10 +494,11 @@ void fastpath_place(const struct engine *e, struct packet *p)
 static bool is_kept_out(struct engine *e, struct packet *p, uint64_t tag)
 {
     uint32_t reason = COUNTER_flow_dos_syncookie_full;
-    enum admission admission = zone_admits(e, p, &reason);
-    if (admission == ADMIT)
-        admission = dos_admits(e, p, &reason);
-    if (admission == ADMIT)
+    enum admission admission = p->cookie ? ADMIT : zone_admits(e, p, &reason); /* the SYN was counted */
+    enum admission by_rule = admission == ADMIT_NOT ? ADMIT_NOT : dos_admits(e, p, &reason);
+    if (admission < by_rule)
+        admission = by_rule;
+    if (admission == ADMIT || (admission == ADMIT_WITH_COOKIE && !cookie_fits(e, p)))
         return false;
     if (admission == ADMIT_WITH_COOKIE && cookie_answer(e, p))
         verdict_consumed(e, tag, NONE);
@@ -542,7 +561,7 @@ bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint32_t 
         verdict_drop(e, tag, NONE, COUNTER_flow_icmp_no_session);
         return true;
     }
-    return !p->cookie && is_kept_out(e, p, tag);
+    return is_kept_out(e, p, tag);
 }
 
 /* Between bridged ports IPv6 that is not inspected is passed on, or, of a tap, dropped. */
@@ -604,7 +623,7 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
             p->tunnel = inner.tunnel;
             return COUNTER_flow_parse_ethertype;
         }
-        reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
+        reason = parse_inner(&inner, outer.unfinished || (outer.gso && !outer.reassembled), p);
         p->rebuilt = true;
         p->reframed = outer.reframed != (p->key.family != outer.key.family);
         p->reassembled = outer.reassembled;
@@ -724,13 +743,20 @@ static bool decide_fragment(struct engine *e, struct packet *p, uint64_t tag)
     if (!whole.len)
         return false;
     reason = packet_parse(whole.data, whole.len, LINK_IP, 0, p);
+    if (!reason && p->is_fragment) /* a second fragment header (RFC 8200 4.1: one at most) */
+        reason = COUNTER_flow_parse_ip6_ext_hdr;
     p->gso = p->reassembled = true; /* how long the pieces are, the kernel knows */
+    p->more_packets = (uint16_t)(whole.fragments - 1);
+    p->more_bytes = whole.bytes - whole.len;
+    p->reframed = whole.is_reframed;
     p->is_broadcast = whole.is_broadcast;
     p->egress = whole.egress;
     memcpy(p->mac, whole.mac, sizeof p->mac);
     p->port = whole.port;
     if (!reason)
         reason = settle(e, p, whole.port);
+    if (!reason && p->is_fragment) /* found in a tunnel: a datagram has one verdict, and its fragments cannot wait for others */
+        reason = COUNTER_flow_tunnel_nest;
     if (reason) {
         refuse(e, p, whole.tag, reason);
         return false;
@@ -777,8 +803,8 @@ uint32_t engine_input(struct engine *e, const struct input *burst, uint32_t n, b
         for (i = 0; i < size && !stop; i++) {
             if (group[i].now_ns > e->now_ns)
                 engine_advance(e, group[i].now_ns);
-            /* every held packet will want one too */
-            if (e->verdict_count + e->held_count + fragment_waiting(e) >= e->verdict_limit)
+            /* every held packet will want one too; fragments that wait have room of their own */
+            if (e->verdict_count + e->held_count >= e->verdict_limit)
                 break;
             /* what a tunnel takes in pieces needs buffers, which come back with the verdicts */
             if (e->config.tunnel_count && e->held_over && e->params.max_held - e->held_count < MOST_PIECES)

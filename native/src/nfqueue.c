@@ -1,6 +1,9 @@
 /*
  * nfqueue.c - packets from the kernel's queue and verdicts back to it, in one loop without Python.
  *
+ * Segments that open TCP connections have a queue of their own, the next one, and a short one: a flood of them fills
+ * that, and the packets of known sessions are not lost behind it. Both are read from one socket, in order.
+ *
  * Raw nfnetlink: one datagram is one packet, a burst is one recvmmsg; verdicts go back in as few sendmsg as
  * fit the socket, a payload only where it changed. The kernel is asked for whole GSO packets (up to 64 KiB,
  * their checksums unfinished) and told not to report overruns: what it could not deliver it dropped or, with
@@ -46,6 +49,7 @@ enum {
     BUFFER_BYTES = 66 * 1024 + 64 * 5,
     VERDICT_BYTES = sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg) + NLA_HDRLEN +
                     sizeof(struct nfqnl_msg_verdict_hdr) + NLA_HDRLEN + sizeof(uint32_t),
+    TAG_OPENING = 32, /* bit of a tag above the kernel's packet number: it came by the second queue */
     MARK_BROADCAST = 1,       /* dataplane/marks.py */
     SEND_VERDICTS = 256,      /* a sendmsg carries at most so many verdicts */
     SEND_BYTES = 512 * 1024,  /* and about so many bytes of payload */
@@ -60,6 +64,7 @@ struct nfqueue {
     struct mnl_socket *socket;
     struct engine *engine;
     uint16_t number;
+    bool has_opening;
     uint8_t mode;
     int bell, wake;
     int raw4, raw6, frames; /* for packets of the engine's own */
@@ -168,7 +173,7 @@ static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct
                        : queued.checksum_unverified ? 0
                                                     : INPUT_CHECKSUM_TRUSTED;
     *in = (struct input){
-        .tag = queued.id,
+        .tag = queued.id | (uint64_t)(queued.queue != q->number) << TAG_OPENING,
         .data = queued.data,
         .len = queued.len,
         .port = port_of(q->map, queued.bridge_in ? queued.bridge_in : queued.ifindex),
@@ -274,12 +279,17 @@ static void emit(struct nfqueue *q, const struct verdict *v)
         q->stats.emit_failed++; /* no neighbour, no route back: the sender will have to time out */
 }
 
+static uint16_t queue_of(const struct nfqueue *q, uint64_t tag)
+{
+    return (uint16_t)(q->number + (tag >> TAG_OPENING & 1));
+}
+
 /* Writes verdict v as a message into q->headers[n]; adds its pieces to q->send and returns how many. */
 static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32_t n, struct iovec *pieces)
 {
     static const uint8_t padding[4];
     uint8_t *buffer = q->headers[n];
-    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_VERDICT, 0);
+    struct nlmsghdr *message = message_start(buffer, queue_of(q, v->tag), NFQNL_MSG_VERDICT, 0);
     bool goes_on = v->action == VERDICT_FORWARD || v->action == VERDICT_HOST;
     struct nfqnl_msg_verdict_hdr header = {
         .verdict = htonl(goes_on ? NF_ACCEPT : NF_DROP),
@@ -347,7 +357,8 @@ static int configure(struct nfqueue *q, struct nlmsghdr *message)
         case QUEUE_ANSWER:
             return queued.error;
         case QUEUE_PACKET:
-            send_verdicts(q, &(struct verdict){.action = VERDICT_DROP, .tag = queued.id}, 1);
+            send_verdicts(q, &(struct verdict){.action = VERDICT_DROP,
+                                               .tag = queued.id | (uint64_t)(queued.queue != q->number) << TAG_OPENING}, 1);
             break;
         case QUEUE_MALFORMED:
             break;
@@ -355,49 +366,53 @@ static int configure(struct nfqueue *q, struct nlmsghdr *message)
     }
 }
 
-static int send_command(struct nfqueue *q, uint8_t number)
+static int send_command(struct nfqueue *q, uint16_t queue, uint8_t number)
 {
     uint8_t buffer[CONFIG_BYTES] = {0};
-    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_CONFIG, NLM_F_ACK);
+    struct nlmsghdr *message = message_start(buffer, queue, NFQNL_MSG_CONFIG, NLM_F_ACK);
     struct nfqnl_msg_config_cmd command = {.command = number};
     mnl_attr_put(message, NFQA_CFG_CMD, sizeof command, &command);
     return configure(q, message);
 }
 
 /* 0 or -errno, -EBUSY where somebody else has the queue. */
-static int bind_queue(struct nfqueue *q)
+static int bind_queue(struct nfqueue *q, uint16_t queue)
 {
-    int refused = send_command(q, NFQNL_CFG_CMD_BIND);
+    int refused = send_command(q, queue, NFQNL_CFG_CMD_BIND);
     /* the kernel says EPERM then, too; a command without any effect tells who may not from who comes too late */
-    if (refused == -EPERM && send_command(q, NFQNL_CFG_CMD_PF_BIND) == 0)
+    if (refused == -EPERM && send_command(q, queue, NFQNL_CFG_CMD_PF_BIND) == 0)
         return -EBUSY;
     return refused;
 }
 
-static struct nlmsghdr *flags_message(struct nfqueue *q, void *buffer, bool fail_open, uint16_t flags)
+static struct nlmsghdr *flags_message(void *buffer, uint16_t queue, bool fail_open, uint16_t flags)
 {
-    struct nlmsghdr *message = message_start(buffer, q->number, NFQNL_MSG_CONFIG, flags);
+    struct nlmsghdr *message = message_start(buffer, queue, NFQNL_MSG_CONFIG, flags);
     mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO | (fail_open ? NFQA_CFG_F_FAIL_OPEN : 0)));
     mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
     return message;
 }
 
-static int set_up_queue(struct nfqueue *q, const struct nfqueue_params *params)
+static int set_up_queue(struct nfqueue *q, uint16_t queue, bool fail_open, uint32_t packets)
 {
     uint8_t buffer[CONFIG_BYTES] = {0};
-    struct nlmsghdr *message = flags_message(q, buffer, params->fail_open, NLM_F_ACK);
+    struct nlmsghdr *message = flags_message(buffer, queue, fail_open, NLM_F_ACK);
     struct nfqnl_msg_config_params copy = {.copy_range = htonl(COPY_RANGE), .copy_mode = NFQNL_COPY_PACKET};
     mnl_attr_put(message, NFQA_CFG_PARAMS, sizeof copy, &copy);
-    mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(params->queue_packets));
+    mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(packets));
     return configure(q, message);
 }
 
 int nfqueue_set_fail_open(struct nfqueue *q, bool fail_open)
 {
     /* without an acknowledgement: the loop reads this socket, and counts a refusal */
-    uint8_t buffer[CONFIG_BYTES] = {0};
-    struct nlmsghdr *message = flags_message(q, buffer, fail_open, 0);
-    return mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0 ? -errno : 0;
+    for (uint16_t i = 0; i <= q->has_opening; i++) {
+        uint8_t buffer[CONFIG_BYTES] = {0};
+        struct nlmsghdr *message = flags_message(buffer, (uint16_t)(q->number + i), fail_open, 0);
+        if (mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0)
+            return -errno;
+    }
+    return 0;
 }
 
 static void set_buffer(int fd, int forced, int ordinary, int bytes)
@@ -428,9 +443,14 @@ static const char *open_socket(struct nfqueue *q, const struct nfqueue_params *p
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, (int)params->socket_bytes);
     if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on))
         return "the queue socket's options";
-    int refused = bind_queue(q);
-    if (!refused)
-        refused = set_up_queue(q, params);
+    const uint32_t packets[2] = {params->queue_packets, params->opening_packets};
+    int refused = 0;
+    for (uint16_t i = 0; i < 2 && packets[i] && !refused; i++) {
+        uint16_t queue = (uint16_t)(q->number + i);
+        refused = bind_queue(q, queue);
+        if (!refused)
+            refused = set_up_queue(q, queue, params->fail_open, packets[i]);
+    }
     if (refused) {
         errno = -refused;
         return "the queue";
@@ -473,6 +493,7 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
     q->engine = engine;
     q->number = params->queue;
     q->mode = params->mode;
+    q->has_opening = params->opening_packets;
     q->buffers = mmap(NULL, BURST * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     q->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     q->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

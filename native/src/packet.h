@@ -28,18 +28,19 @@ enum icmp_kind {
 struct packet {
     uint8_t *data; /* the IP header */
     uint32_t len;  /* by the IP header, so without link-layer padding */
+    uint32_t tcp_seq;
     struct flow_key key; /* zone still 0 */
     uint64_t hash;       /* of the key with its zone; set by fastpath_place */
-    struct flow_key about; /* ICMP_ERROR: key of the flow against which the quoted packet went */
-    uint32_t tcp_seq, tcp_ack;
+    uint64_t traits;     /* bits of enum protection: what a profile may refuse about it */
+    uint32_t tcp_ack;
     uint16_t l4_offset, payload_offset;
-    uint16_t quoted_l4_offset; /* ICMP_ERROR: layer 4 of the quoted packet */
+    uint16_t sum_src, sum_dst; /* IPv6: where layer 4's checksum takes other addresses from than the IP header's; 0 */
+    bool is_sum_unknown;       /* its destination is in a routing header that nothing is known of */
     uint16_t tcp_window;
     uint8_t ttl, dscp;
     uint8_t tcp_flags;
     uint8_t icmp_type, icmp_code, icmp_kind;
     bool dont_fragment; /* IPv6: always */
-    uint64_t traits;    /* bits of enum protection: what a profile may refuse about it */
     /* A fragment: no layer 4, no ports; l4_offset is where its piece of the payload begins. */
     bool is_fragment, more_fragments;
     uint16_t fragment_offset; /* bytes */
@@ -52,6 +53,8 @@ struct packet {
     bool unfinished;    /* the checksum is right as far as it goes */
     bool gso, is_broadcast;
     bool reassembled;   /* stands for fragments, which get its verdict */
+    uint16_t more_packets; /* so many more packets, and bytes in them, than it is itself */
+    uint32_t more_bytes;
     bool rebuilt;       /* data is not what the edge delivered: it goes back changed */
     bool reframed;      /* of another family than what the edge delivered: it cannot go back in its place */
     uint16_t port, egress;
@@ -59,10 +62,12 @@ struct packet {
     uint8_t outer_ecn;  /* ECN field of what it was in */
     uint8_t mac[6];
     /* set on its way to a session */
-    uint16_t dos_rule;  /* place in the table of rules, plus 1; 0: none */
-    uint32_t dos_entry; /* by which it is classified; 0: not */
+    uint16_t dos_rule;  /* that protects it: place of its figures, plus 1; 0: none */
     uint32_t cookie;    /* of a SYN cookie that came back: what it says (cookie.h); 0: none */
     uint32_t cookie_timestamp;
+    /* ICMP_ERROR: key of the flow against which the quoted packet went, and that packet's layer 4 */
+    struct flow_key about;
+    uint16_t quoted_l4_offset;
 };
 
 enum parse_how {
@@ -71,7 +76,7 @@ enum parse_how {
 };
 
 /* Parses the packet of `link` type at data (`how`: of enum parse_how). 0, or the drop reason; `out` is valid only after 0. Every
- * offset in it lies within len, and the whole layer 4 header is there.
+ * offset in it lies within len, and the whole layer 4 header is there, but of a fragment.
  * Order and reasons: packet flow sequence, section 2.1. */
 uint32_t packet_parse(uint8_t *data, uint32_t len, enum link_type link, uint32_t how, struct packet *out);
 
@@ -83,7 +88,7 @@ bool packet_source(uint8_t *data, uint32_t len, enum link_type link, uint8_t out
 bool packet_checksum_is_unfinished(const struct packet *p);
 
 /* The offset of the checksum in the layer 4 header of a packet with one that counts; 0 where there is none: not TCP, UDP
- * or ICMP, or a UDP packet that goes without. */
+ * or ICMP, a UDP packet that goes without, a fragment, or one with a routing header that nothing is known of. */
 uint32_t packet_checksum_at(const struct packet *p);
 
 /* Computes the layer 4 checksum anew, over addresses and data as they are now. */

@@ -1,7 +1,7 @@
 /* protect.h - protection against attacks: zone protection, DoS rules, blocked addresses, packet buffers.
  *
  * Who asks when: of every packet block_hit and checks_refuse; of one that matches no session, and may open one,
- * zone_admits and dos_admits; of a segment of a session checks_refuse_segment. */
+ * zone_admits and dos_admits; of a segment of a session checks_refuse_segment and checks_pass_segment. */
 #ifndef SIXTUPLE_PROTECT_H
 #define SIXTUPLE_PROTECT_H
 
@@ -11,30 +11,23 @@ struct engine;
 struct session;
 struct undecided_slot;
 
-/* Each part has memory of its own, and takes over a changed configuration; figures of zones and rules stay. */
+/* Each part has memory of its own, zeros at first, and takes over a changed configuration; figures of zones and rules
+ * stay. */
 uint64_t blocks_bytes(void);
-void blocks_init(struct engine *e);
-void blocks_configure(struct engine *e);
 uint64_t threats_bytes(void);
-void threats_init(struct engine *e);
-void threats_configure(struct engine *e);
 uint64_t checks_bytes(void);
 void checks_init(struct engine *e);
 void checks_configure(struct engine *e);
 uint64_t zones_bytes(void);
-void zones_init(struct engine *e);
 void zones_configure(struct engine *e);
 uint64_t dos_bytes(void);
-void dos_init(struct engine *e);
 void dos_configure(struct engine *e);
 uint64_t buffers_bytes(void);
-void buffers_init(struct engine *e);
-void buffers_configure(struct engine *e);
 
 /* ---- block.c: the block table of the emulated hardware ---------------------------------------------- */
 
-/* Whether the packet's source is blocked; it is counted. Cheap while nobody is. */
-bool block_hit(struct engine *e, const struct packet *p);
+/* Whether the packet's source is blocked; it is counted. Asked by block_hit (state.h), which is cheap while nobody is. */
+bool block_finds(struct engine *e, const struct packet *p);
 /* Blocks the source of p, for its destination alone with by_pair; where it is blocked already, no shorter. */
 void block_add(struct engine *e, const struct packet *p, bool by_pair, uint32_t seconds, enum threat_type why, uint32_t rule);
 
@@ -46,29 +39,24 @@ void threat_note(struct engine *e, const struct packet *p, enum threat_type type
 
 /* ---- checks.c: packet-based protection -------------------------------------------------------------- */
 
-/* Why the profile of the packet's zone refuses it: by what it is itself (traits). 0, or the drop reason. */
-uint32_t checks_refuse(struct engine *e, const struct packet *p);
-/* The same by where its source is routed: discard-ip-spoof, strict-ip-check. Asked of packets without a session. */
+/* Why the profile of a packet's zone refuses it, by what it is itself: these of its traits. checks_refuse in state.h asks. */
+uint32_t checks_refuse_traits(struct engine *e, const struct packet *p, uint64_t which);
+/* The same by where its source is routed: discard-ip-spoof, strict-ip-check. Asked of packets without a session. 0, or the
+ * drop reason. */
 uint32_t checks_refuse_source(struct engine *e, const struct packet *p);
-/* Those of enum protection that look at a segment of a session, apart from its traits: all of them at a SYN. */
-static inline uint64_t checks_of_segment(const struct packet *p)
-{
-    uint64_t of_data = 1ull << PROTECT_tcp_overlap_mismatch;
-    uint64_t of_syn = 1ull << PROTECT_tcp_split_handshake | 1ull << PROTECT_strip_timestamp |
-                      1ull << PROTECT_strip_fast_open | 1ull << PROTECT_strip_mptcp;
-    return p->tcp_flags & TCP_SYN ? of_data | of_syn : of_data;
-}
-/* A segment of a session against what the same bytes were before: discard-overlapping-tcp-segment-mismatch, and
- * discard-tcp-split-handshake. 0, or the drop reason. */
-uint32_t checks_refuse_segment(struct engine *e, uint32_t slot, uint32_t direction, const struct packet *p);
+/* A segment of a session, before anything has followed it: discard-tcp-split-handshake, and, against what the same bytes
+ * were before, discard-overlapping-tcp-segment-mismatch. 0, or the drop reason. checks_concern in state.h says of whom. */
+uint32_t checks_refuse_segment(struct engine *e, uint32_t slot, enum direction direction, const struct packet *p);
+/* The same segment when it passes: its bytes are remembered; options the profile does not let pass are replaced by NOPs, data
+ * in a SYN with fast open is cut. Whether anything was changed; checksums are complete then. */
+bool checks_pass_segment(struct engine *e, uint32_t slot, enum direction direction, struct packet *p);
 void checks_session_ends(struct engine *e, uint32_t slot);
-/* Whether sessions of this packet's zone must stay in software for checks_refuse_segment to see them. */
+/* Whether sessions of this port's zone must stay in software for their segments to be compared. */
 bool checks_follow(const struct engine *e, uint16_t port);
-/* Takes options away that the profile does not let pass: replaced by NOPs, data in a SYN with fast open cut. Whether
- * anything changed; checksums are complete then. */
-bool checks_strip(struct engine *e, struct packet *p);
-/* The profile says that no such ICMP error is sent from a port. */
+/* The profile says that no such ICMP error is sent from a port; it is counted. */
 bool checks_suppress(struct engine *e, uint16_t port, enum protection which);
+/* What a zone's profile has refused or changed, PROTECTION_COUNT figures; NULL where it has none. */
+const uint64_t *checks_counts(const struct engine *e, uint16_t zone);
 
 /* ---- zone.c (with flood.c and scan.c), dos.c ------------------------------------------------------------------------- */
 
@@ -79,9 +67,15 @@ enum admission zone_admits(struct engine *e, struct packet *p, uint32_t *reason)
 enum admission dos_admits(struct engine *e, struct packet *p, uint32_t *reason);
 /* What was refused before it could open anything (flags no handshake has, no SYN) may be a scan as well. */
 void scan_note_refused(struct engine *e, const struct packet *p);
+/* Counts what checks.c has refused or changed, for the figures of the port's zone. */
+void zone_count_check(struct engine *e, uint16_t port, enum protection which);
 /* Whether cookies may be out that packets like this ACK answer. */
 bool uses_cookies(const struct engine *e, const struct packet *p);
 
+/* Whether some rule for packets that enter by a port answers with cookies. */
+bool dos_uses_cookies(const struct engine *e, uint16_t port);
+/* Whether one more session of an admitted packet is too many: 0, or the drop reason. */
+uint32_t dos_refuses_session(struct engine *e, const struct packet *p);
 void dos_session_begins(struct engine *e, struct session *s, const struct packet *p);
 void dos_session_ends(struct engine *e, struct session *s);
 

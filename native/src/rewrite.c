@@ -10,8 +10,7 @@
 
 #include "checksum.h"
 #include "state.h"
-
-enum { TCP_HEADER = 20, OPTION_END = 0, OPTION_NOP = 1, OPTION_MSS = 2 };
+#include "tcp_options.h"
 
 /* Puts other bytes in place, an even number of them; the difference that makes to a checksum. */
 static uint64_t replace(uint8_t *at, const void *with, uint32_t len)
@@ -33,21 +32,13 @@ static uint64_t replace16(uint8_t *at, uint16_t with)
     return replace(at, &ordered, sizeof ordered);
 }
 
-static void adjust(uint8_t *checksum, uint64_t difference)
-{
-    uint16_t sum;
-    memcpy(&sum, checksum, 2);
-    sum = checksum_finish((uint16_t)~sum + difference);
-    memcpy(checksum, &sum, 2);
-}
-
 /* Replaces the addresses of the IP header at ip. */
 static uint64_t replace_addresses(uint8_t *ip, const uint8_t src[16], const uint8_t dst[16], uint8_t family)
 {
     if (family == 6)
         return replace(ip + 8, src, 16) + replace(ip + 24, dst, 16);
     uint64_t difference = replace(ip + 12, src + 12, 4) + replace(ip + 16, dst + 12, 4);
-    adjust(ip + 10, difference);
+    checksum_adjust(ip + 10, difference);
     return difference;
 }
 
@@ -69,25 +60,12 @@ static uint64_t replace_ports(uint8_t *l4, uint8_t proto, uint16_t sport, uint16
 /* Lowers the MSS option of a SYN. */
 static uint64_t lower_mss(struct engine *e, const struct packet *p, uint16_t largest)
 {
-    uint8_t *at = p->data + p->l4_offset + TCP_HEADER, *end = p->data + p->payload_offset;
-    while (at < end && *at != OPTION_END) {
-        if (*at == OPTION_NOP) {
-            at++;
-            continue;
-        }
-        if (end - at < 2 || at[1] < 2 || at[1] > end - at)
-            return 0;
-        if (*at == OPTION_MSS && at[1] == 4 && (at[2] << 8 | at[3]) > largest) {
-            count(e, COUNTER_tcp_mss_adjusted);
-            if ((at - p->data - p->l4_offset) % 2 == 0)
-                return replace16(at + 2, largest);
-            /* sums are of words that begin at even places; options end on a multiple of four */
-            uint8_t around[4] = {at[1], (uint8_t)(largest >> 8), (uint8_t)largest, at[4]};
-            return replace(at + 1, around, 4);
-        }
-        at += at[1];
-    }
-    return 0;
+    const uint8_t lower[2] = {(uint8_t)(largest >> 8), (uint8_t)largest};
+    uint8_t *option = tcp_option_find(p, TCP_OPTION_MSS, 4);
+    if (!option || (option[2] << 8 | option[3]) <= largest)
+        return 0;
+    count(e, COUNTER_tcp_mss_adjusted);
+    return checksum_replace(p->data + p->l4_offset, (uint32_t)(option + 2 - p->data - p->l4_offset), lower, 2);
 }
 
 static void set_dscp(const struct packet *p, uint8_t dscp)
@@ -95,7 +73,7 @@ static void set_dscp(const struct packet *p, uint8_t dscp)
     uint8_t *ip = p->data;
     if (p->key.family == 4) {
         uint8_t first[2] = {ip[0], (uint8_t)(dscp << 2 | (ip[1] & 3))};
-        adjust(ip + 10, replace(ip, first, 2));
+        checksum_adjust(ip + 10, replace(ip, first, 2));
     } else {
         ip[0] = (uint8_t)(0x60 | dscp >> 2);
         ip[1] = (uint8_t)(dscp << 6 | (ip[1] & 0x3f));
@@ -119,10 +97,10 @@ bool rewrite_packet(struct engine *e, const struct packet *p, const struct flow_
     if (!to && !difference && !marks)
         return false;
     uint32_t at = packet_checksum_at(p);
-    if (p->unfinished) {
+    if (p->unfinished || p->sum_src || p->sum_dst) { /* nothing to adjust, or by other addresses than those replaced */
         packet_complete_checksum(p);
     } else if (at && difference) {
-        adjust(l4 + at, difference);
+        checksum_adjust(l4 + at, difference);
         if (p->key.proto == PROTO_UDP && !l4[at] && !l4[at + 1]) /* zero would say that there is none */
             l4[at] = l4[at + 1] = 0xff;
     }
@@ -142,7 +120,7 @@ static void rewrite_quoted(const struct packet *p, const struct flow_key *to)
         difference = 0;
     difference += replace_ports(l4, proto, to->sport, to->dport);
     if (has_checksum)
-        adjust(l4 + at, difference);
+        checksum_adjust(l4 + at, difference);
 }
 
 bool rewrite_icmp_error(const struct packet *p, const struct flow_key *own, const struct flow_key *to)

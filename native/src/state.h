@@ -13,6 +13,7 @@
 #define SIXTUPLE_STATE_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "engine.h"
 #include "cookie.h"
@@ -97,7 +98,7 @@ struct session {
     uint32_t nat_rule, pbf_rule, qos_rule;
     uint16_t nat_target;
     uint16_t dos_rule;  /* as in struct packet */
-    uint32_t dos_entry;
+    uint32_t dos_entry; /* that counts it: its host's, plus 1; 0: none */
     struct proxied proxied; /* of SESSION_SYN_COOKIE alone */
 } __attribute__((aligned(64)));
 
@@ -213,9 +214,11 @@ struct engine {
     struct nat *nat;
     struct fragments *fragments;
     struct blocks *blocks;
+    int64_t blocked_until_ns; /* when the last entry in it has ended at the latest */
     struct threats *threats;
     struct checks *checks;
     struct zones *zones;
+    struct scans *scans;
     struct dos *dos;
     struct buffers *buffers;
     struct tunnels *tunnels;
@@ -277,10 +280,37 @@ static inline uint32_t session_capacity(const struct engine *e)
     return limit && limit < e->params.max_sessions ? limit : e->params.max_sessions;
 }
 
+/* Addresses compare as bytes. */
+static inline bool is_within(const uint8_t address[16], const struct address_range *range)
+{
+    return memcmp(address, range->first, 16) >= 0 && memcmp(address, range->last, 16) <= 0;
+}
+
 /* What protects the zone of a port. */
 static inline const struct zone_protection *protection_of(const struct engine *e, uint16_t port)
 {
     return &e->config.protections[e->config.ports[port].protection];
+}
+
+static inline bool block_hit(struct engine *e, const struct packet *p)
+{
+    return e->now_ns < e->blocked_until_ns && block_finds(e, p);
+}
+
+/* Why the profile of the packet's zone refuses it by what it is itself: 0, or the drop reason. Few have any traits. */
+static inline uint32_t checks_refuse(struct engine *e, const struct packet *p)
+{
+    if (__builtin_expect(!p->traits, 1))
+        return 0;
+    uint64_t which = p->traits & protection_of(e, p->port)->checks;
+    return which ? checks_refuse_traits(e, p, which) : 0;
+}
+
+/* Whether a segment of a session is one for checks_refuse_segment and checks_pass_segment: SYNs are, others only where all
+ * bytes are compared. */
+static inline bool checks_concern(const struct engine *e, const struct packet *p)
+{
+    return p->tcp_flags & TCP_SYN || protection_of(e, p->port)->checks & 1ull << PROTECT_tcp_overlap_mismatch;
 }
 
 /* ---- flow_table.c -------------------------------------------------------------------------------- */
@@ -455,7 +485,8 @@ void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t po
 
 /* Emits a RST that answers the TCP segment p, to its sender (RFC 9293 3.10.7.1). */
 void reset_sender(struct engine *e, const struct packet *p, uint16_t port);
-/* Emits a RST in the name of p's sender, to whom p was meant for: no SYN, so there may be a connection. */
+/* Emits a RST in the name of p's sender, to whom p was meant for: no SYN, nor the ACK of a cookie, so there may be a
+ * connection. */
 void reset_receiver(struct engine *e, const struct packet *p, uint16_t port);
 /* Emits a RST to both ends, or one, of an established session. */
 void reset_ends(struct engine *e, const struct session *s, bool client, bool server);

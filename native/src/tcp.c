@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "state.h"
+#include "tcp_options.h"
 
 enum segment { SEG_SYN, SEG_SYNACK, SEG_ACK, SEG_FIN, SEG_RST, SEG_COUNT };
 
@@ -133,20 +134,10 @@ static struct span span_of(const struct session *s, enum direction d, const stru
 /* The window scale option of a SYN; -1 where there is none. */
 static int scale_option(const struct packet *p)
 {
-    enum { END = 0, NOP = 1, WINDOW_SCALE = 3, LARGEST_SCALE = 14, HEADER = 20 };
-    const uint8_t *at = p->data + p->l4_offset + HEADER, *end = p->data + p->payload_offset;
-    while (at < end && *at != END) {
-        if (*at == NOP) {
-            at++;
-            continue;
-        }
-        if (end - at < 2 || at[1] < 2 || at[1] > end - at)
-            return -1;
-        if (*at == WINDOW_SCALE && at[1] == 3)
-            return at[2] < LARGEST_SCALE ? at[2] : LARGEST_SCALE;
-        at += at[1];
-    }
-    return -1;
+    const uint8_t *option = tcp_option_find(p, TCP_OPTION_WINDOW_SCALE, 3);
+    if (!option)
+        return -1;
+    return option[2] < LARGEST_WINDOW_SCALE ? option[2] : LARGEST_WINDOW_SCALE;
 }
 
 /* Either end's zone says that the firewall may see half of a connection. */

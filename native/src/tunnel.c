@@ -148,7 +148,7 @@ static uint32_t open_gre(const struct packet *p, struct inner *inner)
         header += 4;
         if (len < header)
             return COUNTER_flow_tunnel_decap_err;
-        bool is_final = !p->gso && !p->unfinished; /* else it is computed when the packet is cut */
+        bool is_final = (!p->gso || p->reassembled) && !p->unfinished; /* else it is computed when the packet is cut */
         if (is_final && checksum_finish(checksum_add(0, gre, len)))
             return COUNTER_flow_tunnel_decap_err;
     }

@@ -261,8 +261,8 @@ static int64_t deny(struct engine *e, const struct flow_key *c2s, uint32_t at, c
             count(e, COUNTER_session_discard_full);
     }
     if (slot) {
-        e->sessions[slot].packets[C2S]++;
-        e->sessions[slot].bytes[C2S] += first->packet.len;
+        e->sessions[slot].packets[C2S] += 1u + first->packet.more_packets;
+        e->sessions[slot].bytes[C2S] += first->packet.len + first->packet.more_bytes;
     }
     bool can_tell = port_takes(e, first->packet.port); /* a commit may have taken it away while the packet waited */
     if (can_tell && (spec->action == ACTION_reset_client || spec->action == ACTION_reset_both))
@@ -291,7 +291,10 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
     uint32_t server = undecided_ref(e, &spec->s2c); /* both ends spoke first: that packet waits too */
     if (server)
         flow_table_remove(e, server);
-    uint32_t slot = session_install(e, &c2s, e->held[at - 1].packet.port, spec, &reason);
+    uint32_t slot = NONE;
+    reason = dos_refuses_session(e, &e->held[at - 1].packet); /* others may have been installed while it waited */
+    if (!reason)
+        slot = session_install(e, &c2s, e->held[at - 1].packet.port, spec, &reason);
     if (!slot) {
         if (server)
             flow_table_insert(e, server);
@@ -301,7 +304,7 @@ static int64_t install(struct engine *e, uint32_t handle, const struct session_s
     }
     if (e->held[at - 1].packet.dos_rule)
         dos_session_begins(e, &e->sessions[slot], &e->held[at - 1].packet);
-    if (e->held[at - 1].packet.cookie)
+    if (e->held[at - 1].packet.cookie && !(spec->flags & SESSION_HOST)) /* the firewall itself knows nothing of cookies */
         at = release_cookie(e, at, slot);
     while (at)
         at = release(e, at);

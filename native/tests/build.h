@@ -160,6 +160,30 @@ static inline uint32_t build_icmp_error(uint8_t *out, uint32_t from, uint8_t typ
     return whole;
 }
 
+/* Writes the fragment of a built packet that has these bytes of its payload, with this identification; its length. */
+static inline uint32_t build_fragment(uint8_t *out, const uint8_t *whole, uint32_t offset, uint32_t bytes, bool more, uint32_t id)
+{
+    uint32_t header = whole[0] >> 4 == 4 ? 20 : 40;
+    memcpy(out, whole, header);
+    if (header == 20) {
+        build_be16(out + 2, header + bytes);
+        build_be16(out + 4, id);
+        build_be16(out + 6, offset / 8 | (more ? 0x2000 : 0));
+        build_be16(out + 10, 0);
+        build_be16(out + 10, ~build_sum(0, out, header) & 0xffff);
+        memcpy(out + header, whole + header + offset, bytes);
+        return header + bytes;
+    }
+    build_be16(out + 4, 8 + bytes);
+    out[6] = 44;
+    out[header] = whole[6];
+    out[header + 1] = 0;
+    build_be16(out + header + 2, offset | more);
+    build_be32(out + header + 4, id);
+    memcpy(out + header + 8, whole + header + offset, bytes);
+    return header + 8 + bytes;
+}
+
 /* ---- engines: port 1 in zone 1, port 2 in zone 2, port 3 in zone 3, IPv6 everywhere -------------------- */
 
 static const int64_t SECOND = 1000000000;
@@ -190,10 +214,12 @@ static inline struct engine_config build_config(void)
 static inline struct engine *build_engine(struct engine_params params)
 {
     static const struct engine_params usual = {
-        .max_sessions = 64, .max_undecided = 8, .max_held = 16, .max_events = 64, .answer_timeout_ms = 1000};
+        .max_sessions = 64, .max_undecided = 8, .max_held = 16, .max_fragments = 64, .max_events = 64,
+        .answer_timeout_ms = 1000};
     params.max_sessions = params.max_sessions ? params.max_sessions : usual.max_sessions;
     params.max_undecided = params.max_undecided ? params.max_undecided : usual.max_undecided;
     params.max_held = params.max_held ? params.max_held : usual.max_held;
+    params.max_fragments = params.max_fragments ? params.max_fragments : usual.max_fragments;
     params.max_events = params.max_events ? params.max_events : usual.max_events;
     params.answer_timeout_ms = params.answer_timeout_ms ? params.answer_timeout_ms : usual.answer_timeout_ms;
     struct engine *e = engine_new(&params);

@@ -85,7 +85,7 @@ static void take_verdicts(struct history *h)
     uint32_t count;
     volatile uint8_t touched;
     const struct verdict *all = engine_verdicts(h->engine, &count);
-    require(count <= MAX_BURST + 2 * h->engine->params.max_held);
+    require(count <= MAX_BURST + 2 * h->engine->params.max_held + h->engine->params.max_fragments);
     for (uint32_t i = 0; i < count; i++) {
         const struct verdict *v = &all[i];
         if (v->action == VERDICT_EMIT) {
@@ -110,7 +110,8 @@ static void take_verdicts(struct history *h)
             struct packet p;
             uint32_t reason = packet_parse((uint8_t *)v->data, v->len, LINK_IP, PARSE_OWN, &p);
             /* translated to what is none */
-            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_tcp_port);
+            require(!reason || reason == COUNTER_flow_parse_martian || reason == COUNTER_flow_parse_ip6_mcast_source ||
+                    reason == COUNTER_flow_parse_tcp_port);
         }
     }
     (void)touched;
@@ -550,7 +551,7 @@ static void check_end(struct history *h)
     uint64_t dropped = 0;
     struct engine_stats s;
     engine_stats(e, &s);
-    require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded);
+    require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded && !s.fragments && !s.fragment_bytes);
     for (uint32_t tag = 0; tag < h->tags; tag++)
         require(h->verdicts[tag] == 1);
     for (uint32_t i = 0; i < COUNTER_LIMIT; i++)

@@ -218,6 +218,141 @@ static void checksums_of_udp(void)
     CHECK(zeros == 1);
 }
 
+/* ---- fragments ----------------------------------------------------------------------------------- */
+
+/* The sample UDP packet as one piece: `offset` and `more` as in the header, `bytes` of payload behind it, of IPv6
+ * with so many destination options headers before the fragment header. */
+static uint32_t build_piece(uint8_t *out, uint8_t family, uint32_t offset, bool more, uint32_t bytes, uint32_t options)
+{
+    struct build b = samples[family == 4 ? 2 : 3];
+    uint32_t header = family == 4 ? 20 : 40, at = header;
+    build_packet(out, &b);
+    if (family == 4) {
+        build_be16(out + 6, offset / 8 | (more ? 0x2000 : 0));
+        build_be16(out + 2, header + bytes);
+        build_be16(out + 10, 0);
+        build_be16(out + 10, ~build_sum(0, out, 20) & 0xffff);
+    } else {
+        uint32_t next_at = 6;
+        for (uint32_t i = 0; i < options; i++, at += 8) {
+            out[next_at] = 60;
+            memcpy(out + at, "\0\0\1\4\0\0\0\0", 8);
+            next_at = at;
+        }
+        out[next_at] = 44;
+        out[at] = PROTO_UDP, out[at + 1] = 0;
+        build_be16(out + at + 2, offset | more);
+        build_be32(out + at + 4, 0xa1b2c3d4);
+        at += 8;
+        build_be16(out + 4, at - header + bytes);
+    }
+    memset(out + at, 0x5a, bytes);
+    return at + bytes;
+}
+
+static void fragments(void)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    static const struct {
+        uint32_t offset, bytes;
+        bool more;
+    } rows[] = {{0, 8, true}, {8, 16, true}, {8, 1, false}, {65504, 8, false}, {32768, 1480, true}, {16, 7, false}};
+    for (uint8_t family = 4; family <= 6; family += 2)
+        for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
+            for (uint32_t options = 0; options < (family == 6 ? 3 : 1); options++) {
+                struct packet p;
+                struct flow_key key = build_key(&samples[family == 4 ? 2 : 3], 0);
+                uint32_t len = build_piece(bytes, family, rows[i].offset, rows[i].more, rows[i].bytes, options);
+                memset(&p, 0xa5, sizeof p);
+                if (!CHECK(packet_parse(bytes, len, LINK_IP, 0, &p) == 0))
+                    continue;
+                key.sport = key.dport = 0;
+                CHECK(!memcmp(&p.key, &key, sizeof key) && promise_broken(&p, bytes, len) == NULL);
+                CHECK(p.is_fragment && p.more_fragments == rows[i].more && p.fragment_offset == rows[i].offset);
+                CHECK(p.len == len && p.l4_offset == len - rows[i].bytes && p.payload_offset == p.l4_offset);
+                CHECK(p.fragment_id == (family == 4 ? 0x3344 : 0xa1b2c3d4) && p.dont_fragment == (family == 6));
+                CHECK(p.fragment_header == (family == 6 ? 40 + 8 * options : 0));
+                CHECK(p.fragment_next == (family == 4 ? 0 : options ? 32 + 8 * options : 6));
+                CHECK(!packet_checksum_at(&p) && !packet_checksum_is_unfinished(&p));
+            }
+}
+
+/* Whether a piece of a datagram of the greatest length may end there. */
+static void overlong_fragments(void)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    struct packet p;
+    for (uint32_t extra = 0; extra < 20; extra++) {
+        uint32_t len = build_piece(bytes, 4, 65504, false, 1 + extra, 0); /* 65535 with the header */
+        CHECK(packet_parse(bytes, len, LINK_IP, 0, &p) == (extra <= 10 ? 0 : COUNTER_flow_parse_ping_of_death));
+        len = build_piece(bytes, 6, 65512, false, 1 + extra, 1); /* 65535 with the header before */
+        CHECK(packet_parse(bytes, len, LINK_IP, 0, &p) == (extra <= 14 ? 0 : COUNTER_flow_parse_ping_of_death));
+    }
+}
+
+/* DF forbids only what others do (RFC 791 2.3): a fragment may have it. */
+static void fragment_that_must_not_be_fragmented(void)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    struct packet p;
+    uint32_t len = build_piece(bytes, 4, 8, true, 8, 0);
+    bytes[6] |= 0x40;
+    build_be16(bytes + 10, 0);
+    build_be16(bytes + 10, ~build_sum(0, bytes, 20) & 0xffff);
+    CHECK(packet_parse(bytes, len, LINK_IP, 0, &p) == 0 && p.is_fragment && p.dont_fragment);
+}
+
+/* RFC 6946: a fragment header on a whole packet. */
+static void atomic_fragment(void)
+{
+    static uint8_t bytes[BUILD_BYTES];
+    uint32_t len = build_piece(bytes, 6, 0, false, 8, 1);
+    struct packet p;
+    build_be32(bytes + 56, 0x11223344);
+    build_be16(bytes + 60, 8);
+    CHECK(packet_parse(bytes, len, LINK_IP, PARSE_TRUSTED, &p) == 0 && !p.is_fragment && p.key.sport == 0x1122);
+    CHECK(p.traits == (TRAIT(ip6_needless_fragment) | TRAIT(ip6_destination_options)) && promise_broken(&p, bytes, len) == NULL);
+}
+
+/* ---- 802.1Q ---------------------------------------------------------------------------------------- */
+
+static uint32_t build_tagged(uint8_t *out, enum link_type link, uint32_t outer, uint32_t tag, uint32_t inner)
+{
+    uint32_t skip = link_bytes[link], len = build_packet(out + skip + 4, &samples[0]);
+    memset(out, 0xa5, skip);
+    build_be16(out + (link == LINK_COOKED2 ? 0 : skip - 2), outer);
+    build_be16(out + skip, tag);
+    build_be16(out + skip + 2, inner);
+    return skip + 4 + len;
+}
+
+static void tags(void)
+{
+    static uint8_t out[BUILD_BYTES];
+    for (enum link_type link = LINK_ETHERNET; link <= LINK_COOKED2; link++) {
+        struct packet p;
+        for (uint32_t tag = 0; tag < 65536; tag++) { /* priority and drop eligibility included */
+            uint32_t len = build_tagged(out, link, 0x8100, tag, 0x0800), id = tag & 0xfff;
+            uint32_t reason = packet_parse(out, len, link, 0, &p);
+            CHECK(reason == (id == 0xfff ? COUNTER_flow_rcv_dot1q_tag_err : 0));
+            CHECK(reason || (p.is_tagged == (id != 0) && p.tag == id && p.data == out + link_bytes[link] + 4));
+        }
+        uint32_t len = build_tagged(out, link, 0x8100, 7, 0x86dd);
+        CHECK(packet_parse(out, len, link, 0, &p) == COUNTER_flow_parse_ip_version);
+        for (uint32_t cut = link_bytes[link]; cut < link_bytes[link] + 4; cut++)
+            CHECK(packet_parse(out, cut, link, 0, &p) == COUNTER_flow_parse_l2_hdr);
+        static const uint32_t stacked[] = {0x8100, 0x88a8, 0x9100};
+        for (int i = 0; i < 3; i++) {
+            len = build_tagged(out, link, 0x8100, 7, stacked[i]);
+            CHECK(packet_parse(out, len, link, 0, &p) == COUNTER_flow_rcv_dot1q_tag_err);
+            len = build_tagged(out, link, stacked[i], 7, i ? 0x0800 : 0x8100);
+            CHECK(packet_parse(out, len, link, 0, &p) == COUNTER_flow_rcv_dot1q_tag_err);
+        }
+        len = build_tagged(out, link, 0x8100, 7, 0x0806);
+        CHECK(packet_parse(out, len, link, 0, &p) == COUNTER_flow_parse_ethertype);
+    }
+}
+
 int main(void)
 {
     fields();
@@ -229,5 +364,10 @@ int main(void)
     longest_packet();
     checksums_are_finished();
     checksums_of_udp();
+    fragments();
+    overlong_fragments();
+    fragment_that_must_not_be_fragmented();
+    atomic_fragment();
+    tags();
     return check_report();
 }

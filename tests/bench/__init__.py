@@ -11,6 +11,7 @@ rows.py       what stands in the middle: kernel, accept-everything programs, Six
 columns.py    what is measured, and the figures it gives
 rules.py      configurations with many rules
 report.py     medians, ratios, noise; the tables and the JSON
+parser.py     the parser from memory, by native/tests/bench_packet.c
 engine.py     the C engine from memory, by native/tests/bench_engine.c
 engine_rate.py   the engine from memory through its Python face; a program of its own
 accept.py     runs inside: accepts every packet of the queue

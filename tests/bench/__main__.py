@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.bench import engine, replay, report
+from tests.bench import engine, parser, replay, report
 from tests.bench.columns import NOTHING, Load
 from tests.bench.report import Disturbance, Failure, Measurement, Run
 from tests.bench.rows import ROWS, Row
@@ -26,8 +26,12 @@ from vm.namespaces import LabError
 _BROKEN = (LabError, TimeoutError)
 _CPUS = os.cpu_count() or 1
 _IDLE_S = 0.3
-_ENGINE, _REPLAY = "engine", "replay"  # measured beside the rows
-_OTHERS = {_ENGINE: "the engine from memory", _REPLAY: "captures replayed"}
+_PARSER, _ENGINE, _REPLAY = "parser", "engine", "replay"  # measured beside the rows
+_OTHERS = {
+    _PARSER: "the parser from memory",
+    _ENGINE: "the engine from memory",
+    _REPLAY: "captures replayed",
+}
 _KEYS = (*(row.key for row in ROWS), *_OTHERS)
 _FILE_WIDTH = 120  # of the tables where there is no terminal
 
@@ -60,7 +64,7 @@ class Bench:
     def measure(self) -> None:
         with self._progress, ExitStack() as stack:
             for key in self._chosen.others:
-                {_ENGINE: engine.build, _REPLAY: replay.build}[key]()
+                {_PARSER: parser.build, _ENGINE: engine.build, _REPLAY: replay.build}[key]()
             site = stack.enter_context(Site()) if self._chosen.rows else None
             for number in range(1, self.run.rounds + 1):
                 if site:
@@ -80,7 +84,9 @@ class Bench:
         where = f"round {number}/{self.run.rounds}, {_OTHERS[key]}"
         self._progress.update(self._task, description=where)
         try:
-            if key == _ENGINE:
+            if key == _PARSER:
+                self.run.measurements += report.parser_measurements(number, parser.measure())
+            elif key == _ENGINE:
                 engines = engine.measure(with_most=self._most_sessions)
                 self.run.measurements += report.engine_measurements(number, *engines)
             else:

@@ -43,10 +43,15 @@ class Checksum(msgspec.Struct, frozen=True, tag_field="what", tag="checksum"):
     gb_per_s: float
 
 
+def compile_c(name: str, program: Path) -> None:
+    """A program of native/tests, with the engine in it. Raises LabError."""
+    sources = [f"native/tests/{name}", *map(str, (CHECKOUT / "native/src").glob("*.c"))]
+    program.parent.mkdir(exist_ok=True)
+    run(["gcc", *_FLAGS, "-o", str(program), *sources, "-lmnl", "-lpcap"])
+
+
 def build() -> None:
-    sources = ["native/tests/bench_engine.c", *map(str, (CHECKOUT / "native/src").glob("*.c"))]
-    _PROGRAM.parent.mkdir(exist_ok=True)
-    _run(["gcc", *_FLAGS, "-o", str(_PROGRAM), *sources, "-lmnl", "-lpcap"])
+    compile_c("bench_engine.c", _PROGRAM)
 
 
 def measure(*, with_most: bool) -> tuple[list[Engine], list[Checksum]]:
@@ -66,7 +71,7 @@ def measure_one(sessions: int) -> Engine:
 def _measure(sessions: Iterable[int]) -> tuple[list[Engine], list[Checksum]]:
     engines: list[Engine] = []
     checksums: list[Checksum] = []
-    for line in _run([str(_PROGRAM), *map(str, sessions)]).splitlines():
+    for line in run([str(_PROGRAM), *map(str, sessions)]).splitlines():
         found = msgspec.json.decode(line, type=Engine | Checksum)
         if isinstance(found, Engine):
             engines.append(found)
@@ -83,7 +88,8 @@ def has_memory() -> bool:
     return False
 
 
-def _run(command: list[str]) -> str:
+def run(command: list[str]) -> str:
+    """What it prints. Raises LabError."""
     try:
         done = subprocess.run(
             command, cwd=CHECKOUT, capture_output=True, text=True, timeout=_WITHIN_S, check=False

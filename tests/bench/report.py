@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import engine, replay, rows
+from tests.bench import engine, parser, replay, rows
 from tests.bench.columns import CONNECTIONS, FIGURES, PACKETS, STREAM, STREAMS8, Figure
 
 NOISY_ABOVE = 0.3  # of the median, from the lowest to the highest
@@ -90,6 +90,8 @@ AGEINGS = Figure("ageings", "ageing", "ageing", "k/s", "{:,.0f}")
 MEMORY = Figure("memory", "memory", "memory", "bytes each", "{:.0f}")
 PER_CYCLE = Figure("per-cycle", "bytes per cycle", "speed", "bytes/cycle", "{:.1f}")
 SPEED = Figure("speed", "bytes per second", "", "GB/s", "{:.1f}")
+TRUSTED = Figure("trusted", "checksums trusted", "trusted", "Mpkt/s", "{:.1f}")
+VERIFIED = Figure("verified", "checksums verified", "verified", "Mpkt/s", "{:.1f}")
 REPLAYED = Figure("replayed", "packets per second", "packets", "k/s", "{:,.0f}")
 PEAK = Figure("peak", "peak memory", "peak", "MB", "{:.0f}")
 
@@ -106,11 +108,17 @@ def replay_row(packets: int) -> str:
     return f"replay-{packets}"
 
 
+_PARSER = "parser"
 _REPLAY_ENGINE = "replay-engine"
 
 SECTIONS = (
     Section(
         "client, firewall and server", tuple(Line(row.key, row.title) for row in rows.ROWS), FIGURES
+    ),
+    Section(
+        "the parser from memory",
+        (Line(_PARSER, "IPv4 and IPv6, TCP and UDP"),),
+        (TRUSTED, VERIFIED),
     ),
     Section(
         "the engine from memory",
@@ -134,6 +142,11 @@ SECTIONS = (
         (PER_CYCLE, SPEED),
     ),
 )
+
+
+def parser_measurements(number: int, one: parser.Parser) -> Iterator[Measurement]:
+    yield Measurement(number, _PARSER, TRUSTED.key, one.trusted_mpps)
+    yield Measurement(number, _PARSER, VERIFIED.key, one.verified_mpps)
 
 
 def engine_measurements(
@@ -203,6 +216,7 @@ GOALS = (
     Goal("1 TCP stream, source NAT to none", STREAM, _NAT, _NATIVE, 0.5),
     Goal("64-byte UDP, source NAT to none", PACKETS, _NAT, _NATIVE, 0.8),
     Goal("new TCP, source NAT to none", CONNECTIONS, _NAT, _NATIVE, 0.8),
+    Goal("parser, millions of packets/s", TRUSTED, _PARSER, None, 10),
     Goal("replay, thousands of packets/s", REPLAYED, _LONG, None, 500),
     Goal("replay, peak memory, long to short", PEAK, _LONG, _SHORT, 1.1, is_upper=True),
     Goal("lookup, 10,000,000 sessions to 10,000", LOOKUP, _MOST, _FEW, 3, is_upper=True),

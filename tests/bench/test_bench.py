@@ -27,6 +27,16 @@ def test_a_short_run_measures_every_column(tmp_path: Path) -> None:
     assert all(one.value > 0 for one in document.run.measurements)
 
 
+def test_the_parser_alone_needs_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    assert main(["--rounds", "1", "--only", "parser", "--json", str(path)]) == 0
+    document = msgspec.json.decode(path.read_bytes(), type=Document)
+    assert {one.figure: one.value > 0 for one in document.run.measurements} == {
+        "trusted": True,
+        "verified": True,
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

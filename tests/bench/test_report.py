@@ -89,6 +89,12 @@ def test_half_a_million_packets_are_replayed_a_second(thousands: float, is_reach
     assert ratio.is_reached == is_reached
 
 
+@pytest.mark.parametrize(("millions", "is_reached"), [(10, True), (9.9, False)])
+def test_ten_million_packets_are_parsed_a_second(millions: float, is_reached: bool) -> None:
+    (ratio,) = report.ratios(run_of({("parser", report.TRUSTED): [millions]}))
+    assert ratio.is_reached == is_reached
+
+
 @pytest.mark.parametrize(("at_most", "is_reached"), [(90, True), (91, False)])
 def test_a_lookup_among_many_costs_at_most_three_times_as_much(
     at_most: float, is_reached: bool

@@ -407,6 +407,7 @@ def test_what_is_translated(
         ),
         ({}, "session terminated on host           : False"),
         ({"is_host": True}, "session terminated on host           : True"),
+        ({"syn_cookie": True}, "session via syn-cookies              : True"),
     ],
 )
 def test_what_else_was_decided(

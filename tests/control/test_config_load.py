@@ -34,7 +34,6 @@ def test_a_real_configuration() -> None:
     not_enforced = {problem.path for problem in config.warnings}
     assert {
         "mgt-config",
-        "network profiles zone-protection-profile",
         "tag",
         "shared alg-override",
     } <= not_enforced

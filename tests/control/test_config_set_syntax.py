@@ -85,8 +85,8 @@ def lines_of(text: str) -> list[str]:
             id="settings have no entry",
         ),
         pytest.param(
-            'set rulebase dos rules "n 1" source [ a "b c" ] service any',
-            ['set rulebase dos rules "n 1" source [ a "b c" ] service any'],
+            'set rulebase decryption rules "n 1" source [ a "b c" ] service any',
+            ['set rulebase decryption rules "n 1" source [ a "b c" ] service any'],
             id="kept as written",
         ),
         pytest.param("set zone t network layer3", ["set zone t network layer3"], id="no members"),

@@ -441,7 +441,7 @@ def test_one_error(text: str, path: str, fragment: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "path", "fragment"),
     [
-        ("set rulebase dos rules n from x", LINE, "rulebase dos", "not enforced, kept without"),
+        ("set rulebase sdwan rules n from x", LINE, "rulebase sdwan", "not enforced, kept without"),
         ("set tag a\nset tag b", LINE, "tag", "kept without effect (2 commands)"),
         (
             rule("log-setting default"),

@@ -21,6 +21,7 @@ ZONES = {"eth1": "inside", "eth2": "outside", "eth3": "outside"}
 INSIDE, OUTSIDE, MULTICAST = (
     f"{marks.of_zone(zone):#x}/0xffffe100" for zone in ("inside", "outside", "multicast")
 )
+OPENING = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 OURS = """\
 :SIXTUPLE - [0:0]
 :SIXTUPLE-IN - [0:0]
@@ -41,7 +42,9 @@ OURS = """\
 :SIXTUPLE-ERR - [0:0]
 -A PREROUTING -j SIXTUPLE
 -A OUTPUT -j SIXTUPLE-ERR
+-A SIXTUPLE -i eth1 -p tcp {opening} -j NFQUEUE --queue-num 8
 -A SIXTUPLE -i eth1 -j NFQUEUE --queue-num 7
+-A SIXTUPLE -i eth2 -p tcp {opening} -j NFQUEUE --queue-num 8
 -A SIXTUPLE -i eth2 -j NFQUEUE --queue-num 7
 {errors}"""
 ERRORS = {
@@ -58,6 +61,8 @@ ERRORS = {
 MORE = {
     "bridged": "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -m pkttype --pkt-type broadcast "
     "-j MARK --set-xmark 0x1/0xffffffff\n"
+    f"-A SIXTUPLE -i br1 -p tcp -m physdev --physdev-is-bridged {OPENING} "
+    "-j NFQUEUE --queue-num 8\n"
     "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -j NFQUEUE --queue-num 7\n",
     "bridged_in": "-A SIXTUPLE-IN -i br1 -j DROP\n",
     "multicast": f"-A SIXTUPLE-OUT -o eth2 -m mark --mark {MULTICAST} -j RETURN\n",
@@ -75,6 +80,7 @@ def rules(tool: str, **more: str) -> str:
         INSIDE=INSIDE,
         OUTSIDE=OUTSIDE,
         errors=ERRORS[tool],
+        opening=OPENING,
     )
 
 
@@ -118,11 +124,11 @@ def restore(text: str) -> None:
 
 @in_namespace
 def test_install_twice_and_remove() -> None:
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     before = {tool: saved(tool) for tool in TOOLS}
     for tool in TOOLS:
         assert ours(tool) == rules(tool)
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     assert before == {tool: saved(tool) for tool in TOOLS}
     hook.remove()
     for tool in TOOLS:
@@ -133,20 +139,31 @@ def test_install_twice_and_remove() -> None:
 @in_namespace
 def test_bridges_multicast_and_classes_come_and_go() -> None:
     for _ in range(2):
-        hook.install(ports("eth1", "eth2"), 7, bridges=["br1"], multicast=["eth2"], is_shaped=True)
+        hook.install(
+            ports("eth1", "eth2"),
+            7,
+            opening_queue=8,
+            bridges=["br1"],
+            multicast=["eth2"],
+            is_shaped=True,
+        )
         for tool in TOOLS:
             assert sorted(ours(tool).splitlines()) == sorted(rules(tool, **MORE).splitlines())
-        hook.install(ports("eth1", "eth2"), 7)
+        hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
         for tool in TOOLS:
             assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
 
 
 @in_namespace
 def test_what_is_in_place_is_not_written_again() -> None:
-    hook.install(ports("eth1"), 7, bridges=["br1"], multicast=["eth1"], is_shaped=True)
+    hook.install(
+        ports("eth1"), 7, opening_queue=8, bridges=["br1"], multicast=["eth1"], is_shaped=True
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hook, "_restore", None)
-        hook.install(ports("eth1"), 7, bridges=["br1"], multicast=["eth1"], is_shaped=True)
+        hook.install(
+            ports("eth1"), 7, opening_queue=8, bridges=["br1"], multicast=["eth1"], is_shaped=True
+        )
 
 
 LEFT_BY_A_CRASH = {
@@ -168,7 +185,7 @@ LEFT_BY_A_CRASH = {
 @in_namespace
 def test_replaces_what_a_crash_left(left: str) -> None:
     restore(LEFT_BY_A_CRASH[left])
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines()), ours(tool)
     hook.remove()
@@ -190,7 +207,7 @@ def test_rules_of_others_stay_behind_ours(first: str) -> None:
     else:
         restore(FOREIGN)
     theirs = {tool: foreign(tool) for tool in TOOLS}
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     assert theirs == {tool: foreign(tool) for tool in TOOLS}
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
@@ -203,7 +220,7 @@ def test_rules_of_others_stay_behind_ours(first: str) -> None:
 @in_namespace
 def test_ports_and_queue_change() -> None:
     hook.install(ports("eth1", "eth3"), 3)
-    hook.install(ports("eth2", "eth1"), 7)
+    hook.install(ports("eth2", "eth1"), 7, opening_queue=8)
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
         assert not any("eth3" in line for line in saved(tool))
@@ -272,7 +289,7 @@ def test_without_a_listener_nothing_passes() -> None:
     sysctls.set_forwarding(True)
     assert arrives("left", "10.0.2.2")
     assert arrives("left", "2001:db8:2::2")
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     assert not arrives("left", "10.0.2.2")
     assert not arrives("left", "2001:db8:2::2")
 
@@ -281,7 +298,7 @@ def test_without_a_listener_nothing_passes() -> None:
 @in_namespace
 def test_only_what_comes_by_a_port_and_leaves_by_one_passes(target: str) -> None:
     lab()
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     sysctls.set_forwarding(True)
     listener = Listener(7)
     assert arrives("left", target.format(2))
@@ -289,7 +306,7 @@ def test_only_what_comes_by_a_port_and_leaves_by_one_passes(target: str) -> None
     listener.packets.clear()
     assert not arrives("third", target.format(2))
     assert not arrives("left", target.format(3))
-    hook.install(ports("eth1", "eth2", "eth3"), 7)
+    hook.install(ports("eth1", "eth2", "eth3"), 7, opening_queue=8)
     assert arrives("third", target.format(2))
 
 
@@ -298,7 +315,7 @@ def test_only_what_comes_by_a_port_and_leaves_by_one_passes(target: str) -> None
 def test_what_is_marked_for_another_zone_does_not_leave(target: str) -> None:
     """The kernel's routing cannot undo what the dataplane decided."""
     lab()
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     sysctls.set_forwarding(True)
     listener = Listener(7, zone="inside")
     assert not arrives("left", target)
@@ -308,14 +325,14 @@ def test_what_is_marked_for_another_zone_does_not_leave(target: str) -> None:
 @pytest.mark.parametrize("fail_open", [False, True])
 @in_namespace
 def test_what_passed_a_full_queue_has_no_mark(fail_open: bool) -> None:
-    hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8, fail_open=fail_open)
     for tool in TOOLS:
         unmarked = [rule for rule in saved(tool) if "--mark 0x0/0xffffe100" in rule]
         assert len(unmarked) == (2 if fail_open else 0)
     before = {tool: saved(tool) for tool in TOOLS}
-    hook.install(ports("eth1", "eth2"), 7, fail_open=fail_open)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8, fail_open=fail_open)
     assert before == {tool: saved(tool) for tool in TOOLS}
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     for tool in TOOLS:
         assert sorted(ours(tool).splitlines()) == sorted(rules(tool).splitlines())
 
@@ -325,7 +342,7 @@ def test_what_passed_a_full_queue_has_no_mark(fail_open: bool) -> None:
 def test_the_machine_itself_is_not_reached_by_a_port(target: str) -> None:
     lab()
     assert arrives("left", target)
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     listener = Listener(7)
     assert not arrives("left", target)
     assert listener.packets
@@ -335,7 +352,7 @@ def test_the_machine_itself_is_not_reached_by_a_port(target: str) -> None:
 def test_fragments_come_one_by_one() -> None:
     """Nothing here makes the kernel put fragments together before the dataplane saw them."""
     lab()
-    hook.install(ports("eth1", "eth2"), 7)
+    hook.install(ports("eth1", "eth2"), 7, opening_queue=8)
     sysctls.set_forwarding(True)
     listener = Listener(7)
     assert arrives("left", "10.0.2.2", size=4000)
@@ -385,7 +402,7 @@ def too_long(target: str) -> None:
 def narrow_lab() -> None:
     lab()
     run("ip link set eth2 mtu 1300; ip link set eth1 up")
-    hook.install(ports("eth1", "eth2", "eth3"), 7)
+    hook.install(ports("eth1", "eth2", "eth3"), 7, opening_queue=8)
     sysctls.set_forwarding(True)
 
 
@@ -429,7 +446,7 @@ def test_an_error_that_is_rewritten_is_routed_anew() -> None:
 @in_namespace
 def test_what_the_dataplane_sends_itself_is_not_queued() -> None:
     lab()
-    hook.install(ports("eth1"), 7)
+    hook.install(ports("eth1"), 7, opening_queue=8)
     listener = Errors(lambda packet: packet.drop())
     error = b"\3\1\0\0" + bytes(32)
     before = errors_received("left")
@@ -470,7 +487,7 @@ def route_multicast() -> socket.socket:
 @in_namespace
 def test_multicast_leaves_by_the_ports_that_route_it(zone: str) -> None:
     lab()
-    hook.install(ports("eth1", "eth2", "eth3"), 7, multicast=["eth2"])
+    hook.install(ports("eth1", "eth2", "eth3"), 7, opening_queue=8, multicast=["eth2"])
     sysctls.set_forwarding(True)
     Listener(7, zone=zone)
     for host in ("right", "third"):

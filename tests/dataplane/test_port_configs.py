@@ -37,17 +37,22 @@ ROWS = [
     ),
     pytest.param({"virtual_router": "second"}, {"virtual_router": 1}, id="virtual router"),
     pytest.param({"ipv6": False}, {"ipv6": False}, id="IPv4 only"),
-    pytest.param({"zone": ""}, {"zone": 0, "mark": 0}, id="no zone"),
+    pytest.param(
+        {"zone": ""}, {"zone": 0, "mark": 0, "protection": 0}, id="no zone, no protection"
+    ),
+    pytest.param({"parent": "eth9", "tag": 7}, {"parent": 5, "tag": 7}, id="sub-interface"),
+    pytest.param({"parent": "eth8", "tag": 7}, {"tag": 7}, id="parent there is not"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "expected"), ROWS)
 def test_rows(fields: dict[str, object], expected: dict[str, object]) -> None:
     routing = Routing((VirtualRouter("default", 254), VirtualRouter("second", 100)))
-    plain = port_config(PORT, Names(), routing)
-    assert plain == PortConfig(zone=1, ipv6=True, mark=plain.mark)
+    numbers: dict[str, dict[str, int]] = {"parents": {"eth9": 5}, "protections": {"trust": 3}}
+    plain = port_config(PORT, Names(), routing, **numbers)
+    assert plain == PortConfig(zone=1, ipv6=True, mark=plain.mark, protection=3)
     assert plain.mark
-    found = port_config(replace(PORT, **fields), Names(), routing)
+    found = port_config(replace(PORT, **fields), Names(), routing, **numbers)
     assert found == plain._replace(**expected)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.schedules import InForce, holds, next_change_s
-from dataplane.snapshot import Schedule, SecurityRule
+from dataplane.schedules import DosSchedules, InForce, holds, next_change_s
+from dataplane.snapshot import DosRule, Schedule, SecurityRule
 from tests.support.packets import ALLOW, Firewall, snapshot, udp
 
 NS = 1_000_000_000
@@ -92,3 +92,25 @@ def test_a_rule_by_the_clock() -> None:
 
 def test_without_schedules_every_rule_is_in_force() -> None:
     assert InForce([ALLOW] * 3).at(0) == -1
+
+
+def test_the_engine_is_told_of_dos_rules_when_something_changes() -> None:
+    told: list[tuple[str, bool]] = []
+    rules = [
+        DosRule("always", "deny"),
+        DosRule("office hours", "deny", schedule=OFFICE),
+        DosRule("once", "deny", schedule=ONCE),
+    ]
+    schedules = DosSchedules(rules, lambda name, is_in_force: told.append((name, is_in_force)))
+
+    def at_once(now_s: int) -> list[tuple[str, bool]]:
+        told.clear()
+        schedules.advance(now_s * NS)
+        return list(told)
+
+    assert at_once(at(0)) == [("office hours", False), ("once", False)]
+    assert at_once(at(0, 539)) == []
+    assert at_once(at(0, 540)) == [("office hours", True), ("once", False)]
+    assert at_once(at(0, 541)) == []
+    assert at_once(at(10, 600)) == [("office hours", True), ("once", True)]
+    assert at_once(at(0, 541)) == [("office hours", True), ("once", False)]

@@ -1,6 +1,8 @@
 """The parser's drop reasons, row by row, as a packet through the firewall shows them."""
 
 from collections.abc import Callable
+from itertools import permutations
+from socket import AF_INET6, inet_pton
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -22,8 +24,9 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, CookedLinux, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layers
+from scapy.packet import Raw
 
-from native import LinkType
+from native import COUNTERS, CounterInfo, LinkType, Packet, PacketInfo, describe
 from tests.support.packets import (
     CLIENT,
     FAMILIES,
@@ -81,6 +84,12 @@ def v4_header(src: str = CLIENT[4], dst: str = SERVER[4], **fields: object) -> b
     return bytes(IP(src=src, dst=dst, **fields) / UDP(sport=1, dport=2))
 
 
+def v4_piece(offset: int, size: int, flags: str = "") -> bytes:
+    """A fragment of UDP with so many bytes, its offset in units of 8."""
+    header = IP(src=CLIENT[4], dst=SERVER[4], proto=17, frag=offset, flags=flags)
+    return bytes(header / (b"x" * size))
+
+
 V4_ROWS = [
     pytest.param(b"", "flow_parse_ip_hdr", id="nothing"),
     pytest.param(changed(udp(), 0, 0x55), "flow_parse_ip_version", id="version 5"),
@@ -93,12 +102,11 @@ V4_ROWS = [
     pytest.param(v4(changed(udp(), 9, 0)), "flow_parse_ip_proto", id="protocol 0"),
     pytest.param(v4(changed(udp(), 8, 0)), "flow_parse_ip_ttl", id="TTL 0"),
     pytest.param(v4_header(dst=CLIENT[4]), "flow_parse_land", id="land"),
-    pytest.param(v4_header(frag=8190), "flow_ipfrag_drop", id="last fragment that fits"),
-    pytest.param(
-        bytes(IP(src=CLIENT[4], dst=SERVER[4], frag=8190, proto=17) / (b"x" * 16)),
-        "flow_parse_ping_of_death",
-        id="fragment past 65,535",
-    ),
+    pytest.param(v4_piece(8189, 4), "flow_parse_ping_of_death", id="fragment past 65,535"),
+    pytest.param(v4_piece(8189, 3, "MF"), "flow_ipfrag_drop", id="fragment of 3 bytes, not last"),
+    pytest.param(v4_piece(0, 12, "MF"), "flow_ipfrag_drop", id="fragment of 12 bytes, not last"),
+    pytest.param(v4_piece(1, 0), "flow_ipfrag_drop", id="empty fragment, last"),
+    pytest.param(v4_piece(0, 0, "MF"), "flow_ipfrag_drop", id="empty fragment, first"),
     pytest.param(v4_header(src="0.1.2.3"), "flow_parse_martian", id="source 0/8"),
     pytest.param(v4_header(src="127.0.0.9"), "flow_parse_martian", id="source 127/8"),
     pytest.param(v4_header(src="224.0.0.5"), "flow_parse_martian", id="source multicast"),
@@ -107,8 +115,6 @@ V4_ROWS = [
     pytest.param(v4_header(dst="0.0.0.1"), "flow_parse_martian", id="destination 0/8"),
     pytest.param(v4_header(dst="127.1.2.3"), "flow_parse_martian", id="destination 127/8"),
     pytest.param(udp()[:-1], "flow_parse_ip_len", id="one byte missing"),
-    pytest.param(v4_header(flags="MF"), "flow_ipfrag_drop", id="first fragment"),
-    pytest.param(v4_header(frag=1), "flow_ipfrag_drop", id="later fragment"),
     pytest.param(v4_header(flags="DF"), "forward", id="DF is no fragment"),
     pytest.param(v4_header(options=b"\x94\x04\0\0"), "forward", id="router alert"),
     pytest.param(v4_header(options=b"\x01" * 40), "forward", id="longest header"),
@@ -138,11 +144,29 @@ JUMBO = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=66000)])
 LATE_JUMBO = IPv6ExtHdrHopByHop(options=[Pad1(), PadN(optdata=b"\0"), Jumbo(jumboplen=66000)])
 ATOMIC = IPv6ExtHdrFragment(id=7)
 
+
+UDP_V6 = udp(6)[40:]
+AH = b"\x11\4\0\0" + bytes(range(20))
+
+
+def chain(first: int, headers: bytes, payload: bytes = UDP_V6) -> bytes:
+    """An IPv6 packet of these bytes."""
+    header = bytearray(udp(6)[:40])
+    header[4:7] = (len(headers) + len(payload)).to_bytes(2, "big") + bytes([first])
+    return bytes(header) + headers + payload
+
+
+def v6_piece(offset: int, size: int, *extensions: Layers, more: int = 0) -> bytes:
+    """A fragment of UDP with so many bytes, its offset in units of 8."""
+    header = IPv6ExtHdrFragment(nh=17, offset=offset, m=more, id=0x01020304)
+    return v6(*extensions, header, payload=Raw(b"x" * size))
+
+
 V6_ROWS = [
     pytest.param(udp(6)[:39], "flow_parse_ip_hdr", id="39 bytes"),
     pytest.param(changed(udp(6), 7, 0), "flow_parse_ip_ttl", id="hop limit 0"),
     pytest.param(v6(dst=CLIENT[6]), "flow_parse_land", id="land"),
-    pytest.param(v6(src="ff02::1"), "flow_parse_martian", id="source multicast"),
+    pytest.param(v6(src="ff02::1"), "flow_parse_ip6_mcast_source", id="source multicast"),
     pytest.param(v6(src="::1"), "flow_parse_martian", id="source loopback"),
     pytest.param(v6(dst="::1"), "flow_parse_martian", id="destination loopback"),
     pytest.param(v6(dst="::"), "flow_parse_martian", id="destination unspecified"),
@@ -162,25 +186,141 @@ V6_ROWS = [
     pytest.param(v6(ATOMIC), "forward", id="atomic fragment"),
     pytest.param(v6(HOPS, DESTINATION, ROUTING, ATOMIC, DESTINATION), "forward", id="all of them"),
     pytest.param(v6(*[DESTINATION] * 8), "forward", id="eight headers"),
-    pytest.param(v6(*[DESTINATION] * 9), "flow_parse_ip6_ext_hdr", id="nine headers"),
-    pytest.param(v6(DESTINATION, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop not first"),
-    pytest.param(v6(HOPS, HOPS), "flow_parse_ip6_ext_hdr", id="hop-by-hop twice"),
+    pytest.param(v6(*[DESTINATION] * 9), "flow_parse_ip6_ext_order", id="nine headers"),
+    pytest.param(v6(DESTINATION, HOPS), "flow_parse_ip6_ext_order", id="hop-by-hop not first"),
+    pytest.param(v6(HOPS, HOPS), "flow_parse_ip6_ext_order", id="hop-by-hop twice"),
     pytest.param(changed(v6(DESTINATION), 41, 9), "flow_parse_ip6_ext_hdr", id="header too long"),
     pytest.param(
         bytes(IPv6(src=CLIENT[6], dst=SERVER[6], nh=60) / b"\x11\0\0"),
         "flow_parse_ip6_ext_hdr",
         id="header of 3 bytes",
     ),
-    pytest.param(v6(IPv6ExtHdrFragment(m=1)), "flow_ipfrag_drop", id="first fragment"),
-    pytest.param(v6(IPv6ExtHdrFragment(offset=1)), "flow_ipfrag_drop", id="later fragment"),
-    pytest.param(v6(IPv6ExtHdrFragment(offset=8191)), "flow_parse_ping_of_death", id="past 65,535"),
+    pytest.param(v6_piece(8191, 8), "flow_parse_ping_of_death", id="past 65,535"),
+    pytest.param(v6_piece(8190, 8, HOPS), "flow_parse_ping_of_death", id="past 65,535 with hops"),
+    pytest.param(v6_piece(8190, 7, more=1), "flow_ipfrag_drop", id="fragment of 7 bytes, not last"),
+    pytest.param(v6_piece(0, 0, more=1), "flow_ipfrag_drop", id="empty fragment, first"),
+    pytest.param(v6_piece(1, 0), "flow_ipfrag_drop", id="empty fragment, last"),
+    pytest.param(v6(ATOMIC, ATOMIC), "flow_parse_ip6_ext_order", id="two fragment headers"),
     pytest.param(other(59, 6, payload=b""), "forward", id="no next header"),
-    pytest.param(other(51, 6), "forward", id="AH is a protocol of its own"),
+    pytest.param(chain(51, AH), "forward", id="AH"),
+    pytest.param(chain(51, b"\x11\0\0\0" + bytes(4)), "flow_parse_ip6_ext_hdr", id="AH too short"),
+    pytest.param(chain(51, b"\x11\x40" + AH[2:]), "flow_parse_ip6_ext_hdr", id="AH too long"),
+    pytest.param(chain(51, AH[:7], b""), "flow_parse_ip6_ext_hdr", id="AH of 7 bytes"),
+    *(
+        row
+        for kind in (0, 43, 60, 135, 139, 140)
+        for row in (
+            pytest.param(chain(kind, b"\x11\0" + bytes(6)), "forward", id=f"header {kind}"),
+            pytest.param(
+                chain(kind, b"\x11\1" + bytes(6), b""),
+                "flow_parse_ip6_ext_hdr",
+                id=f"header {kind} too long",
+            ),
+            pytest.param(
+                chain(kind, b"\x11\0" + bytes(5), b""),
+                "flow_parse_ip6_ext_hdr",
+                id=f"header {kind} of 7 bytes",
+            ),
+        )
+    ),
+    *(
+        pytest.param(chain(kind, b"", b""), "flow_parse_ip6_ext_hdr", id=f"no header {kind}")
+        for kind in (43, 60, 135, 139, 140)
+    ),
+    pytest.param(chain(135, b"\x3b\1\5\0" + bytes(4)), "forward", id="mobility message"),
+    pytest.param(
+        chain(135, b"\x3b\x09\5\0" + bytes(4)), "flow_parse_ip6_ext_hdr", id="mobility, cut"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("packet", "expected"), V6_ROWS)
 def test_ipv6(packet: bytes, expected: str) -> None:
+    assert verdict(packet) == expected
+
+
+HEADERS = {
+    0: b"\0" + bytes(6),
+    43: b"\0" + bytes(6),
+    44: b"\0" + bytes(6),
+    51: b"\2" + bytes(14),
+    60: b"\1" + bytes(14),
+    135: b"\0" + bytes(6),
+    139: b"\2" + bytes(22),
+    140: b"\0" + bytes(6),
+}
+
+
+@pytest.mark.parametrize("kinds", [*permutations(HEADERS, 2), (0, 60, 43, 44, 51, 60, 135, 140)])
+def test_layer_4_behind_extension_headers(kinds: tuple[int, ...]) -> None:
+    following = [*kinds[1:], 17]
+    headers = b"".join(bytes([n]) + HEADERS[k] for k, n in zip(kinds, following, strict=True))
+    info = describe(Packet(chain(kinds[0], headers), 1, 0))
+    if 0 in kinds[1:]:
+        assert isinstance(info, CounterInfo)
+        assert info.name == "flow_parse_ip6_ext_order"
+        return
+    assert isinstance(info, PacketInfo)
+    assert (info.key.proto, info.key.sport, info.key.dport) == (17, 40002, 53)
+    assert info.payload == len(b"question")
+
+
+MESSAGE_ROWS = [
+    (59, b"", 59, 16),  # whatever follows is nobody's
+    (135, b"\x3b\0" + bytes(6), 135, 24),
+    (139, b"\x3b\1" + bytes(14), 139, 32),
+    (140, b"\x3b\0" + bytes(6), 140, 24),
+    (60, b"\x87\0" + bytes(6) + b"\x3b\0" + bytes(6), 135, 24),
+    (60, b"\x3b\0" + bytes(6), 59, 16),
+    (50, b"\0\0\1\0\0\0\0\1", 50, 24),
+    (253, b"\x11\0" + bytes(6), 253, 24),
+]
+
+
+@pytest.mark.parametrize(("first", "headers", "proto", "payload"), MESSAGE_ROWS)
+def test_headers_that_are_what_a_packet_is_about(
+    first: int, headers: bytes, proto: int, payload: int
+) -> None:
+    info = describe(Packet(chain(first, headers), 1, 0))
+    assert isinstance(info, PacketInfo)
+    assert (info.key.proto, info.key.sport, info.key.dport) == (proto, 0, 0)
+    assert info.payload == payload
+
+
+def routed(kind: int, left: int, *addresses: str, checksum_for: str) -> bytes:
+    """A UDP packet with a routing header, its checksum for that destination."""
+    segment = bytes(IPv6(src=CLIENT[6], dst=checksum_for) / UDP(sport=1, dport=2))[40:]
+    listed = b"".join(inet_pton(AF_INET6, address) for address in addresses)
+    header = bytes([17, len(listed) // 8, kind, left]) + bytes(4)
+    return chain(43, header + listed, segment)
+
+
+def home(where: str, checksum_for: str) -> bytes:
+    segment = bytes(IPv6(src=checksum_for, dst=SERVER[6]) / UDP(sport=1, dport=2))[40:]
+    option = b"\xc9\x10" + inet_pton(AF_INET6, where)
+    return chain(60, b"\x11\2\1\2\0\0" + option, segment)
+
+
+V, W = "2001:db8:9::1", "2001:db8:9::2"
+WRONG = "flow_parse_l4_cksm"
+UPPER_ROWS = [  # RFC 8200 8.1: it is for where the packet ends
+    pytest.param(routed(0, 2, V, W, checksum_for=W), "forward", id="source route"),
+    pytest.param(routed(0, 2, V, W, checksum_for=V), WRONG, id="source route, first"),
+    pytest.param(routed(0, 0, V, W, checksum_for=SERVER[6]), "forward", id="source route, done"),
+    pytest.param(routed(0, 0, V, W, checksum_for=W), WRONG, id="source route, done, last"),
+    pytest.param(routed(0, 1, checksum_for=SERVER[6]), "forward", id="route of nothing"),
+    pytest.param(routed(2, 1, V, checksum_for=V), "forward", id="mobile"),
+    pytest.param(routed(4, 1, V, W, checksum_for=V), "forward", id="segment routing"),
+    pytest.param(routed(4, 1, V, W, checksum_for=W), WRONG, id="segment routing, other end"),
+    pytest.param(routed(3, 1, V, W, checksum_for="::9"), "forward", id="compressed: who knows"),
+    pytest.param(routed(3, 0, V, W, checksum_for="::9"), WRONG, id="compressed, done"),
+    pytest.param(home(V, V), "forward", id="home address"),
+    pytest.param(home(V, CLIENT[6]), WRONG, id="home address, away"),
+]
+
+
+@pytest.mark.parametrize(("packet", "expected"), UPPER_ROWS)
+def test_the_addresses_of_the_checksum(packet: bytes, expected: str) -> None:
     assert verdict(packet) == expected
 
 
@@ -211,10 +351,10 @@ def without_checksum(family: int) -> bytes:
 
 
 L4_ROWS = [
-    pytest.param(lambda f: shortened(tcp("S", f), 19), "flow_parse_l4_hdr", id="TCP 19 bytes"),
-    pytest.param(lambda f: shortened(udp(f), 7), "flow_parse_l4_hdr", id="UDP 7 bytes"),
+    pytest.param(lambda f: shortened(tcp("S", f), 19), "flow_parse_tcp_hdr", id="TCP 19 bytes"),
+    pytest.param(lambda f: shortened(udp(f), 7), "flow_parse_udp_hdr", id="UDP 7 bytes"),
     pytest.param(lambda f: shortened(echo(f), 7), "flow_parse_l4_hdr", id="ICMP 7 bytes"),
-    pytest.param(lambda f: shortened(tcp("S", f), 0), "flow_parse_l4_hdr", id="TCP nothing"),
+    pytest.param(lambda f: shortened(tcp("S", f), 0), "flow_parse_tcp_hdr", id="TCP nothing"),
     pytest.param(lambda f: l4(tcp("S", f), 12, 0x40), "flow_parse_tcp_offset", id="offset 4"),
     pytest.param(lambda f: l4(tcp("S", f), 12, 0x60), "flow_parse_tcp_offset", id="offset 6 of 5"),
     pytest.param(lambda f: l4(tcp("S", f), 16, 0, 0), "flow_parse_l4_cksm", id="TCP checksum"),
@@ -318,7 +458,12 @@ def test_ethertypes(link: LinkType) -> None:
     assert verdict(framed(link, 0x0806, 4), link=link) == "flow_parse_ethertype"
     assert verdict(framed(link, 0x0800, 6), link=link) == "flow_parse_ip_version"
     assert verdict(framed(link, 0x86DD, 4), link=link) == "flow_parse_ip_version"
-    assert verdict(framed(link, 0x8100, 4), link=link) == "flow_rcv_dot1q_tag_err"
+    frame = framed(link, 0x8100, 4)
+    at = len(frame) - len(udp())
+    tag = (7).to_bytes(2, "big") + (0x0800).to_bytes(2, "big")
+    assert verdict(frame[:at] + tag + udp(), link=link) == "flow_rcv_dot1q_tag_err"
+    priority = b"\x60\0\x08\0"
+    assert verdict(frame[:at] + priority + udp(), link=link) == "forward"
     assert verdict(framed(link, 0x88A8, 4), link=link) == "flow_rcv_dot1q_tag_err"
 
 
@@ -329,6 +474,15 @@ def test_frames_that_are_no_ip() -> None:
     assert verdict(tagged, link=link) == "flow_rcv_dot1q_tag_err"
     stacked = Ether(**MACS) / Dot1AD(vlan=7) / Dot1Q(vlan=8) / IP(src=CLIENT[4], dst=SERVER[4])
     assert verdict(stacked, link=link) == "flow_rcv_dot1q_tag_err"
+
+
+def test_every_reason_of_the_parser_is_met() -> None:
+    """By a row above, or, of the link layer, by the tests before this one."""
+    here = {"flow_parse_l2_hdr", "flow_parse_ethertype", "flow_parse_ip_version"}
+    flags = {"flow_parse_tcp_flags", "flow_rcv_dot1q_tag_err"}
+    rows = {row.values[1] for rows in (V4_ROWS, V6_ROWS, L4_ROWS) for row in rows}
+    known = {counter.name for counter in COUNTERS if counter.name.startswith("flow_parse_")}
+    assert known - rows - here - flags == set()
 
 
 def test_no_interface_is_asked_before_anything_else() -> None:

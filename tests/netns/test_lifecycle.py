@@ -34,10 +34,10 @@ def is_closed(lab: Lab) -> bool:
 
 
 def is_hooked_once(rules: list[str]) -> bool:
-    """A queue for each port and family, and one way to get there."""
+    """Both queues for each port and family, and one way to get there."""
     queues = [rule for rule in rules if "-j NFQUEUE" in rule and "-i eth" in rule]
     jumps = [rule for rule in rules if rule.startswith("-A PREROUTING")]
-    return len(queues) == 2 * len(LINKS) and len(jumps) == 2
+    return len(queues) == 4 * len(LINKS) and len(jumps) == 2
 
 
 @pytest.fixture(autouse=True)

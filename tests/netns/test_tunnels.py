@@ -8,14 +8,13 @@ TUN device is (tests/support/tunnel_peer.py).
 """
 
 import contextlib
-import re
 import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.support.labs import PYTHON, UNTRANSLATED, Counted, counters
+from tests.support.labs import PYTHON, UNTRANSLATED, Counted
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import SERVER, SERVER6

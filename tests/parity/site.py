@@ -101,10 +101,10 @@ class Dataplane:
         return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
     def waiting(self) -> int:
-        """Packets in the queue."""
+        """Packets in the queues."""
         queues = Path(f"/proc/{self.pid}/net/netfilter/nfnetlink_queue").read_text().splitlines()
         rows = [[int(word) for word in line.split()] for line in queues]
-        return sum(row[2] for row in rows if row[0] == QUEUE)
+        return sum(row[2] for row in rows if row[0] in (QUEUE, QUEUE + 1))
 
     def close(self) -> None:
         self._socket.close()

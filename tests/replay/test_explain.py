@@ -16,6 +16,7 @@ from dataplane.snapshot import (
     ApplicationTimeouts,
     DestinationTranslation,
     DynamicIpAndPort,
+    FloodLimits,
     ManagementProfile,
     NatRule,
     PbfRule,
@@ -24,6 +25,8 @@ from dataplane.snapshot import (
     Snapshot,
     StaticIp,
     Timeouts,
+    Zone,
+    ZoneProtection,
 )
 from native import CaptureWriter
 from tests.support.packets import (
@@ -49,6 +52,19 @@ CONFIGURATION = snapshot(
     ALLOW,
     application_overrides=(ApplicationOverride("names", "ssl", 6, ((443, 443),)),),
     applications={"ssl": ApplicationTimeouts(tcp=Timeouts(established=1800))},
+)
+
+
+COOKIES = replace(
+    CONFIGURATION,
+    zones=(
+        Zone(
+            "trust",
+            ZoneProtection(
+                "cookies", floods={"tcp_syn": FloodLimits(activate=0, syn_cookies=True)}
+            ),
+        ),
+    ),
 )
 
 
@@ -349,3 +365,24 @@ def test_rulebases(
     configuration = replace(snapshot(ALLOW), **fields)
     found = stages(explained([packet], tmp_path, configuration=configuration)[0])
     assert {name: found.get(name) for name in said} == said
+
+
+@pytest.mark.parametrize(
+    ("packets", "cookie", "verdict"),
+    [
+        (
+            [tcp("S")],
+            "sent to the client, for the server",
+            "answered by the firewall, or sent on in another form",
+        ),
+        (
+            [tcp("S"), tcp("A")],
+            "not what the ACK answers",
+            "drop, flow_tcp_non_syn_drop: non-SYN TCP without session match",
+        ),
+    ],
+)
+def test_syn_cookies(packets: Sequence[bytes], cookie: str, verdict: str, tmp_path: Path) -> None:
+    *_, last = explained(packets, tmp_path, configuration=COOKIES)
+    said = stages(last)
+    assert (said["SYN cookie"], said["verdict"]) == (cookie, verdict)

@@ -13,6 +13,8 @@ from scapy.layers.inet6 import (
     HBHOptUnknown,
     ICMPv6MLReport2,
     ICMPv6ND_NS,
+    ICMPv6ND_Redirect,
+    ICMPv6PacketTooBig,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
@@ -71,6 +73,7 @@ def packet_seeds() -> dict[str, bytes]:
             IPv6(src="fe80::1", dst="ff02::16", hlim=1) / IPv6ExtHdrHopByHop() / ICMPv6MLReport2()
         ),
     }
+    plain |= _option_seeds() | _extension_seeds()
     seeds = {name: bytes([IP_LINK | MEND_IPV4]) + data for name, data in plain.items()}
     for family in FAMILIES:
         tcp = packets.tcp("S", family)
@@ -88,7 +91,64 @@ def packet_seeds() -> dict[str, bytes]:
         }
     tagged = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5)
     seeds["ethernet-vlan"] = bytes([ETHERNET]) + bytes(tagged / IP(packets.tcp()))
+    stacked = tagged / Dot1Q(vlan=6)
+    seeds["ethernet-stacked"] = bytes([ETHERNET]) + bytes(stacked / IP(packets.tcp()))
+    fragment = IPv6ExtHdrFragment(offset=2, m=0, id=9) / UDP(sport=3, dport=4)
+    seeds["ethernet-vlan-fragment6"] = bytes([ETHERNET]) + bytes(tagged / base / fragment)
     return seeds
+
+
+def _option_seeds() -> dict[str, bytes]:
+    """One of each option of IPv4, beside each other as far as there is room."""
+    options = {
+        "security": b"\x82\x03\xab\x85\x03\x01",
+        "routes": b"\x83\x07\x04\xc0\0\2\1\x89\x07\x04\xc0\0\2\2\x07\x07\x04\0\0\0\0",
+        "timestamp": b"\x44\x0c\x05\x01" + bytes(8),
+        "others": b"\x88\4\0\7\x94\4\0\0\x52\x0c" + bytes(10) + b"\x9a\2",
+        "malformed": b"\x83\x05\x04\xc0\0\x44\x28\x05",
+    }
+    header = packets.ip(4)
+    segment = TCP(sport=1, dport=2, flags="S") / b"data"
+    seeds = {}
+    for name, data in options.items():
+        header.options = data + bytes(-len(data) % 4)
+        seeds[f"option-{name}4"] = bytes(header / segment)
+    return seeds
+
+
+def _extension_seeds() -> dict[str, bytes]:
+    """What the walk to layer 4 of IPv6 can meet."""
+    base, end = packets.ip(6), bytes(UDP(sport=3, dport=4))
+
+    def chain(first: int, headers: bytes, payload: bytes = end) -> bytes:
+        header = base.copy()
+        header.nh = first
+        return bytes(header / (headers + payload))
+
+    options = b"\x05\2\0\0" + b"\xc9\1\0\1\0" + b"\x3e\1\0\0"
+    redirect = packets.udp(6)
+    redirect += bytes(-len(redirect) % 8)
+    return {
+        "ah6": chain(51, b"\x11\4\0\0" + bytes(20)),
+        "mobility6": chain(135, b"\x3b\0\5\0" + bytes(4), b""),
+        "hip6": chain(139, b"\x3b\1\1\x21" + bytes(12), b""),
+        "shim6": chain(140, b"\x11\0\x80\0" + bytes(4)),
+        "nothing6": chain(59, b"", b"rest"),
+        "options6": chain(60, b"\x11\1" + options + b"\0"),
+        "routing6": chain(43, b"\x2b\0\0\0" + b"\0\0\0\1" + b"\x11\0\3\0" + b"\0\7\0\0"),
+        "first6": chain(60, b"\x2c\0\1\4" + bytes(4) + b"\x11\0\0\1\0\0\0\x09", bytes(16)),
+        "redirect6": bytes(
+            IPv6(src="fe80::1", dst="2001:db8:1::10", hlim=255)
+            / ICMPv6ND_Redirect(tgt="fe80::2", dst="2001:db8:2::20")
+            / (b"\4" + bytes([len(redirect) // 8 + 1]) + bytes(6) + redirect)
+        ),
+        "small-mtu6": bytes(
+            packets.ip(6, back=True) / ICMPv6PacketTooBig(mtu=600) / packets.udp(6)
+        ),
+        "compatible6": bytes(
+            IPv6(src="::192.0.2.10", dst="2001:db8::fdff:ffff:ffff:fffe") / UDP(sport=3, dport=4)
+        ),
+    }
 
 
 # ---- fuzz_engine: a history of operations, see its head
