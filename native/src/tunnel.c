@@ -512,7 +512,7 @@ static void leave(struct engine *e, const struct way *way, struct held *h, uint3
 
 static void send_whole(struct engine *e, const struct packet *p, const struct way *way)
 {
-    struct held *h = piece(e, way, p->data, p->len, NULL, 0);
+    struct held *h = piece(e, way, p->data, p->len, p->data, 0);
     set_length(h->packet.data, p->len);
     leave(e, way, h, p->len);
 }
