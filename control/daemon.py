@@ -281,6 +281,9 @@ class Daemon:
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
 
+    def threat_log(self) -> Path:
+        return self._options.directory / state_dir.THREAT_LOG
+
     # ---- life ------------------------------------------------------------------------------------
 
     async def run(self) -> int:

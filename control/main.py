@@ -101,7 +101,7 @@ def _run(arguments: list[str]) -> int:
         type=Path,
         default=state_dir.default(),
         metavar="DIR",
-        help="for sockets, locks and the traffic log; %(default)s otherwise",
+        help="for sockets, locks and logs; %(default)s otherwise",
     )
     parser.add_argument(
         "--io",

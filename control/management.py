@@ -141,3 +141,6 @@ class Management(Protocol):
 
     def traffic_log(self) -> Path:
         """The traffic log, JSON lines, newest last; older ones beside it as NAME.1, NAME.2, ..."""
+
+    def threat_log(self) -> Path:
+        """The threat log, likewise."""

@@ -1,4 +1,4 @@
-"""The state directory: sockets, traffic log and what a firewall leaves for its successor.
+"""The state directory: sockets, logs and what a firewall leaves for its successor.
 
 Two locks keep firewalls apart: one in the directory, and one of the network namespace (hook, queue
 and forwarding exist once in it). The kernel gives both back when the process that holds them ends.
@@ -18,6 +18,7 @@ DATAPLANE_SOCKET = "dataplane.sock"
 DATAPLANE_COMMAND = "dataplane.json"  # how the running dataplane was started
 DATAPLANE_STDERR = "dataplane.stderr"
 TRAFFIC_LOG = "traffic.log"
+THREAT_LOG = "threat.log"
 
 _LOCK = "lock"
 _NAMESPACE_LOCK = "\0sixtuple"  # an abstract address: one for each network namespace

@@ -88,8 +88,9 @@ class Supervisor:
         self._directory = directory
         self._client = client
         self._socket = directory / state_dir.DATAPLANE_SOCKET
-        log = directory / state_dir.TRAFFIC_LOG
-        options = ("--socket", self._socket, "--log", log, "--io", io, "--queue", queue)
+        logs = {"--log": state_dir.TRAFFIC_LOG, "--threat-log": state_dir.THREAT_LOG}
+        named = (word for option, name in logs.items() for word in (option, directory / name))
+        options = ("--socket", self._socket, *named, "--io", io, "--queue", queue)
         self._command = [*program, *map(str, options)]  # and the platform
         self._platform = platform
         self._process: _Process | None = None

@@ -66,8 +66,8 @@ def check(snapshot: Snapshot) -> None:
             raise ValueError(f"PBF rule {pbf.name}: {pbf.action} is none of {_PBF_ACTIONS}")
     for qos in snapshot.qos_rules:
         bounded(f"class of QoS rule {qos.name}", qos.qos_class, 8, lowest=1)
-    _check_tunnels(snapshot)
     _check_protection(snapshot)
+    _check_tunnels(snapshot)
     _check_marks(snapshot)
 
 

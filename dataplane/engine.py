@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from dataplane import applications, marks, tunnels
 from dataplane.addresses import packed, text
 from dataplane.checks import bounded, check
+from dataplane.dos import DosPolicy
 from dataplane.fib import Fibs
 from dataplane.hits import Hits
 from dataplane.keyed_hash import KeyedHash
@@ -37,6 +38,7 @@ from dataplane.snapshot import (
     SecurityRule,
     Snapshot,
 )
+from dataplane.threat_log import ThreatEntry, threat_entry
 from dataplane.traffic_log import Entry, protocol_name, time_text
 from native import (
     MAX_BURST,
@@ -65,6 +67,7 @@ _NOTHING = Snapshot(
     ports=(), rules=(), intrazone_default=_DENY_ALL, interzone_default=_DENY_ALL, timeouts_s={}
 )
 _ICMP_UNREACHABLE_PER_S = 200  # fact sheet 4.10
+_MAX_HELD = 2048  # packets that wait for the slowpath
 _EVENT_PAGES = 2  # logged at once, about 10 ms
 _UDP = 17
 _DEFAULT_CLASS = 4  # of what no QoS rule matches
@@ -89,6 +92,7 @@ class _Policies(NamedTuple):
     timed_rules: frozenset[str]
     nat: NatPolicy | None
     qos: QosPolicy | None
+    dos: DosPolicy | None
     application_overrides: Policy[ApplicationOverride, None] | None
 
 
@@ -101,6 +105,7 @@ class _State(NamedTuple):
     paths: tuple[Path, ...] = ()
     unreachable_pbf: tuple[str, ...] = ()
     offload_ordered: bool | None = None  # by an administrator, until a commit says else
+    packet_threats: bool = False  # likewise, until the process ends
 
 
 class Observer(Protocol):
@@ -129,6 +134,7 @@ class Engine:
         The platform is one of offload.PROFILES.
         """
         self.platform = platform
+        self.max_held = _MAX_HELD
         self._observer = observer
         self._profile = PROFILES[platform]
         self.native = NativeEngine(
@@ -136,6 +142,7 @@ class Engine:
             now_ns=now_ns,
             max_sessions=max_sessions,
             max_offloaded=min(max_sessions, self._profile.max_sessions),
+            max_held=_MAX_HELD,
             # room for all of them to end at once
             max_events=max(1 << (max_sessions - 1).bit_length(), 1024),
         )
@@ -158,6 +165,7 @@ class Engine:
             secret_hash=self._hash,
         )
         self._entries: list[Entry] = []
+        self._threats: list[ThreatEntry] = []
         self._meter = RateMeter(self.native.stats(), now_ns)
         self._hits = Hits()
         self._rematch = Rematch()
@@ -212,6 +220,14 @@ class Engine:
             raise ValueError(f"platform {self.platform} has no offload engine; {others} have one")
         self._swap(self._state._replace(offload_ordered=enabled))
 
+    @property
+    def packet_threats(self) -> bool:
+        """Whether packets that packet-based protection drops are in the threat log, too."""
+        return self._state.packet_threats or self.snapshot.log_packet_threats
+
+    def set_packet_threats(self, enabled: bool) -> None:
+        self._swap(self._state._replace(packet_threats=enabled))
+
     def _policies(self, snapshot: Snapshot) -> _Policies:
         """Raises ValueError for rules that make no sense."""
         overrides, rules = snapshot.application_overrides, snapshot.rules
@@ -227,6 +243,7 @@ class Engine:
                 else None
             ),
             qos=QosPolicy(snapshot.qos_rules) if snapshot.qos_rules else None,
+            dos=DosPolicy(snapshot.dos_rules) if snapshot.dos_rules else None,
             application_overrides=Policy(overrides, None, None) if overrides else None,
         )
 
@@ -272,12 +289,12 @@ class Engine:
                 vsys_max_sessions=snapshot.max_sessions,
                 nat_reserve_s=snapshot.nat_reserve_s,
                 icmp_unreachable_per_s=_ICMP_UNREACHABLE_PER_S,
-                tunnels=[tunnels.native(tunnel, numbers) for tunnel in snapshot.tunnels],
+                log_packet_threats=state.packet_threats or snapshot.log_packet_threats,
                 strip_mptcp=snapshot.strip_mptcp,
-                log_packet_threats=snapshot.log_packet_threats,
                 buffer_protection=protected.buffer,
                 protections=protected.zones,
                 dos_rules=protected.dos_rules,
+                tunnels=[tunnels.native(tunnel, numbers) for tunnel in snapshot.tunnels],
             )
         )
         self.native.set_fibs([router.native(numbers) for router in routing.routers])
@@ -294,6 +311,7 @@ class Engine:
             nat_rules=self._nat_rules,
             pbf_rules=self._pbf_rules,
             qos_rules=self._qos_rules,
+            dos_rules=self._dos_rules,
             applications=self._applications,
             routing=routing,
             multicast=MULTICAST,
@@ -305,6 +323,7 @@ class Engine:
             in_force=policies.in_force,
             timed_rules=policies.timed_rules,
             qos=policies.qos,
+            dos=policies.dos,
             application_overrides=policies.application_overrides,
             application_timeouts=snapshot.applications,
             discard_denied=snapshot.discard_denied,
@@ -357,6 +376,8 @@ class Engine:
                 pass
             verdicts += self.native.verdicts()
             self._read_events()
+            while self._read_threats():
+                pass
         return verdicts
 
     def tick(self, now_ns: int) -> list[Verdict]:
@@ -378,7 +399,8 @@ class Engine:
             self._meter.tick(self.native.stats(), now_ns)
         has_sessions = self._rematch.page(self.native, self._tables, self._now_ns)
         has_events = all(self._read_page() for _ in range(_EVENT_PAGES))
-        return has_sessions or has_events
+        has_threats = self._read_threats()
+        return has_sessions or has_events or has_threats
 
     def next_timer_ns(self) -> int | None:
         return self.native.next_timer_ns()
@@ -430,6 +452,11 @@ class Engine:
         entries, self._entries = self._entries, []
         return entries
 
+    def take_threats(self) -> list[ThreatEntry]:
+        """Threat log entries since the last call, oldest first."""
+        threats, self._threats = self._threats, []
+        return threats
+
     def _read_events(self) -> None:
         while self._read_page():
             pass
@@ -447,6 +474,21 @@ class Engine:
             if session.log_end and session.action == "allow":
                 self._log_session(session, "end", session.end_ns)
         return bool(events)
+
+    def _read_threats(self) -> bool:
+        """Logs a page of threats; False where there were none."""
+        threats = self.native.threats()
+        self._threats += [
+            threat_entry(
+                threat,
+                time_generated=time_text(threat.now_ns + self._wall_offset_ns),
+                zone=self._zones.name(threat.key.zone),
+                port=self._ports.name(threat.port),
+                rule=self._dos_rules.name(threat.rule),
+            )
+            for threat in threats
+        ]
+        return bool(threats)
 
     def _log_session(self, session: SessionView, subtype: str, at_ns: int) -> None:
         application = self._applications.name(session.application)

@@ -4,13 +4,14 @@ Nothing is decided here a second time. The explanation is read off the counters 
 session it belonged to before and after, and the slowpath's own context.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dataplane.addresses import text
 from dataplane.engine import Engine
 from dataplane.slowpath.context import Context
 from dataplane.slowpath.pipeline import STAGES, Decision
 from dataplane.snapshot import Route
+from dataplane.threat_log import ThreatEntry
 from dataplane.traffic_log import protocol_name
 from native import (
     COUNTERS,
@@ -78,6 +79,10 @@ class Explainer:
             self._before.pop(over.id, None)
         return lines
 
+    def threats(self, entries: Iterable[ThreatEntry]) -> list[str]:
+        """Lines about what the packet has made the threat log say."""
+        return [f"    {'threat log':<{_LABEL_WIDTH}}{_threat(entry)}" for entry in entries]
+
     def rest(self, since_ns: int) -> list[str]:
         """What has happened since the last packet."""
         return [_end(over, since_ns) for over in self._ended]
@@ -112,6 +117,12 @@ class Explainer:
 
 
 # ---- texts ---------------------------------------------------------------------------------------
+
+
+def _threat(entry: ThreatEntry) -> str:
+    by = f'rule "{entry.rule}"' if entry.rule else f"zone {entry.from_}"
+    because = f", {entry.reason}" if entry.reason else ""
+    return f"{entry.threatid} of {by}: {entry.action}{because}"
 
 
 def _end(session: SessionView, since_ns: int) -> str:

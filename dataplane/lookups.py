@@ -59,9 +59,13 @@ def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterat
             yield from (r.name for r in tables.pbf.match_all(asked.from_interface, from_zone, key))
         case "qos" if tables.qos is not None:
             yield from (rule.name for rule in tables.qos.match_all(from_zone, to_zone, key))
+        case "dos" if tables.dos is not None:
+            ports, zones = (asked.from_interface, asked.to_interface), (from_zone, to_zone)
+            wall_ns = now_ns + tables.wall_offset_ns
+            yield from (r.name for r in tables.dos.match_all(ports, zones, key, wall_ns))
         case "application-override" if tables.application_overrides is not None:
             yield from (rule.name for rule in tables.application_overrides.match_all(*packet))
-        case "nat" | "pbf" | "qos" | "application-override":
+        case "nat" | "pbf" | "qos" | "dos" | "application-override":
             return
         case other:
             raise ValueError(f"{other} is no rulebase")

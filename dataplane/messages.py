@@ -137,7 +137,7 @@ class Match(Struct, frozen=True, tag=True):
     Addresses as text; for nat the zones are those of the original routes, as the rules mean them.
     """
 
-    rulebase: str  # security, nat, pbf, qos, application-override
+    rulebase: str  # security, nat, pbf, qos, dos, application-override
     source: str
     destination: str
     protocol: int
@@ -193,6 +193,42 @@ class SetOffload(Struct, frozen=True, tag=True):
     enabled: bool
 
 
+class SetPacketThreats(Struct, frozen=True, tag=True):
+    """Whether packets that packet-based protection drops are in the threat log, too, until the
+    process ends."""
+
+    enabled: bool
+
+
+class GetZoneProtection(Struct, frozen=True, tag=True):
+    """What the protection of the zones has done; "": of all that have one."""
+
+    zone: str = ""
+
+
+class GetDosRule(Struct, frozen=True, tag=True):
+    """What a DoS protection rule has done."""
+
+    rule: str
+
+
+class GetBlocks(Struct, frozen=True, tag=True):
+    """A page of the block table, of sources in a zone or all. Start with cursor 0; the page's
+    cursor is 0 at the end."""
+
+    cursor: int = 0
+    zone: str = ""
+
+
+class ClearBlocks(Struct, frozen=True, tag=True):
+    """Clear a page of the block table; go on with the answer's cursor until it is 0. A source that
+    is cleared is so in every zone."""
+
+    cursor: int = 0
+    zone: str = ""
+    source: str = ""
+
+
 class Stop(Struct, frozen=True, tag=True):
     """End the dataplane after the answer."""
 
@@ -213,6 +249,11 @@ Request = (
     | ClearSessions
     | GetCounters
     | SetOffload
+    | SetPacketThreats
+    | GetZoneProtection
+    | GetDosRule
+    | GetBlocks
+    | ClearBlocks
     | Stop
 )
 
@@ -220,7 +261,7 @@ Request = (
 
 
 class Done(Struct, frozen=True, tag=True):
-    count: int = 0  # sessions cleared
+    count: int = 0  # sessions or blocks cleared
     cursor: int = 0
 
 
@@ -264,6 +305,9 @@ class Status(Struct, frozen=True, tag=True):
     fail_open: bool
     vsys_max_sessions: int  # 0: no limit
     vsys_throttled: int  # sessions that were not made because of it
+    held: int  # packets that wait for the slowpath
+    max_held: int
+    packet_threats: bool  # packet-based protection writes the threat log
 
 
 class SessionPage(Struct, frozen=True, tag=True):
@@ -316,6 +360,51 @@ class FoundRoute(Struct, frozen=True, tag=True):
     route: Route | None
 
 
+class FloodFigures(Struct, frozen=True):
+    rate: int  # packets a second now
+    dropped: int
+    cookies: int
+
+
+class ZoneFigures(Struct, frozen=True):
+    """By names of native.FLOODS, SCANS and PROTECTIONS."""
+
+    zone: str
+    floods: dict[str, FloodFigures]
+    scans: dict[str, int]  # packets dropped
+    checks: dict[str, int]  # packets refused or changed
+
+
+class ZoneProtections(Struct, frozen=True, tag=True):
+    zones: tuple[ZoneFigures, ...]
+
+
+class DosFigures(Struct, frozen=True, tag=True):
+    """Rates are of all that matches; what was dropped is so for either kind of limits."""
+
+    floods: dict[str, FloodFigures]
+    sessions: int  # live
+    tracked: int  # hosts with rates of their own
+    denied: int  # packets
+    allowed: int
+    limited: int  # by a number of sessions
+
+
+class Block(Struct, frozen=True):
+    source: str
+    destination: str  # "": any
+    zone: str
+    why: str  # flood, scan, packet, session-limit, buffer
+    rule: str  # of DoS protection, "": the zone's profile or the packet buffer
+    left_s: int
+    dropped: int
+
+
+class BlockPage(Struct, frozen=True, tag=True):
+    blocks: tuple[Block, ...]
+    cursor: int
+
+
 class Counters(Struct, frozen=True, tag=True):
     counters: tuple[Counter, ...]  # every counter there is, zero or not
     now_ns: int  # monotonic, for rates
@@ -332,4 +421,7 @@ Reply = (
     | NatPools
     | Matched
     | FoundRoute
+    | ZoneProtections
+    | DosFigures
+    | BlockPage
 )

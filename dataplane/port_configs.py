@@ -28,7 +28,8 @@ def port_config(
     tunnel_mtu: int = 0,
 ) -> PortConfig:
     """`parents`: numbers of ports by their Linux interface; `protections`: places, by zone;
-    `tunnel_mtu`: what fits into the tunnel behind it."""
+    `tunnel_mtu` is what fits into the tunnel behind it.
+    """
     mtu = min(port.mtu or tunnel_mtu, tunnel_mtu) if tunnel_mtu else port.mtu
     largest_mss = (_NO_LIMIT, _NO_LIMIT)
     if port.mss_adjustment is not None:

@@ -2,7 +2,8 @@
 
 Runs on when the management plane dies; the next one finds it by its socket. Started as
 
-    python -m dataplane.process --socket PATH --log PATH --io NAME --queue N --platform NAME
+    python -m dataplane.process --socket PATH --log PATH --threat-log PATH --io NAME --queue N \
+        --platform NAME
 """
 
 import argparse
@@ -14,11 +15,13 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from dataplane import messages
 from dataplane.edges import NAMES
@@ -26,9 +29,9 @@ from dataplane.edges.edge import EdgeError, QueueEdge
 from dataplane.edges.netfilterqueue import NetfilterQueueEdge
 from dataplane.edges.nfqueue import NfqueueEdge
 from dataplane.engine import Engine
+from dataplane.log_file import LogFile
 from dataplane.offload import DEFAULT_PLATFORM, PROFILES
 from dataplane.requests import Process, answer
-from dataplane.traffic_log import Entry, LogFile
 
 log = logging.getLogger("dataplane")
 
@@ -89,25 +92,50 @@ class _Client:
             return
 
 
+class _Log:
+    """A log, and who is told that entries of it are lost."""
+
+    def __init__(self, name: str, file: LogFile, engine: Engine) -> None:
+        self._name = name
+        self._file = file
+        self._engine = engine
+        self._is_losing = False
+
+    @property
+    def lost(self) -> int:
+        return self._file.lost
+
+    def write(self, entries: Sequence[Struct]) -> None:
+        lost = self._file.lost
+        self._file.write(entries)
+        if new := self._file.lost - lost:
+            self._engine.native.count(f"log_{self._name}_lost", new)
+        if bool(new) != self._is_losing and entries:
+            self._is_losing = bool(new)
+            state = "cannot be written" if new else "is written again"
+            log.error("%s log %s", self._name, state)
+
+
 class DataplaneProcess:
     def __init__(
         self,
         engine: Engine,
         edge: QueueEdge,
         listener: socket.socket,
-        log_file: LogFile,
+        traffic_log: LogFile,
+        threat_log: LogFile,
     ) -> None:
         self._engine = engine
         self._edge = edge
         self._listener = listener
-        self._log_file = log_file
+        self._traffic_log = _Log("traffic", traffic_log, engine)
+        self._threat_log = _Log("threat", threat_log, engine)
         self._started_ns = time.monotonic_ns()
         self._stopping = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(edge.fileno(), selectors.EVENT_READ, "edge")
         self._selector.register(listener, selectors.EVENT_READ, "listener")
         self._clients = 0
-        self._is_losing = False
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         self._stopping = True
@@ -123,16 +151,8 @@ class DataplaneProcess:
                 else:
                     self._serve(key.data, events)
             has_more = self._edge.tick(time.monotonic_ns())
-            self._log(self._engine.take_entries())
-
-    def _log(self, entries: list[Entry]) -> None:
-        lost = self._log_file.lost
-        self._log_file.write(entries)
-        if new := self._log_file.lost - lost:
-            self._engine.native.count("log_traffic_lost", new)
-        if bool(new) != self._is_losing and entries:
-            self._is_losing = bool(new)
-            log.error("traffic log %s", "cannot be written" if new else "is written again")
+            self._traffic_log.write(self._engine.take_entries())
+            self._threat_log.write(self._engine.take_threats())
 
     def _timeout_s(self) -> float:
         due_ns = self._engine.next_timer_ns()
@@ -175,7 +195,7 @@ class DataplaneProcess:
             return request
         if isinstance(request, messages.Stop):
             self._stopping = True
-        process = Process(os.getpid(), self._edge.name, self._started_ns, self._log_file.lost)
+        process = Process(os.getpid(), self._edge.name, self._started_ns, self._traffic_log.lost)
         reply = answer(self._engine, request, process, time.monotonic_ns())
         if isinstance(request, messages.Configure):
             self._edge.configured()
@@ -213,10 +233,16 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dataplane", description="The dataplane process.")
     parser.add_argument("--socket", type=Path, required=True, help="where it is asked")
     parser.add_argument("--log", type=Path, required=True, help="the traffic log")
+    parser.add_argument("--threat-log", type=Path, required=True, help="the threat log")
     parser.add_argument("--io", choices=NAMES, default=NAMES[0])
     parser.add_argument("--queue", type=int, required=True, help="NFQUEUE number")
     parser.add_argument("--platform", choices=PROFILES, default=DEFAULT_PLATFORM)
     return parser.parse_args(argv)
+
+
+def _close(logs: list[LogFile]) -> None:
+    for one in logs:
+        one.close()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -224,11 +250,14 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop
     logging.basicConfig(format="dataplane: %(message)s", level=logging.INFO)
     now_ns = time.monotonic_ns()
-    try:
-        log_file = LogFile(arguments.log)
-    except OSError as error:
-        print(f"dataplane: traffic log {arguments.log}: {error.strerror}", file=sys.stderr)
-        return 2
+    logs: list[LogFile] = []
+    for name, path in (("traffic", arguments.log), ("threat", arguments.threat_log)):
+        try:
+            logs.append(LogFile(path))
+        except OSError as error:
+            print(f"dataplane: {name} log {path}: {error.strerror}", file=sys.stderr)
+            _close(logs)
+            return 2
     engine = Engine(
         hash_key=os.urandom(16),
         now_ns=now_ns,
@@ -241,7 +270,7 @@ def main(argv: list[str] | None = None) -> int:
     except EdgeError as error:
         print(f"dataplane: {error}", file=sys.stderr)
         return 2
-    process = DataplaneProcess(engine, edge, listener, log_file)
+    process = DataplaneProcess(engine, edge, listener, *logs)
     signal.signal(signal.SIGTERM, process.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's ^C is for the management plane
     try:
@@ -253,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
         edge.close()
         listener.close()
         arguments.socket.unlink(missing_ok=True)
-        log_file.close()
+        _close(logs)
     return 0
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple, assert_never
 
 from dataplane import messages
+from dataplane.defenses import Defenses
 from dataplane.engine import Engine
 from dataplane.lookups import find_route, matching_rules, nat_pools
 from native import COUNTERS
@@ -76,6 +77,19 @@ def _answer(
         case messages.SetOffload(enabled):
             engine.set_offload(enabled)
             return messages.Done()
+        case messages.SetPacketThreats(enabled):
+            engine.set_packet_threats(enabled)
+            return messages.Done()
+        case messages.GetZoneProtection(zone):
+            return messages.ZoneProtections(Defenses(engine).zones(zone))
+        case messages.GetDosRule(rule):
+            return Defenses(engine).dos_rule(rule)
+        case messages.GetBlocks(cursor, zone):
+            blocks, cursor = Defenses(engine).blocks(_cursor(cursor), zone, now_ns)
+            return messages.BlockPage(tuple(blocks), cursor)
+        case messages.ClearBlocks(cursor, zone, source):
+            count, cursor = Defenses(engine).unblock(_cursor(cursor), zone, source)
+            return messages.Done(count, cursor)
         case messages.Stop():
             return messages.Done()
         case _:
@@ -122,4 +136,7 @@ def _status(engine: Engine, process: Process, now_ns: int) -> messages.Status:
         fail_open=snapshot.fail_open,
         vsys_max_sessions=snapshot.max_sessions,
         vsys_throttled=engine.counters()["session_vsys_limit"],
+        held=stats.held,
+        max_held=engine.max_held,
+        packet_threats=engine.packet_threats,
     )

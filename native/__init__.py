@@ -397,7 +397,7 @@ class Threat(NamedTuple):
     rule: int  # number of the DoS rule; 0: the zone's profile
     repeat: int
     port: int
-    reason: int  # counter of what was dropped, 0 where nothing was
+    reason: int  # counter of what became of the packet, 0 where it went on
     type: int  # of ThreatType
     what: int  # place in FLOODS, SCANS or PROTECTIONS
     action: str  # of SCAN_ACTIONS

@@ -145,6 +145,7 @@ ALL_OR_INTERFACE = _all_or("interface")
 NAT_RULE = _name("nat-rule")
 PBF_RULE = _name("pbf-rule")
 QOS_RULE = _name("qos-rule")
+DOS_RULE = _name("dos-rule")
 RULE_OF_RULEBASE = replace(_name("rule"), names="rule-of-rulebase")
 ROUTER = _name("virtual-router")
 CONFIG_FILE = Kind("<file>", _path, names="config-file")
@@ -306,6 +307,19 @@ def _rule_hit_count(verb: str) -> Token:
     return _word("rule-hit-count", "How often rules matched", _word("vsys", "Where", by_name))
 
 
+_CLEAR_BLOCKED = _word(
+    "blocked",
+    "Blocked sources",
+    _word("all", "Let every blocked source of the zone in again"),
+    _word(
+        "source",
+        "Let one blocked source in again",
+        Token("source", "Source address", HOST),
+    ),
+)
+_SHOW_BLOCKED = _word("blocked", "What is blocked", _word("source", "Blocked sources of the zone"))
+_THREAT_LOG = "additional-threat-log"
+
 _SESSION_ID = Token("id", "Session number", SESSION_ID)
 
 COMMANDS = _word(
@@ -321,6 +335,20 @@ COMMANDS = _word(
     _word(
         "clear",
         "Clear runtime state",
+        _word(
+            "dos-block-table",
+            "Block table",
+            _word("all", "Let every blocked source in again"),
+        ),
+        _word(
+            "dos-protection",
+            "DoS protection",
+            _word(
+                "zone",
+                "Blocked sources of a zone",
+                Token("zone", "Zone name", ZONE, (_CLEAR_BLOCKED,)),
+            ),
+        ),
         _rule_hit_count("Clear"),
         _word(
             "session",
@@ -387,6 +415,19 @@ COMMANDS = _word(
                 Token("offload", "Offload", YES_NO),
             ),
         ),
+        _word(
+            "system",
+            "System settings, at once and not lasting",
+            _word(
+                "setting",
+                "System settings",
+                _word(
+                    _THREAT_LOG,
+                    "Whether packets that packet-based protection drops are logged as threats",
+                    Token("threats", "Additional threat log", ON_OFF),
+                ),
+            ),
+        ),
     ),
     _word(
         "show",
@@ -412,6 +453,33 @@ COMMANDS = _word(
             ),
         ),
         _word(
+            "dos-block-table",
+            "Block table",
+            _word("all", "Every source that is blocked, why and for how long"),
+        ),
+        _word(
+            "dos-protection",
+            "DoS protection",
+            _word(
+                "rule",
+                "DoS protection rule",
+                Token(
+                    "rule",
+                    "DoS protection rule name",
+                    DOS_RULE,
+                    (
+                        _word("settings", "Limits of a DoS protection rule"),
+                        _word("statistics", "What a DoS protection rule has done"),
+                    ),
+                ),
+            ),
+            _word(
+                "zone",
+                "Blocked sources of a zone",
+                Token("zone", "Zone name", ZONE, (_SHOW_BLOCKED,)),
+            ),
+        ),
+        _word(
             "interface",
             "Hardware and logical interfaces, or everything about one",
             Token("interface", "Interface name", ALL_OR_INTERFACE),
@@ -419,6 +487,12 @@ COMMANDS = _word(
         _word(
             "log",
             "Logs",
+            _word(
+                "threat",
+                "Threat log, the newest 1000 entries unless told otherwise",
+                pairs=_LOG_PAIRS,
+                may_end=True,
+            ),
             _word(
                 "traffic",
                 "Traffic log, the newest 1000 entries unless told otherwise",
@@ -466,6 +540,7 @@ COMMANDS = _word(
             "running",
             "What the dataplane runs on",
             _word("application-override-policy", "Application override rules in force"),
+            _word("dos-policy", "DoS protection rules in force"),
             _word("ippool", "Address pools of the NAT rules, and how far they are used"),
             _word("nat-policy", "NAT rules in force"),
             _word(
@@ -493,14 +568,47 @@ COMMANDS = _word(
             _word("id", "Everything about one session", _SESSION_ID),
             _word("info", "Session counts, rates, timeouts and settings"),
             _word("meter", "Sessions of each virtual system, and its maximum"),
+            _word(
+                "packet-buffer-protection",
+                "What one source may fill of the packets that wait",
+            ),
         ),
-        _word("system", "System", _word("info", "Name, version and uptime")),
+        _word(
+            "system",
+            "System",
+            _word("info", "Name, version and uptime"),
+            _word(
+                "setting",
+                "System settings",
+                _word(
+                    _THREAT_LOG,
+                    "Whether packets that packet-based protection drops are logged as threats",
+                ),
+            ),
+        ),
         _word("virtual-wire", "Virtual wires", _word("all", "Virtual wires and their ends")),
         _word("vlan", "VLANs", _word("all", "VLANs and their interfaces")),
+        _word(
+            "zone-protection",
+            "Zone protection profiles in force, and what they have done",
+            pairs=(_pair("zone", "zone", ZONE, "Of one zone"),),
+            may_end=True,
+        ),
     ),
     _word(
         "test",
         "Ask what would happen",
+        _word(
+            "dos-policy-match",
+            "DoS protection rule for a first packet",
+            pairs=(
+                *_MATCH_PAIRS,
+                _pair("from-interface", "from_interface", INTERFACE, "Ingress interface"),
+                _pair("to", "to_zone", ZONE, "Zone its destination routes to"),
+                _pair("to-interface", "to_interface", INTERFACE, "Egress interface"),
+            ),
+            needs=_MATCH_NEEDS,
+        ),
         _word(
             "nat-policy-match",
             "NAT rule for a first packet; zones are those of its original route",

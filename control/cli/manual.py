@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from control.cli import grammar
+from control.cli.logs import DEFAULT_ENTRIES
 from control.cli.sessions import MAX_LISTED
-from control.cli.traffic_log import DEFAULT_ENTRIES
 
 _INTRODUCTION = f"""\
 # Operational commands
@@ -21,15 +21,24 @@ completes and `?` lists what can come next. Names with blanks go in double quote
 
 `show session all` stops after {MAX_LISTED} sessions and says how many it left out. Filters take
 host addresses, not networks. Rates of `show counter global` cover the time since it was last
-printed; `filter delta yes` has a time of its own. `show log traffic` prints the newest
-{DEFAULT_ENTRIES} entries, the oldest of them first. `set cli pager on` is forgotten when the
-prompt is left.
+printed; `filter delta yes` has a time of its own. `show log traffic` and `show log threat` print
+the newest {DEFAULT_ENTRIES} entries, the oldest of them first. `set cli pager on` is forgotten when
+the prompt is left.
 
 `set session offload no` takes every session back from the offload engine at once, and `yes` lets
 them return. It holds until a commit changes the setting or the dataplane restarts; `set
 deviceconfig setting session offload no` in the configuration is the lasting form. While a session
 is offloaded, `show session id` counts its bytes and packets up to the engine's last report, from
 which its time to live runs as well; `packets since last report` says how far the next one is.
+
+`show zone-protection` has the profile of each zone beside what it has done since the dataplane
+started; rates are packets a second that belong to no session. `show counter global filter aspect
+dos` counts the same for all zones and rules together. Floods and scans are always in the threat
+log, single packets that zone protection refuses only while `set system setting
+additional-threat-log on` holds, until the dataplane restarts. Sources a scan or a DoS rule has
+blocked are listed by `show dos-block-table all`; `clear dos-protection zone` lets those of a zone
+in again, in every zone. `show session packet-buffer-protection` says how many packets wait for the
+dataplane to decide about their session.
 
 A **candidate configuration** waits beside the running one. `load config from FILE` reads it whole
 (FILE is absolute, or relative to the directory of the file the firewall was started with),

@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from control.cli import (
     bridges,
     configuration,
+    dos_protection,
     grammar,
     hit_counts,
     interfaces,
+    logs,
     manual,
     nat_pools,
     neighbors,
+    packet_buffer,
     pbf,
     policy,
     qos,
@@ -22,7 +25,9 @@ from control.cli import (
     session_info,
     sessions,
     system,
+    threat_log,
     traffic_log,
+    zone_protection,
 )
 from control.cli.answers import Refusal, RefusedError, ask
 from control.cli.counters import GlobalCounters
@@ -112,7 +117,7 @@ class Operations:
                     return sorted({port.zone for port in snapshot.ports if port.zone})
                 case "rule":
                     return policy.names(snapshot, "security")
-                case "nat-rule" | "pbf-rule" | "qos-rule":
+                case "nat-rule" | "pbf-rule" | "qos-rule" | "dos-rule":
                     return policy.names(snapshot, kind.names.removesuffix("-rule"))
                 case "rule-of-rulebase":
                     return policy.names(snapshot, before["rulebase"])
@@ -143,6 +148,13 @@ class Operations:
         match name:
             case "check pending-changes":
                 yield configuration.pending(management)
+            case "clear dos-block-table all":
+                yield await dos_protection.clear(management)
+            case (
+                "clear dos-protection zone blocked all" | "clear dos-protection zone blocked source"
+            ):
+                source = arguments.get("source", "")
+                yield await dos_protection.clear(management, arguments["zone"], source)
             case "clear rule-hit-count vsys vsys-name rule-base rules all" | (
                 "clear rule-hit-count vsys vsys-name rule-base rules list"
             ):
@@ -168,6 +180,8 @@ class Operations:
                 yield await configuration.save(management, arguments["file"])
             case "set session offload":
                 yield await session_info.set_offload(management, arguments["offload"] == "yes")
+            case "set system setting additional-threat-log":
+                yield await system.set_threat_log(management, arguments["threats"] == "on")
             case "show arp all":
                 yield neighbors.render_arp(management.neighbors())
             case "show clock":
@@ -180,15 +194,28 @@ class Operations:
                 yield system.config(management.config_lines())
             case "show counter global":
                 yield await self._counters.show(arguments)
+            case "show dos-block-table all":
+                async for chunk in dos_protection.blocks(management):
+                    yield chunk
+            case "show dos-protection rule settings":
+                yield dos_protection.settings(management, arguments["rule"])
+            case "show dos-protection rule statistics":
+                yield await dos_protection.statistics(management, arguments["rule"])
+            case "show dos-protection zone blocked source":
+                async for chunk in dos_protection.blocks(management, arguments["zone"]):
+                    yield chunk
             case "show interface":
                 ports = management.interfaces()
                 if (wanted := arguments["interface"]) == "all":
                     yield interfaces.render(ports)
                 else:
                     yield interfaces.detail(ports, management.snapshot(), wanted)
+            case "show log threat":
+                path = management.threat_log()
+                yield await asyncio.to_thread(logs.show, path, threat_log.LAYOUT, arguments)
             case "show log traffic":
                 path = management.traffic_log()
-                yield await asyncio.to_thread(traffic_log.show, path, arguments)
+                yield await asyncio.to_thread(logs.show, path, traffic_log.LAYOUT, arguments)
             case "show neighbor interface all":
                 yield neighbors.render_ipv6(management.neighbors())
             case "show pbf rule all":
@@ -220,12 +247,18 @@ class Operations:
                 yield await session_info.info(management)
             case "show session meter":
                 yield await session_info.meter(management)
+            case "show session packet-buffer-protection":
+                yield await packet_buffer.show(management)
             case "show system info":
                 yield await system.info(management)
+            case "show system setting additional-threat-log":
+                yield await system.threat_log(management)
             case "show virtual-wire all":
                 yield bridges.virtual_wires(management.snapshot())
             case "show vlan all":
                 yield bridges.vlans(management.snapshot())
+            case "show zone-protection":
+                yield await zone_protection.show(management, arguments.get("zone", ""))
             case _ if test_of := _TEST_POLICY.fullmatch(name):
                 yield await policy.test(management, test_of["rulebase"], arguments)
             case "test routing fib-lookup":

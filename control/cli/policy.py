@@ -20,6 +20,7 @@ from dataplane.snapshot import (
     AddressRange,
     ApplicationOverride,
     DestinationTranslation,
+    DosRule,
     DynamicIp,
     DynamicIpAndPort,
     NatRule,
@@ -36,7 +37,7 @@ _PROTOCOLS = {6: "tcp", 17: "udp"}
 _NUMBERS = frozenset({"source_port", "destination_port", "protocol"})
 
 
-_Rule = SecurityRule | NatRule | PbfRule | QosRule | ApplicationOverride
+_Rule = SecurityRule | NatRule | PbfRule | QosRule | DosRule | ApplicationOverride
 
 
 class _Matching(Protocol):
@@ -57,7 +58,7 @@ class _Matching(Protocol):
 
 
 def names(snapshot: Snapshot, rulebase: str) -> list[str]:
-    """Of the rules of security, nat, pbf, qos or application-override, in their order."""
+    """Of the rules of security, nat, pbf, qos, dos or application-override, in their order."""
     return list(dict.fromkeys(rule.name for rule in _rules(snapshot, rulebase)))
 
 
@@ -86,6 +87,8 @@ def _rules(snapshot: Snapshot, rulebase: str) -> Sequence[_Rule]:
             return snapshot.pbf_rules
         case "qos":
             return snapshot.qos_rules
+        case "dos":
+            return snapshot.dos_rules
     return snapshot.application_overrides
 
 
@@ -111,6 +114,8 @@ def _lines(rule: _Rule, number: int, pool: int) -> list[str]:
             return _pbf_lines(rule, number)
         case QosRule():
             return _qos_lines(rule)
+        case DosRule():
+            return _dos_lines(rule)
         case ApplicationOverride():
             return _override_lines(rule)
 
@@ -232,6 +237,22 @@ def _qos_lines(rule: QosRule) -> list[str]:
     ]
 
 
+def _dos_lines(rule: DosRule) -> list[str]:
+    aggregate, classified = rule.aggregate, rule.classified
+    criteria = f" classification-criteria address {rule.classified_by}"
+    return [
+        *_from(rule, ports=rule.from_ports),
+        *_to(rule, ports=rule.to_ports),
+        "user any;",
+        f"application/service {_services(rule.services)};",
+        f"action {rule.action};",
+        *([f"aggregate profile {_list([aggregate.name])};"] if aggregate else []),
+        *([f"classified profile {_list([classified.name])}{criteria};"] if classified else []),
+        *([f"schedule {_list([rule.schedule.name])};"] if rule.schedule else []),
+        "terminal yes;",
+    ]
+
+
 # ---- what they are made of -----------------------------------------------------------------------
 
 
@@ -245,9 +266,11 @@ def _from(
     ]
 
 
-def _to(rule: _Matching, wildcards: Sequence[Wildcard] = ()) -> list[str]:
+def _to(
+    rule: _Matching, wildcards: Sequence[Wildcard] = (), ports: Sequence[str] = ()
+) -> list[str]:
     return [
-        f"to {_list(rule.to_zones)};",
+        f"to {_list(rule.to_zones or ports)};",
         f"destination {_list([*_ranges(rule.destination), *map(_wildcard, wildcards)])};",
         *(["negate-destination yes;"] if rule.negate_destination else []),
     ]

@@ -1,4 +1,4 @@
-"""`show clock`, `show system info` and `show config`."""
+"""`show clock`, `show system`, `set system setting` and `show config`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from control.cli.answers import RefusedError, ask
 from control.management import DataplaneUnavailable, Management
-from dataplane.messages import GetStatus, Status
+from dataplane.messages import Done, GetStatus, SetPacketThreats, Status
 
 
 def clock(management: Management) -> str:
@@ -41,6 +41,21 @@ async def _platform(management: Management) -> str:
         return (await ask(management, GetStatus(), Status)).platform
     except (DataplaneUnavailable, RefusedError):
         return "unknown"
+
+
+async def set_threat_log(management: Management, enabled: bool) -> str:
+    """Whether single packets that zone protection drops are logged as threats, too."""
+    await ask(management, SetPacketThreats(enabled), Done)
+    return f"Additional threat log: {_on_off(enabled)} (until the dataplane restarts)\n"
+
+
+async def threat_log(management: Management) -> str:
+    status = await ask(management, GetStatus(), Status)
+    return f"Additional threat log: {_on_off(status.packet_threats)}\n"
+
+
+def _on_off(enabled: bool) -> str:
+    return "on" if enabled else "off"
 
 
 def config(lines: Iterable[str]) -> str:

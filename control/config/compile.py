@@ -107,11 +107,11 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         ),
         pbf_rules=rules.pbf(),
         qos_rules=rules.qos(),
-        tunnels=tuple(tunnel.compiled() for tunnel in tunnels(tree) if tunnel.is_enabled),
         zones=tuple(protected_zones(tree)),
         dos_rules=rules.dos(),
         buffer_protection=buffer_protection(tree),
         strip_mptcp=is_stripping_mptcp(tree),
+        tunnels=tuple(tunnel.compiled() for tunnel in tunnels(tree) if tunnel.is_enabled),
         rematch=setting(*paths.REMATCH) == "yes",
     )
 

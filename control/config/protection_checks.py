@@ -15,6 +15,8 @@ from native import FLOODS, MAX_DOS_RULES, MAX_PROTECTIONS, PROTECTIONS, SCANS
 
 _BRIDGED = ("layer2", "virtual-wire")
 _SUPPRESSED = [p.element for p in PROTECTIONS if p.element.startswith("suppress-")]
+_STRIP_FAST_OPEN = "strip-tcp-fast-open-and-data"
+_SYN_DATA = "discard-tcp-syn-with-data"
 _BUFFER = "packet-buffer-protection"
 
 
@@ -24,6 +26,7 @@ def protection_problems(tree: Tree) -> Iterator[Problem]:
         yield from _floods(path, profile)
         yield from _scans(path, profile)
         yield from _cookies_without_handshakes(tree, path, profile)
+        yield from _data_in_syns(path, profile)
         yield from _non_ip(path, profile)
     for name, profile in tree.entries(*paths.DOS_PROFILES).items():
         yield from _floods((*paths.DOS_PROFILES, name), profile)
@@ -93,6 +96,14 @@ def _cookies_without_handshakes(
         cookies = (*path, "flood", "tcp-syn", "syn-cookies")
         node = tree.get(*cookies)
         yield Problem(node.line if node else 0, path_text(cookies), message, "warning")
+
+
+def _data_in_syns(path: tuple[str, ...], profile: Tree) -> Iterator[Problem]:
+    """What the profile drops, by default, nothing can be taken out of."""
+    strips = profile.get(_STRIP_FAST_OPEN)
+    if strips and profile.value(_STRIP_FAST_OPEN) == "yes" and profile.value(_SYN_DATA) != "no":
+        message = f"SYN segments with data are dropped before; set {_SYN_DATA} no"
+        yield Problem(strips.line, path_text((*path, _STRIP_FAST_OPEN)), message, "warning")
 
 
 def _non_ip(path: tuple[str, ...], profile: Tree) -> Iterator[Problem]:

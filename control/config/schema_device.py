@@ -132,13 +132,13 @@ def _packet_buffer_protection() -> Iterator[Leaf]:
     )
     yield Leaf(
         "packet-buffer-protection-activate",
-        "Percentage from which on packets of sources that hold the most are dropped.",
+        "Percentage from which on no source may hold more than is still free.",
         number(0, 99),
         "80",
     )
     yield Leaf(
         "packet-buffer-protection-block-hold-time",
-        "Seconds after which a source that goes on is blocked.",
+        "Seconds after which a source that goes on trying is blocked.",
         number(0, 65535),
         "60",
     )

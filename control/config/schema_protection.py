@@ -306,7 +306,8 @@ def dos_protection() -> NamedList:
         "What follows for who is above the maximum.",
         Leaf(
             "duration",
-            "Seconds: how long a source is blocked; of profiles of type classified.",
+            "Seconds: how long a source is blocked; of profiles of type classified, but not where "
+            "only destinations are counted.",
             number(1, 21_600),
             "300",
         ),

@@ -46,8 +46,8 @@ def _problems(tree: Tree) -> set[Problem]:
         *translation_problems(tree),
         *forwarding_problems(tree),
         *qos_problems(tree),
-        *tunnel_problems(tree),
         *protection_problems(tree),
+        *tunnel_problems(tree),
     }
 
 

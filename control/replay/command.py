@@ -114,6 +114,7 @@ def _explain(options: Options, setup: Setup) -> None:
             explainer.before(play.engine)
             verdict = play.edge.step()
             _write(explainer.after(play.engine, number, packet, verdict, play.first_ns))
+            _write(explainer.threats(play.take_threats()))
         explainer.before(play.engine)
         for _ in play.pages():
             pass

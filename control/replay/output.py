@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 from msgspec import Struct
 
-from control.replay.play import Play
+from control.replay.play import Entries, Play
 from control.replay.setup import counted
 from dataplane.messages import Session
 from dataplane.traffic_log import Entry, protocol_name, time_text
@@ -46,7 +46,7 @@ def summary(play: Play) -> Summary:
 
 
 class Output(Protocol):
-    def entries(self, entries: list[Entry]) -> None:
+    def entries(self, entries: Entries) -> None:
         """Some that have come."""
 
     def end(self, play: Play) -> None: ...
@@ -57,7 +57,7 @@ class JsonLines:
         self._out = out
         self._encoder = msgspec.json.Encoder()
 
-    def entries(self, entries: list[Entry]) -> None:
+    def entries(self, entries: Entries) -> None:
         self._out.write(self._encoder.encode_lines(entries))
 
     def end(self, play: Play) -> None:
@@ -65,14 +65,15 @@ class JsonLines:
 
 
 class Table:
-    """The first MAX_ROWS entries as they come, then what became of everything."""
+    """The first MAX_ROWS traffic entries as they come, then what became of everything."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._rows = self._left_out = 0
 
-    def entries(self, entries: list[Entry]) -> None:
-        self._left_out += len(entries) - self._print(map(_entry_row, entries))
+    def entries(self, entries: Entries) -> None:
+        traffic = [entry for entry in entries if isinstance(entry, Entry)]
+        self._left_out += len(traffic) - self._print(map(_entry_row, traffic))
 
     def end(self, play: Play) -> None:
         if self._left_out:
@@ -151,6 +152,10 @@ def summary_lines(play: Play) -> Iterator[str]:
     for info in COUNTERS:
         if info.severity == "drop" and (count := counters[info.name]):
             yield f"    {count:>13,}  {info.name}: {info.text}"
+    if threats := play.threats:
+        yield counted(threats.total(), "threat")
+        for (name, action), count in sorted(threats.items(), key=lambda item: (-item[1], item[0])):
+            yield f"  {count:>13,}  {name}: {action}"
     yield counted(engine.installed, "session")
     for reason, count in sorted(play.end_reasons.items(), key=lambda item: (-item[1], item[0])):
         yield f"  {count:>13,}  {reason}"

@@ -16,9 +16,11 @@ from dataplane.edges.pcap import PcapEdge
 from dataplane.engine import Engine, Observer
 from dataplane.messages import Session, SessionFilter
 from dataplane.slowpath.pipeline import Decision
+from dataplane.threat_log import ThreatEntry
 from dataplane.traffic_log import Entry
 from native import FOREVER_NS, SessionView
 
+Entries = list[Entry | ThreatEntry]
 Captures = Mapping[str, Path] | Path  # by ingress port, or one for all
 
 
@@ -38,6 +40,7 @@ class Play:
         Raises ReplayError where no capture can be read, or an output not be made.
         """
         self.end_reasons: Counter[str] = Counter()  # of sessions
+        self.threats: Counter[tuple[str, str]] = Counter()  # by name and action
         self._observer = observer
         # the same translated ports every time, and nobody who makes a capture knows the key
         configuration = msgspec.msgpack.encode(setup.snapshot)
@@ -56,13 +59,22 @@ class Play:
         self.first_ns = first.now_ns
         self.end_ns = FOREVER_NS if until_ns is None else first.now_ns + until_ns
 
-    def pages(self) -> Iterator[list[Entry]]:
-        """Log entries as they come, some or none at a time; at the end all is over."""
+    def pages(self) -> Iterator[Entries]:
+        """Entries of both logs as they come, some or none at a time; at the end all is over."""
         while self.edge.run_once(self.end_ns):
-            yield self.engine.take_entries()
+            yield self._entries()
         while self.edge.tick(self.end_ns):
-            yield self.engine.take_entries()
-        yield self.engine.take_entries()
+            yield self._entries()
+        yield self._entries()
+
+    def _entries(self) -> Entries:
+        return [*self.take_threats(), *self.engine.take_entries()]
+
+    def take_threats(self) -> list[ThreatEntry]:
+        """Threat log entries since the last call."""
+        threats = self.engine.take_threats()
+        self.threats.update((threat.threatid, threat.action) for threat in threats)
+        return threats
 
     def alive(self) -> Iterator[Session]:
         """The sessions that did not end, a page read at a time."""

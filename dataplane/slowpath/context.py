@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dataplane.dos import DosPolicy
 from dataplane.names import Names
 from dataplane.nat import Destination, Nat, NatPolicy, Source
 from dataplane.pbf import PbfPolicy
@@ -36,6 +37,7 @@ class Tables(NamedTuple):
     nat_rules: Names
     pbf_rules: Names
     qos_rules: Names
+    dos_rules: Names
     applications: Names
     routing: Routing
     multicast: Port  # stands for every port multicast is routed to
@@ -45,6 +47,7 @@ class Tables(NamedTuple):
     in_force: InForce | None  # of the security rules; None: always all of them
     timed_rules: frozenset[str]  # rules with a service that has timers of its own
     qos: QosPolicy | None
+    dos: DosPolicy | None  # for who asks; the engine has its own
     application_overrides: Policy[ApplicationOverride, None] | None
     application_timeouts: dict[str, ApplicationTimeouts]
     discard_denied: bool

@@ -650,7 +650,7 @@ struct threat {
     uint32_t rule;            /* number of the DoS rule, 0: the zone's profile */
     uint32_t repeat;          /* so many packets since the last one */
     uint16_t port;
-    uint16_t reason;          /* counter of what was dropped, 0 where nothing was */
+    uint16_t reason;          /* counter of what became of the packet, 0 where it went on */
     uint8_t type;             /* enum threat_type */
     uint8_t what;             /* enum flood, scan or protection */
     uint8_t action;           /* enum scan_action */

@@ -625,9 +625,9 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
         }
         reason = parse_inner(&inner, outer.unfinished || (outer.gso && !outer.reassembled), p);
         p->rebuilt = true;
-        p->reframed = outer.reframed != (p->key.family != outer.key.family);
-        p->reassembled = outer.reassembled;
-        p->gso = outer.gso;
+        /* no fragment of the outer packet can carry it back */
+        p->reframed = outer.reassembled || outer.reframed != (p->key.family != outer.key.family);
+        p->gso = outer.gso && !outer.reassembled;
         p->port = inner.port;
         p->tunnel = inner.tunnel;
         p->outer_ecn = inner.ecn;

@@ -80,7 +80,7 @@ void flood_alarm(struct engine *e, const struct flood_limits *limits, const stru
         return;
     bool is_dropped = admission == ADMIT_NOT;
     threat_note(e, p, THREAT_FLOOD, flood_of(p), is_dropped ? SCAN_ACTION_block : SCAN_ACTION_alert, rule,
-                is_dropped ? reason : 0);
+                is_dropped ? reason : admission == ADMIT_WITH_COOKIE ? COUNTER_flow_dos_syncookie_sent : 0);
 }
 
 void flood_show(const struct engine *e, const struct flood_figures figures[FLOOD_COUNT], struct flood_stats out[FLOOD_COUNT])

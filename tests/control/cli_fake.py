@@ -22,22 +22,29 @@ from control.management import (
     QosClassStatus,
 )
 from dataplane.messages import (
+    Block,
+    BlockPage,
+    ClearBlocks,
     ClearHits,
     ClearSession,
     ClearSessions,
     Counter,
     Counters,
     Done,
+    DosFigures,
     Failed,
     FindRoute,
     Flow,
     FoundRoute,
+    GetBlocks,
     GetCounters,
+    GetDosRule,
     GetHits,
     GetNatPools,
     GetSession,
     GetSessions,
     GetStatus,
+    GetZoneProtection,
     Hit,
     Hits,
     Match,
@@ -51,6 +58,9 @@ from dataplane.messages import (
     SessionFilter,
     SessionPage,
     SetOffload,
+    SetPacketThreats,
+    ZoneFigures,
+    ZoneProtections,
 )
 from dataplane.snapshot import NatRule, Port, Route, SecurityRule, Snapshot, VirtualRouter
 from tests.support.fake_dataplane import STATUS
@@ -155,6 +165,9 @@ class FakeManagement:
         self.pools: tuple[NatPool, ...] = ()
         self.matched: tuple[str, ...] = ()
         self.found: Route | None = None
+        self.zone_figures: tuple[ZoneFigures, ...] = ()
+        self.dos_figures = DosFigures({}, 3, 2, 40, 50, 60)
+        self.blocks: list[Block] = []
         self.asked: list[Request] = []
         self.answer: Callable[[Request], Reply | None] = lambda request: None  # instead of ours
         self._log = log
@@ -205,6 +218,27 @@ class FakeManagement:
                 is_on = enabled and self.status.platform != "software"
                 self.status = replace(self.status, offload=is_on)
                 return Done()
+            case SetPacketThreats(enabled):
+                self.status = replace(self.status, packet_threats=enabled)
+                return Done()
+            case GetZoneProtection(zone):
+                found_zones = (one for one in self.zone_figures if zone in ("", one.zone))
+                return ZoneProtections(tuple(found_zones))
+            case GetDosRule():
+                return self.dos_figures
+            case GetBlocks(cursor, zone):
+                kept_blocks = [one for one in self.blocks if zone in ("", one.zone)]
+                end = cursor + self.page
+                more = end if end < len(kept_blocks) else 0
+                return BlockPage(tuple(kept_blocks[cursor:end]), more)
+            case ClearBlocks(_, zone, source):
+                gone = [
+                    one
+                    for one in self.blocks
+                    if zone in ("", one.zone) and source in ("", one.source)
+                ][: self.page]
+                self.blocks = [one for one in self.blocks if one not in gone]
+                return Done(len(gone), int(len(gone) == self.page))
             case _:
                 return Failed("not for administrators")
 
@@ -278,6 +312,9 @@ class FakeManagement:
 
     def traffic_log(self) -> Path:
         return self._log
+
+    def threat_log(self) -> Path:
+        return self._log.with_name("threat.log")
 
 
 def matches(session: Session, wanted: SessionFilter) -> bool:

@@ -10,6 +10,8 @@ from control.cli import grammar
 from control.cli.grammar import GrammarError, Pipe, listed, parse, possible
 from tests.control.cli_fake import example
 
+SESSION_WORDS = ["all", "id", "info", "meter", "packet-buffer-protection"]
+
 
 @pytest.mark.parametrize(
     ("line", "name", "arguments"),
@@ -49,6 +51,41 @@ from tests.control.cli_fake import example
             "show log traffic direction equal backward count equal 5",
             "show log traffic",
             {"direction": "backward", "count": "5"},
+        ),
+        ("sh log thr", "show log threat", {}),
+        ("show log threat count equal 7", "show log threat", {"count": "7"}),
+        ("show zone-protection", "show zone-protection", {}),
+        ("sh zone zone dmz", "show zone-protection", {"zone": "dmz"}),
+        (
+            "show dos-protection rule r1 settings",
+            "show dos-protection rule settings",
+            {"rule": "r1"},
+        ),
+        (
+            "show dos-protection zone dmz blocked source",
+            "show dos-protection zone blocked source",
+            {"zone": "dmz"},
+        ),
+        (
+            "clear dos-protection zone dmz blocked source 2001:DB8::1",
+            "clear dos-protection zone blocked source",
+            {"zone": "dmz", "source": "2001:db8::1"},
+        ),
+        (
+            "set sys set add on",
+            "set system setting additional-threat-log",
+            {"threats": "on"},
+        ),
+        (
+            "test dos protocol 6 source 192.0.2.1 destination 192.0.2.2 from-interface e1 to dmz",
+            "test dos-policy-match",
+            {
+                "protocol": "6",
+                "source": "192.0.2.1",
+                "destination": "192.0.2.2",
+                "from_interface": "e1",
+                "to_zone": "dmz",
+            },
         ),
         ("set cli pager on", "set cli pager", {"pager": "on"}),
         ("set session offload no", "set session offload", {"offload": "no"}),
@@ -127,7 +164,7 @@ _TOP = f"{', '.join(_FIRST[:-1])} or {_FIRST[-1]}"
             "sh ses all fil from \x1b[2J x",
             '"x" is not known after "show session all filter from \\x1b',
         ),
-        ("show session", '"show session" is incomplete: expected all, id, info or meter'),
+        ("show session", '"show session" is incomplete: expected all, id, info, meter or packet-'),
         ("show session id", '"show session id" is incomplete: expected <1-4294967295>'),
         ("show session all filter", '"show session all filter" is incomplete: expected app'),
         (
@@ -199,8 +236,8 @@ def test_pipes_are_split_off() -> None:
     [
         ("", "", _FIRST, False),
         ("sh", "sh", _FIRST, False),
-        ("show session ", "", ["all", "id", "info", "meter"], False),
-        ("show session al", "al", ["all", "id", "info", "meter"], False),
+        ("show session ", "", SESSION_WORDS, False),
+        ("show session al", "al", SESSION_WORDS, False),
         ("show session all ", "", ["filter"], True),
         ("show session id ", "", ["<1-4294967295>"], False),
         ("show session id 5 ", "", [], True),

@@ -1272,14 +1272,14 @@ def test_a_long_log_is_cut(tmp_path: Path) -> None:
 def test_a_file_is_read_backward_whatever_the_block(lines: list[bytes]) -> None:
     import io
 
-    from control.cli import traffic_log
+    from control.cli import logs
 
     file = io.BytesIO(b"\n".join(lines))
-    size, traffic_log._BLOCK_BYTES = traffic_log._BLOCK_BYTES, 7
+    size, logs._BLOCK_BYTES = logs._BLOCK_BYTES, 7
     try:
-        found = list(traffic_log._lines_backward(file))
+        found = list(logs._lines_backward(file))
     finally:
-        traffic_log._BLOCK_BYTES = size
+        logs._BLOCK_BYTES = size
     assert found == (lines or [b""])[::-1]
 
 
@@ -1288,7 +1288,8 @@ def test_a_file_is_read_backward_whatever_the_block(lines: list[bytes]) -> None:
 
 def test_a_wrong_command_is_one_line(firewall: FakeManagement) -> None:
     assert refusal(firewall, "show session") == (
-        'Invalid syntax. "show session" is incomplete: expected all, id, info or meter\n'
+        'Invalid syntax. "show session" is incomplete: '
+        "expected all, id, info, meter or packet-buffer-protection\n"
     )
 
 
@@ -1371,8 +1372,8 @@ def offered(firewall: FakeManagement, text: str) -> tuple[int, list[Choice]]:
     ("text", "start", "written"),
     [
         ("sh", 0, ["show"]),
-        ("show session ", 13, ["all", "id", "info", "meter"]),
-        ("set s", 4, ["session"]),
+        ("show session ", 13, ["all", "id", "info", "meter", "packet-buffer-protection"]),
+        ("set s", 4, ["session", "system"]),
         ("set session offload ", 20, ["yes", "no"]),
         ("show session i", 13, ["id", "info"]),
         ("show session all", 13, ["all"]),
@@ -1430,6 +1431,7 @@ def test_help_marks_what_goes_on(firewall: FakeManagement) -> None:
         (">", "id"),
         ("", "info"),
         ("", "meter"),
+        ("", "packet-buffer-protection"),
     ]
     _, choices = offered(firewall, "show session all ")
     assert [(choice.mark, choice.label) for choice in choices] == [

@@ -90,10 +90,11 @@ def test_a_question_mark_asks_at_once_and_stays_out_of_the_line(
     assert client.lines == ["show session info"]
     assert shown[0] == (
         "admin@fw1> show session ?\n"
-        "> all    The session table, or the sessions a filter selects\n"
-        "> id     Everything about one session\n"
-        "  info   Session counts, rates, timeouts and settings\n"
-        "  meter  Sessions of each virtual system, and its maximum\n"
+        "> all                       The session table, or the sessions a filter selects\n"
+        "> id                        Everything about one session\n"
+        "  info                      Session counts, rates, timeouts and settings\n"
+        "  meter                     Sessions of each virtual system, and its maximum\n"
+        "  packet-buffer-protection  What one source may fill of the packets that wait\n"
     )
 
 

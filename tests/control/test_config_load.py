@@ -15,6 +15,7 @@ from tests.control.config_strategies import trees
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "docs" / "examples" / "branch-office.set"
+PROTECTION = EXAMPLE.with_name("protection.set")
 CAMPUS = HERE / "data" / "campus.set"
 
 
@@ -25,6 +26,14 @@ def test_the_example_is_right() -> None:
     compiled = compile_snapshot(config.tree, {})
     assert len(compiled.rules) == 6
     assert {port.zone for port in compiled.ports} == {"untrust", "trust", "servers"}
+
+
+def test_the_example_of_protection_is_right() -> None:
+    config = load_config(EXAMPLE.read_bytes() + PROTECTION.read_bytes(), PROTECTION.name)
+    assert config.problems == ()
+    compiled = compile_snapshot(config.tree, {})
+    assert {zone.name for zone in compiled.zones} == {"untrust", "trust"}
+    assert len(compiled.dos_rules) == 2
 
 
 def test_a_real_configuration() -> None:

@@ -472,6 +472,11 @@ def test_one_error(text: str, path: str, fragment: str) -> None:
 
 
 WARNINGS = [
+    (
+        f"set {PROFILE} strip-tcp-fast-open-and-data yes",
+        f"{PROFILE} strip-tcp-fast-open-and-data",
+        "dropped before; set discard-tcp-syn-with-data no",
+    ),
     (f"set {PROFILE} flood udp red maximal-rate 20000", f"{PROFILE} flood udp", "set enable yes"),
     (
         f"set {PROFILE} flood udp enable yes red alarm-rate 0",
@@ -558,6 +563,7 @@ def test_one_warning(text: str, path: str, fragment: str) -> None:
 
 
 RIGHT = [
+    f"set {PROFILE} strip-tcp-fast-open-and-data yes\nset {PROFILE} discard-tcp-syn-with-data no",
     f"set {PROFILE} flood udp enable no red maximal-rate 20000",
     f"set {PROFILE} flood udp enable yes red activate-rate 5 maximal-rate 5",
     f"set {PROFILE} flood tcp-syn enable yes syn-cookies",

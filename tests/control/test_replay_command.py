@@ -260,6 +260,70 @@ def test_a_full_disk(run: Run, tmp_path: Path) -> None:
 # ---- a table for people --------------------------------------------------------------------------
 
 
+FLOOD = (
+    "set network profiles zone-protection-profile zp flood udp enable yes",
+    "set network profiles zone-protection-profile zp flood udp red alarm-rate 2",
+    "set network profiles zone-protection-profile zp flood udp red activate-rate 100",
+    "set network profiles zone-protection-profile zp scan 8001 action block",
+    "set network profiles zone-protection-profile zp scan 8001 threshold 2",
+    "set network profiles zone-protection-profile zp scan 8001 interval 2",
+    "set zone trust network zone-protection-profile zp",
+)
+
+
+def attack(path: Path) -> Path:
+    """Four questions at once, and a scan of three ports."""
+    questions = [(0.0, udp(sport=1000 + number)) for number in range(4)]
+    return capture(path, [*questions, *((1, tcp("S", dport=port)) for port in (80, 81, 82))])
+
+
+def test_threats_are_json_lines_too(run: Run, tmp_path: Path) -> None:
+    path = attack(tmp_path / "a.pcap")
+    entries, _ = good(run(path, "--config", config(tmp_path, *FLOOD), *SOFTWARE, "--json"))
+    threats = [entry for entry in entries if entry["record"] == "threat"]
+    assert [
+        {name: entry[name] for name in ("threatid", "action", "reason", "from", "time_generated")}
+        for entry in threats
+    ] == [
+        {
+            "threatid": "UDP Flood(8502)",
+            "action": "alert",
+            "reason": "",
+            "from": "trust",
+            "time_generated": "2023/11/14 22:13:20",
+        },
+        {
+            "threatid": "SCAN: TCP Port Scan(8001)",
+            "action": "drop",
+            "reason": "flow_scan_drop",
+            "from": "trust",
+            "time_generated": "2023/11/14 22:13:21",
+        },
+    ]
+
+
+def test_the_table_counts_threats(run: Run, tmp_path: Path) -> None:
+    path = attack(tmp_path / "a.pcap")
+    _, out, _ = run(path, "--config", config(tmp_path, *FLOOD), *SOFTWARE)
+    _, _, tail = out.decode().partition("2 threats\n")
+    assert tail.splitlines()[:2] == [
+        "              1  SCAN: TCP Port Scan(8001): drop",
+        "              1  UDP Flood(8502): alert",
+    ]
+
+
+def test_an_explanation_names_threats(run: Run, tmp_path: Path) -> None:
+    path = attack(tmp_path / "a.pcap")
+    _, out, _ = run(path, "--config", config(tmp_path, *FLOOD), *SOFTWARE, "--explain")
+    told = [line.split(maxsplit=2)[2] for line in out.decode().splitlines() if "threat log" in line]
+    assert told == [
+        "UDP Flood(8502) of zone trust: alert",
+        "SCAN: TCP Port Scan(8001) of zone trust: drop, flow_scan_drop",
+    ]
+    assert "drop, flow_scan_drop: reconnaissance protection" in out.decode()
+    assert "2 threats\n" in out.decode()
+
+
 def test_table(run: Run, tmp_path: Path) -> None:
     frames = [*question(), (4, tcp("S", src="203.0.113.30")), (5, tcp("A")), (6, b"not IP")]
     path = capture(tmp_path / "a.pcap", frames)

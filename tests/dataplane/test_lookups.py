@@ -24,6 +24,7 @@ from dataplane.requests import Process, answer
 from dataplane.snapshot import (
     AddressRange,
     ApplicationOverride,
+    DosRule,
     DynamicIp,
     DynamicIpAndPort,
     NatRule,
@@ -63,6 +64,13 @@ def configuration() -> Snapshot:
             PbfRule("all", "forward", egress=UNTRUST),
         ),
         qos_rules=(QosRule("marked", 1, dscps=(46,)), QosRule("bulk", 7)),
+        dos_rules=(
+            DosRule("rests", "deny", schedule=Schedule("never")),
+            DosRule("in by untrust", "protect", from_ports=(UNTRUST,)),
+            DosRule("out by dmz", "protect", to_ports=(DMZ,)),
+            DosRule("to untrust", "allow", to_zones=("untrust",)),
+            DosRule("rest", "protect"),
+        ),
         virtual_routers=(VirtualRouter("default", 254), VirtualRouter("second", 100)),
     )
 
@@ -108,6 +116,17 @@ MATCHES = [
     pytest.param("pbf", {"from_interface": DMZ}, ["all"], id="pbf by interface"),
     pytest.param("qos", {}, ["marked"], id="qos"),
     pytest.param("qos", {"every": True}, ["marked", "bulk"], id="qos, every one"),
+    pytest.param("dos", {"from_interface": TRUST, "to_interface": TRUST}, ["rest"], id="dos"),
+    pytest.param("dos", {"from_interface": UNTRUST}, ["in by untrust"], id="dos by ingress"),
+    pytest.param(
+        "dos", {"from_interface": TRUST, "to_interface": DMZ}, ["out by dmz"], id="dos by egress"
+    ),
+    pytest.param(
+        "dos",
+        TO_UNTRUST | {"every": True},
+        ["in by untrust", "out by dmz", "to untrust", "rest"],
+        id="dos, every one",
+    ),
     pytest.param("application-override", TO_UNTRUST, ["dns"], id="application"),
     pytest.param("application-override", {"protocol": 6}, [], id="no application"),
 ]
@@ -119,7 +138,7 @@ def test_which_rule(rulebase: str, fields: dict[str, object], rules: list[str]) 
     assert ask(firewall, asked(rulebase, **fields)) == Matched(tuple(rules))
 
 
-@pytest.mark.parametrize("rulebase", ["nat", "pbf", "qos", "application-override"])
+@pytest.mark.parametrize("rulebase", ["nat", "pbf", "qos", "dos", "application-override"])
 def test_rulebases_without_a_rule(rulebase: str) -> None:
     assert ask(Firewall(snapshot()), asked(rulebase)) == Matched(())
 

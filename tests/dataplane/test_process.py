@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dataplane import messages, process
 from dataplane.edges.edge import EdgeError
 from dataplane.engine import Engine
+from dataplane.log_file import LogFile
 from dataplane.process import MAX_CLIENTS, DataplaneProcess
-from dataplane.snapshot import Port
-from dataplane.traffic_log import LogFile
+from dataplane.snapshot import FloodLimits, Port, SecurityRule, Zone, ZoneProtection
 from native import Packet, Verdict
 from tests.support.packets import HASH_KEY, routes, snapshot, udp
 
@@ -97,8 +98,8 @@ class Running:
         self.edge = FakeEdge(engine)
         self._listener = process._listen(self.path)
         self._clients: list[Client] = []
-        self._log_file = LogFile(folder / "traffic.log")
-        self._process = DataplaneProcess(engine, self.edge, self._listener, self._log_file)
+        self._logs = [LogFile(folder / "traffic.log"), LogFile(folder / "threat.log")]
+        self._process = DataplaneProcess(engine, self.edge, self._listener, *self._logs)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -128,7 +129,8 @@ class Running:
                 key.fileobj.close()
         selector.close()
         self.edge.close()
-        self._log_file.close()
+        for log in self._logs:
+            log.close()
         if self._failure is not None:
             raise self._failure
 
@@ -142,6 +144,23 @@ def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
     running.end()
+
+
+def test_both_logs_are_written(running: Running, tmp_path: Path) -> None:
+    client = running.client()
+    alarm = {"udp": FloodLimits(alarm=1, activate=100, maximal=200)}
+    zones = (Zone("trust", ZoneProtection("zp", floods=alarm)),)
+    rules = (SecurityRule("all", "allow", log_start=True),)
+    configuration = replace(snapshot(*rules), zones=zones)
+    assert client.ask(messages.Configure(configuration)) == messages.Done()
+    assert client.ask(messages.SetRoutes(tuple(routes()))) == messages.Done()
+    running.edge.wire.send(b"x")
+    logs = {record: tmp_path / f"{record}.log" for record in ("traffic", "threat")}
+    while not all(path.stat().st_size for path in logs.values()):
+        client.ask(messages.GetStatus())
+    for record, path in logs.items():
+        (line,) = path.read_bytes().splitlines()
+        assert msgspec.json.decode(line)["record"] == record
 
 
 def test_a_life(running: Running) -> None:
@@ -291,11 +310,14 @@ def test_a_dead_socket_is_replaced(tmp_path: Path) -> None:
     listener.close()
 
 
+@pytest.mark.parametrize(("name", "option"), [("traffic", "--log"), ("threat", "--threat-log")])
 def test_a_log_that_cannot_be_opened_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = tmp_path / "missing" / "traffic.log"
-    arguments = ["--socket", str(tmp_path / "socket"), "--log", str(log), "--queue", "7"]
-    assert process.main(arguments) == 2
+    log = tmp_path / "missing" / f"{name}.log"
+    paths = {"--socket": "socket", "--log": "traffic.log", "--threat-log": "threat.log"}
+    options = {path: str(tmp_path / file) for path, file in paths.items()} | {option: str(log)}
+    arguments = [word for pair in options.items() for word in pair]
+    assert process.main([*arguments, "--queue", "7"]) == 2
     said = capsys.readouterr().err
-    assert said == f"dataplane: traffic log {log}: No such file or directory\n"
+    assert said == f"dataplane: {name} log {log}: No such file or directory\n"

@@ -51,6 +51,7 @@ def now_ns() -> int:
 
 def dataplane(io: str, name: str) -> list[str]:
     where = ["--socket", f"/run/{name}.sock", "--log", f"/run/{name}.log"]
+    where += ["--threat-log", f"/run/{name}.threats"]
     return [PYTHON, "-m", "dataplane.process", *where, "--io", io, "--queue", str(QUEUE)]
 
 

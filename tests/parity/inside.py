@@ -16,6 +16,7 @@ from tests.support.wires import QUEUE, build_network, send_sockets
 def main(edge: str, platform: str, directory: str, descriptor: str) -> None:
     send_sockets(int(descriptor), build_network(Path(directory)))
     options = ["--socket", f"{directory}/socket", "--log", f"{directory}/log"]
+    options += ["--threat-log", f"{directory}/threats"]
     options += ["--io", edge, "--queue", str(QUEUE), "--platform", platform]
     dataplane = [sys.executable, "-m", "dataplane.process"]
     subprocess.Popen([*dataplane, *options])

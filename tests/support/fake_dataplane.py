@@ -69,12 +69,15 @@ STATUS = Status(
     fail_open=False,
     vsys_max_sessions=0,
     vsys_throttled=0,
+    held=12,
+    max_held=2048,
+    packet_threats=False,
 )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for option in ("--socket", "--log", "--io", "--queue", "--platform"):
+    for option in ("--socket", "--log", "--threat-log", "--io", "--queue", "--platform"):
         parser.add_argument(option, required=True)
     options = parser.parse_args()
     mode = os.environ.get("FAKE_DATAPLANE", "")

@@ -38,6 +38,7 @@ from dataplane.snapshot import (
     SecurityRule,
     Snapshot,
 )
+from dataplane.threat_log import ThreatEntry
 from dataplane.traffic_log import Entry
 from native import COUNTERS, TIMERS, LinkType, Packet, Verdict, VerdictAction
 
@@ -383,6 +384,10 @@ class Firewall:
     def entries(self) -> list[Entry]:
         """Log entries since the last call."""
         return self.engine.take_entries()
+
+    def threats(self) -> list[ThreatEntry]:
+        """Threat log entries since the last call."""
+        return self.engine.take_threats()
 
     def counters(self) -> dict[str, int]:
         """The counters that are not zero."""

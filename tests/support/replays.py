@@ -57,8 +57,8 @@ def replay(
 
 
 def records(output: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Of JSON lines: the traffic log and the summary."""
+    """Of JSON lines: entries of the logs, and the summary."""
     *entries, summary = [msgspec.json.decode(line) for line in output.splitlines()]
-    assert all(entry["record"] == "traffic" for entry in entries)
+    assert all(entry["record"] in ("traffic", "threat") for entry in entries)
     assert summary["record"] == "summary"
     return entries, summary
