@@ -691,8 +691,13 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
 
 static void decide_own(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
 {
+    bool enters_tunnel = !reason && port_takes(e, p->egress) && e->config.ports[p->egress].mode == PORT_TUNNEL;
+    if (enters_tunnel)
+        reason = tunnel_send(e, p, p->egress, 0);
     if (reason)
         verdict_drop(e, in->tag, NONE, reason);
+    else if (enters_tunnel)
+        verdict_consumed(e, in->tag, NONE);
     else
         own_error_packet(e, p, in->tag);
 }

@@ -17,7 +17,7 @@ import pytest
 from tests.support.labs import PYTHON, UNTRANSLATED, Counted
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
-from vm.topology import SERVER, SERVER6
+from vm.topology import FIREWALL, SERVER, SERVER6
 
 OUTER, OUTER6 = "203.0.113.1", "2001:db8:2::1"
 CLIENT = "192.0.2.10"
@@ -162,6 +162,13 @@ def test_ping_from_the_peer(lab: Lab, firewall: Firewall, tunnel: Tunnel, family
     assert ping(lab, "server", target, *source)
     assert ping(lab, "server", target, *source, "-s", "1300")
     assert decapsulated.by_now() >= 6
+
+
+@EVERY
+@FAMILIES
+def test_ping_of_the_firewall(lab: Lab, firewall: Firewall, tunnel: Tunnel, family: int) -> None:
+    assert ping(lab, "server", tunnel.gateway(family), "-I", tunnel.inner(family))
+    assert ping(lab, FIREWALL, tunnel.inner(family), "-I", tunnel.gateway(family))
 
 
 @EVERY
