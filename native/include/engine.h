@@ -413,6 +413,9 @@ struct verdict {
     bool changed;        /* data differs from what came in; every checksum in it is complete */
     uint8_t mac[6];      /* of VERDICT_EMIT by a bridged port; else zeros */
     bool is_pinned;      /* VERDICT_EMIT leaves by its port, whatever the routes say */
+    /* Of a VERDICT_EMIT, and of the VERDICT_CONSUMED behind it on the packet it answers: an edge may leave the first out
+     * and send its data on, with the mark of the second, in that packet's place. */
+    bool is_answer;
 };
 
 /* What the slowpath is told of the first packet of a session. */

@@ -175,7 +175,7 @@ bool cookie_fits(const struct engine *e, const struct packet *p)
     return is_syn && !is_many && e->config.ports[p->port].mode != PORT_TAP && (is_bridged(e, p->port) || !is_local(e, p->key.dst));
 }
 
-bool cookie_answer(struct engine *e, const struct packet *p)
+bool cookie_answer(struct engine *e, const struct packet *p, uint64_t tag)
 {
     struct held *h = held_take(e);
     if (!h)
@@ -199,7 +199,7 @@ bool cookie_answer(struct engine *e, const struct packet *p)
                                      theirs ? stamps : NULL),
     };
     count(e, COUNTER_flow_dos_syncookie_sent);
-    verdict_emit(e, h, segment_write(h->packet.data, &segment), p->port, 0, p->mac);
+    verdict_answer(e, h, segment_write(h->packet.data, &segment), p, tag);
     return true;
 }
 

@@ -20,7 +20,7 @@ struct proxied {
  * whose answers do not come by here, and not for what is no single host. */
 bool cookie_fits(const struct engine *e, const struct packet *p);
 /* Answers a SYN with a cookie instead of asking anybody; false where there was no buffer. */
-bool cookie_answer(struct engine *e, const struct packet *p);
+bool cookie_answer(struct engine *e, const struct packet *p, uint64_t tag);
 /* Whether an ACK that matches no session is one that a cookie asked for; then p->cookie says what it was asked with. */
 bool cookie_accept(struct engine *e, struct packet *p);
 /* Of a session just installed for the ACK p of a cookie: the SYN to the server is made of it and takes its place. */

@@ -130,6 +130,23 @@ void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t po
         v->is_pinned = true;
 }
 
+void verdict_answer(struct engine *e, struct held *h, uint32_t len, const struct packet *p, uint64_t tag)
+{
+    const struct port_config *port = &e->config.ports[p->port];
+    bool takes_its_place = port->mode == PORT_LAYER3 && !p->rebuilt && !is_datagram(tag);
+    verdict_emit(e, h, len, p->port, 0, p->mac);
+    if (!takes_its_place) {
+        verdict_consumed(e, tag, NONE);
+        return;
+    }
+    struct verdict *answer = &e->verdicts[e->verdict_count - 1], *v = verdict_add(e, VERDICT_CONSUMED, tag, NONE);
+    answer->is_answer = v->is_answer = true;
+    v->data = answer->data;
+    v->len = answer->len;
+    v->port = p->port;
+    v->mark = port->mark;
+}
+
 /* ---- a packet of a session ------------------------------------------------------------------------ */
 
 static bool opens_connection(const struct packet *p)
@@ -500,9 +517,7 @@ static bool is_kept_out(struct engine *e, struct packet *p, uint64_t tag)
         admission = by_rule;
     if (admission == ADMIT || (admission == ADMIT_WITH_COOKIE && !cookie_fits(e, p)))
         return false;
-    if (admission == ADMIT_WITH_COOKIE && cookie_answer(e, p))
-        verdict_consumed(e, tag, NONE);
-    else
+    if (admission != ADMIT_WITH_COOKIE || !cookie_answer(e, p, tag))
         verdict_drop(e, tag, NONE, reason);
     return true;
 }

@@ -295,7 +295,7 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
     static const uint8_t padding[4];
     uint8_t *buffer = q->headers[n];
     struct nlmsghdr *message = message_start(buffer, (uint16_t)(q->number + queue_of(v->tag)), NFQNL_MSG_VERDICT, 0);
-    bool goes_on = v->action == VERDICT_FORWARD || v->action == VERDICT_HOST;
+    bool goes_on = v->action == VERDICT_FORWARD || v->action == VERDICT_HOST || v->is_answer;
     struct nfqnl_msg_verdict_hdr header = {
         .verdict = htonl(goes_on ? NF_ACCEPT : NF_DROP),
         .id = htonl((uint32_t)v->tag),
@@ -303,7 +303,7 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
     mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof header, &header);
     mnl_attr_put_u32(message, NFQA_MARK, htonl(v->mark));
     pieces[0] = (struct iovec){buffer, VERDICT_BYTES};
-    if (!v->changed || !goes_on)
+    if (!(v->changed || v->is_answer) || !goes_on)
         return 1;
     struct nlattr *payload = (struct nlattr *)(buffer + VERDICT_BYTES);
     uint32_t pad = MNL_ALIGN(v->len) - v->len;
@@ -333,7 +333,8 @@ static void send_verdicts(struct nfqueue *q, const struct verdict *verdicts, uin
     for (uint32_t i = 0; i < count; i++) {
         const struct verdict *v = &verdicts[i];
         if (v->action == VERDICT_EMIT) {
-            emit(q, v);
+            if (!v->is_answer) /* else the packet that is answered is turned round: much cheaper than a raw socket */
+                emit(q, v);
             continue;
         }
         if (n == SEND_VERDICTS || bytes >= SEND_BYTES || queue_of(v->tag) != queue) {
@@ -342,7 +343,7 @@ static void send_verdicts(struct nfqueue *q, const struct verdict *verdicts, uin
             queue = queue_of(v->tag);
         }
         pieces += write_verdict(q, v, n++, q->send + pieces);
-        bytes += v->changed ? v->len : 0;
+        bytes += v->changed || v->is_answer ? v->len : 0;
     }
     flush(q, queue, pieces);
 }

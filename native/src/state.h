@@ -475,6 +475,8 @@ void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot);
 /* `mark` is added to the port's. */
 void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark, bool changed);
 void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
+/* A packet of the engine's own that answers p, and the verdict on p. */
+void verdict_answer(struct engine *e, struct held *h, uint32_t len, const struct packet *p, uint64_t tag);
 /* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
  * `mark` is added to the host's. */
 void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
