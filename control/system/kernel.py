@@ -156,8 +156,13 @@ class Kernel:
         return []
 
     def refused_frames(self) -> dict[str, int]:
-        """How many frames each zone's list of Ethernet types has kept out. Raises KernelError."""
-        return frames.dropped(frames.filters(self._snapshot)) if self._snapshot else {}
+        """How many frames each zone's list of Ethernet types has kept out. Raises OSError."""
+        if self._snapshot is None:
+            return {}
+        try:
+            return frames.dropped(frames.filters(self._snapshot))
+        except KernelError as error:
+            raise OSError(0, str(error)) from error
 
     @property
     def _ports(self) -> tuple[Port, ...]:
@@ -182,6 +187,7 @@ class Kernel:
             opening_queue=self._opening_queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
+            tunnels=[port.interface for port in ports if port.tunnel],
             is_shaped=any(port.qos for port in ports),
             fail_open=snapshot.fail_open,
         )

@@ -593,6 +593,15 @@ static uint16_t tagged_port(const struct engine *e, uint16_t parent, uint16_t ta
     return 0;
 }
 
+/* Whether frames with a tag that come by a port in no zone may be those of a sub-interface. */
+static bool has_tagged_ports(const struct engine *e, uint16_t parent)
+{
+    for (uint16_t port = 1; parent && port < e->config.port_count; port++)
+        if (e->config.ports[port].parent == parent)
+            return true;
+    return false;
+}
+
 /* How a packet within another one is parsed: nobody has verified its checksum, but the sending machine may have left it
  * to the last hop. */
 static uint32_t parse_inner(const struct inner *inner, bool may_be_unfinished, struct packet *p)
@@ -623,11 +632,11 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
             p->tunnel = inner.tunnel;
             return COUNTER_flow_parse_ethertype;
         }
-        reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
+        reason = parse_inner(&inner, outer.unfinished || (outer.gso && !outer.reassembled), p);
         p->rebuilt = true;
-        p->reframed = outer.reframed != (p->key.family != outer.key.family);
-        p->reassembled = outer.reassembled;
-        p->gso = outer.gso;
+        /* no fragment of the outer packet can carry it back */
+        p->reframed = outer.reassembled || outer.reframed != (p->key.family != outer.key.family);
+        p->gso = outer.gso && !outer.reassembled;
         p->port = inner.port;
         p->tunnel = inner.tunnel;
         p->outer_ecn = inner.ecn;
@@ -659,7 +668,8 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     bool is_own = in->flags & INPUT_FROM_HOST;
     p->key.family = 0; /* nothing is parsed yet */
     p->tunnel = NONE;
-    if (!is_own && !port_takes(e, in->port))
+    bool is_taken = is_own || port_takes(e, in->port);
+    if (!is_taken && !has_tagged_ports(e, in->port))
         return COUNTER_flow_no_interface;
     uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
                    (is_own ? PARSE_TRUSTED | PARSE_OWN : 0);
@@ -674,6 +684,8 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     p->port = in->port;
     if (reason)
         return reason;
+    if (!is_taken && !p->is_tagged)
+        return COUNTER_flow_no_interface;
     p->gso = in->flags & INPUT_GSO;
     p->is_broadcast = in->flags & INPUT_BROADCAST;
     p->egress = in->egress;
@@ -691,8 +703,13 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
 
 static void decide_own(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
 {
+    bool enters_tunnel = !reason && port_takes(e, p->egress) && e->config.ports[p->egress].mode == PORT_TUNNEL;
+    if (enters_tunnel)
+        reason = tunnel_send(e, p, p->egress, 0);
     if (reason)
         verdict_drop(e, in->tag, NONE, reason);
+    else if (enters_tunnel)
+        verdict_consumed(e, in->tag, NONE);
     else
         own_error_packet(e, p, in->tag);
 }

@@ -62,10 +62,10 @@ enum admission zone_admits(struct engine *e, struct packet *p, uint32_t *reason)
         flood_alarm(e, &zone->flood[flood], p, rate, admission, 0, flood_reason(flood));
     }
     uint32_t why = admission == ADMIT_NOT ? flood_reason(flood) : 0;
-    if (!why && scan_refuses(e, p, zone, figures->scans))
-        why = COUNTER_flow_scan_drop;
     if (!why)
         why = checks_refuse_source(e, p);
+    if (!why && scan_refuses(e, p, zone, figures->scans)) /* behind the above: nobody is blocked in another's name */
+        why = COUNTER_flow_scan_drop;
     if (!why)
         return admission;
     *reason = why;
