@@ -61,7 +61,7 @@ static void answer(struct engine *e, uint16_t port)
     CHECK(engine_install(e, u.handle, &spec) == 1);
 }
 
-/* What came in fragments of a tunnel's packet goes on once. */
+/* What came in fragments of a tunnel's packet goes on by itself. */
 static void a_tunnel_packet(uint32_t payload, bool is_known)
 {
     static uint8_t inner[BUILD_BYTES], outer[BUILD_BYTES];
@@ -82,13 +82,44 @@ static void a_tunnel_packet(uint32_t payload, bool is_known)
     feed(e, outer, outer_len, 512, 50);
     inner[28] ^= 0xff;
     const struct verdict *v = engine_verdicts(e, &count);
-    CHECK(pieces > 1 && count == 2 * pieces);
-    CHECK(v[0].action == VERDICT_FORWARD && v[0].changed && v[0].len == len && !memcmp(v[0].data, inner, len));
+    CHECK(pieces > 1 && count == 2 * (1 + pieces));
+    CHECK(v[0].action == VERDICT_EMIT && v[0].len == len && !memcmp(v[0].data + 20, inner + 20, len - 20));
     for (uint32_t i = 0; i < pieces && i < count; i++)
-        CHECK(v[i].tag == i && (!i || v[i].action == VERDICT_CONSUMED));
+        CHECK(v[1 + i].tag == i && v[1 + i].action == VERDICT_CONSUMED);
     struct engine_stats stats;
     engine_stats(e, &stats);
     CHECK(!stats.fragments && !stats.fragment_bytes);
+    engine_free(e);
+}
+
+/* Without its data a SYN is one packet, in place of the fragment that came first. */
+static void a_syn_whose_data_are_taken_away(void)
+{
+    static const struct port_config ports[] = {{0}, {.zone = 1, .protection = 1}, {.zone = 2}};
+    static uint8_t whole[BUILD_BYTES];
+    struct zone_protection profile = {.zone = 1, .checks = 1ull << PROTECT_strip_fast_open};
+    struct engine *e = build_engine((struct engine_params){0});
+    struct engine_config config = build_config();
+    struct build b = {.family = 4, .proto = PROTO_TCP, .src = 7, .dst = 9, .sport = 1000, .dport = 80, .flags = TCP_SYN,
+                      .payload = 1200};
+    struct packet p;
+    uint32_t count, len = build_packet(whole, &b), header = 20 + 32;
+    config.port_count = 3;
+    config.ports = ports;
+    config.protection_count = 1;
+    config.protections = &profile;
+    CHECK(engine_configure(e, &config) == 0);
+    whole[32] = 0x80; /* twelve bytes of options */
+    memcpy(whole + 40, "\x22\x0a" "cookie!!" "\1\1", 12);
+    build_l4_checksum(whole, len);
+    uint32_t pieces = feed(e, whole, len, 512, 0);
+    answer(e, LAN_PORT);
+    const struct verdict *v = engine_verdicts(e, &count);
+    CHECK(pieces == 3 && count == pieces);
+    CHECK(v[0].action == VERDICT_FORWARD && v[0].tag == 0 && v[0].changed && v[0].len == header);
+    CHECK(packet_parse((uint8_t *)v[0].data, v[0].len, LINK_IP, 0, &p) == 0 && !p.is_fragment);
+    for (uint32_t i = 1; i < count; i++)
+        CHECK(v[i].action == VERDICT_CONSUMED && v[i].tag == i);
     engine_free(e);
 }
 
@@ -156,8 +187,7 @@ int main(void)
 {
     a_tunnel_packet(1000, false);
     a_tunnel_packet(1000, true);
-    a_tunnel_packet(3000, false); /* more than a usual buffer has */
-    a_tunnel_packet(3000, true);
+    a_syn_whose_data_are_taken_away();
     a_fragment_in_fragments();
     bytes_of_verdicts();
     room_for_verdicts();
