@@ -1,8 +1,9 @@
 /*
  * nfqueue.c - packets from the kernel's queue and verdicts back to it, in one loop without Python.
  *
- * Segments that open TCP connections have a queue of their own, the next one, and a short one: a flood of them fills
- * that, and the packets of known sessions are not lost behind it. Both are read from one socket, in order.
+ * Segments that open TCP connections have a queue of their own, the next one, a short one with its own socket: a flood of
+ * them fills that, and packets of known sessions neither get lost nor wait behind it. While both have packets, few are
+ * taken of it at a time.
  *
  * Raw nfnetlink: one datagram is one packet, a burst is one recvmmsg; verdicts go back in as few sendmsg as
  * fit the socket, a payload only where it changed. The kernel is asked for whole GSO packets (up to 64 KiB,
@@ -41,6 +42,7 @@
 
 enum {
     BURST = 64,
+    BURST_OF_OPENING = 16, /* while there are others */
     ERROR_BYTES = 256,
     CONFIG_BYTES = 256, /* any configuration message */
     COPY_RANGE = 65531, /* what a netlink attribute holds */
@@ -60,11 +62,12 @@ struct port_map {
     struct nfqueue_port ports[];
 };
 
+enum { ALL, OPENING, QUEUES }; /* every packet but those; segments that open connections */
+
 struct nfqueue {
-    struct mnl_socket *socket;
+    struct mnl_socket *sockets[QUEUES]; /* OPENING: NULL where there is no such queue */
     struct engine *engine;
     uint16_t number;
-    bool has_opening;
     uint8_t mode;
     int bell, wake;
     int raw4, raw6, frames; /* for packets of the engine's own */
@@ -156,7 +159,7 @@ static uint16_t port_of(const struct port_map *map, uint32_t ifindex)
 }
 
 /* Fills `in` from a datagram; false where it holds no packet. */
-static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct input *in)
+static bool read_datagram(struct nfqueue *q, int queue, uint8_t *data, uint32_t len, struct input *in)
 {
     struct queued queued;
     switch (queue_message_read(data, len, &queued)) {
@@ -173,7 +176,7 @@ static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct
                        : queued.checksum_unverified ? 0
                                                     : INPUT_CHECKSUM_TRUSTED;
     *in = (struct input){
-        .tag = queued.id | (uint64_t)(queued.queue != q->number) << TAG_OPENING,
+        .tag = queued.id | (uint64_t)queue << TAG_OPENING,
         .data = queued.data,
         .len = queued.len,
         .port = port_of(q->map, queued.bridge_in ? queued.bridge_in : queued.ifindex),
@@ -196,16 +199,16 @@ static int64_t now_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* The packets that wait, at most a burst, in q->inputs; their number, or -errno. */
-static int receive(struct nfqueue *q)
+/* The packets that wait in a queue, at most so many, in q->inputs; their number, or -errno. */
+static int receive(struct nfqueue *q, int queue, uint32_t most)
 {
-    int got = recvmmsg(mnl_socket_get_fd(q->socket), q->messages, BURST, MSG_DONTWAIT, NULL), n = 0;
+    int got = recvmmsg(mnl_socket_get_fd(q->sockets[queue]), q->messages, most, MSG_DONTWAIT, NULL), n = 0;
     if (got < 0)
         return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
     int64_t now = now_ns();
     pthread_mutex_lock(&q->map_lock);
     for (int i = 0; i < got; i++)
-        if (read_datagram(q, q->receive[i].iov_base, q->messages[i].msg_len, &q->inputs[n]))
+        if (read_datagram(q, queue, q->receive[i].iov_base, q->messages[i].msg_len, &q->inputs[n]))
             q->inputs[n++].now_ns = now;
     pthread_mutex_unlock(&q->map_lock);
     q->stats.packets += (uint64_t)n;
@@ -281,9 +284,9 @@ static void emit(struct nfqueue *q, const struct verdict *v)
         q->stats.emit_failed++; /* no neighbour, no route back: the sender will have to time out */
 }
 
-static uint16_t queue_of(const struct nfqueue *q, uint64_t tag)
+static int queue_of(uint64_t tag)
 {
-    return (uint16_t)(q->number + (tag >> TAG_OPENING & 1));
+    return tag >> TAG_OPENING & 1;
 }
 
 /* Writes verdict v as a message into q->headers[n]; adds its pieces to q->send and returns how many. */
@@ -291,7 +294,7 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
 {
     static const uint8_t padding[4];
     uint8_t *buffer = q->headers[n];
-    struct nlmsghdr *message = message_start(buffer, queue_of(q, v->tag), NFQNL_MSG_VERDICT, 0);
+    struct nlmsghdr *message = message_start(buffer, (uint16_t)(q->number + queue_of(v->tag)), NFQNL_MSG_VERDICT, 0);
     bool goes_on = v->action == VERDICT_FORWARD || v->action == VERDICT_HOST;
     struct nfqnl_msg_verdict_hdr header = {
         .verdict = htonl(goes_on ? NF_ACCEPT : NF_DROP),
@@ -313,46 +316,48 @@ static uint32_t write_verdict(struct nfqueue *q, const struct verdict *v, uint32
     return pad ? 3 : 2;
 }
 
-static void flush(struct nfqueue *q, uint32_t pieces)
+static void flush(struct nfqueue *q, int queue, uint32_t pieces)
 {
     struct msghdr message = {.msg_iov = q->send, .msg_iovlen = pieces};
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     message.msg_name = &kernel;
     message.msg_namelen = sizeof kernel;
-    if (pieces && sendmsg(mnl_socket_get_fd(q->socket), &message, 0) < 0)
+    if (pieces && sendmsg(mnl_socket_get_fd(q->sockets[queue]), &message, 0) < 0)
         q->stats.send_failed++;
 }
 
 static void send_verdicts(struct nfqueue *q, const struct verdict *verdicts, uint32_t count)
 {
     uint32_t n = 0, pieces = 0, bytes = 0;
+    int queue = ALL; /* of what is collected: verdicts go where the packets came from */
     for (uint32_t i = 0; i < count; i++) {
         const struct verdict *v = &verdicts[i];
         if (v->action == VERDICT_EMIT) {
             emit(q, v);
             continue;
         }
+        if (n == SEND_VERDICTS || bytes >= SEND_BYTES || queue_of(v->tag) != queue) {
+            flush(q, queue, pieces);
+            n = pieces = bytes = 0;
+            queue = queue_of(v->tag);
+        }
         pieces += write_verdict(q, v, n++, q->send + pieces);
         bytes += v->changed ? v->len : 0;
-        if (n == SEND_VERDICTS || bytes >= SEND_BYTES) {
-            flush(q, pieces);
-            n = pieces = bytes = 0;
-        }
     }
-    flush(q, pieces);
+    flush(q, queue, pieces);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------ */
 
 /* Sends a configuration message and waits for its answer; 0 or -errno. Packets that come before it are
  * dropped: nothing is decided yet. */
-static int configure(struct nfqueue *q, struct nlmsghdr *message)
+static int configure(struct nfqueue *q, int queue, struct nlmsghdr *message)
 {
-    if (mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0)
+    if (mnl_socket_sendto(q->sockets[queue], message, message->nlmsg_len) < 0)
         return -errno;
     for (;;) {
         struct queued queued;
-        ssize_t got = mnl_socket_recvfrom(q->socket, q->buffers, BUFFER_BYTES);
+        ssize_t got = mnl_socket_recvfrom(q->sockets[queue], q->buffers, BUFFER_BYTES);
         if (got < 0)
             return -errno;
         switch (queue_message_read(q->buffers, (uint32_t)got, &queued)) {
@@ -360,7 +365,7 @@ static int configure(struct nfqueue *q, struct nlmsghdr *message)
             return queued.error;
         case QUEUE_PACKET:
             send_verdicts(q, &(struct verdict){.action = VERDICT_DROP,
-                                               .tag = queued.id | (uint64_t)(queued.queue != q->number) << TAG_OPENING}, 1);
+                                               .tag = queued.id | (uint64_t)queue << TAG_OPENING}, 1);
             break;
         case QUEUE_MALFORMED:
             break;
@@ -368,17 +373,17 @@ static int configure(struct nfqueue *q, struct nlmsghdr *message)
     }
 }
 
-static int send_command(struct nfqueue *q, uint16_t queue, uint8_t number)
+static int send_command(struct nfqueue *q, int queue, uint8_t number)
 {
     uint8_t buffer[CONFIG_BYTES] = {0};
-    struct nlmsghdr *message = message_start(buffer, queue, NFQNL_MSG_CONFIG, NLM_F_ACK);
+    struct nlmsghdr *message = message_start(buffer, (uint16_t)(q->number + queue), NFQNL_MSG_CONFIG, NLM_F_ACK);
     struct nfqnl_msg_config_cmd command = {.command = number};
     mnl_attr_put(message, NFQA_CFG_CMD, sizeof command, &command);
-    return configure(q, message);
+    return configure(q, queue, message);
 }
 
 /* 0 or -errno, -EBUSY where somebody else has the queue. */
-static int bind_queue(struct nfqueue *q, uint16_t queue)
+static int bind_queue(struct nfqueue *q, int queue)
 {
     int refused = send_command(q, queue, NFQNL_CFG_CMD_BIND);
     /* the kernel says EPERM then, too; a command without any effect tells who may not from who comes too late */
@@ -387,31 +392,31 @@ static int bind_queue(struct nfqueue *q, uint16_t queue)
     return refused;
 }
 
-static struct nlmsghdr *flags_message(void *buffer, uint16_t queue, bool fail_open, uint16_t flags)
+static struct nlmsghdr *flags_message(const struct nfqueue *q, int queue, void *buffer, bool fail_open, uint16_t flags)
 {
-    struct nlmsghdr *message = message_start(buffer, queue, NFQNL_MSG_CONFIG, flags);
+    struct nlmsghdr *message = message_start(buffer, (uint16_t)(q->number + queue), NFQNL_MSG_CONFIG, flags);
     mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO | (fail_open ? NFQA_CFG_F_FAIL_OPEN : 0)));
     mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
     return message;
 }
 
-static int set_up_queue(struct nfqueue *q, uint16_t queue, bool fail_open, uint32_t packets)
+static int set_up_queue(struct nfqueue *q, int queue, bool fail_open, uint32_t packets)
 {
     uint8_t buffer[CONFIG_BYTES] = {0};
-    struct nlmsghdr *message = flags_message(buffer, queue, fail_open, NLM_F_ACK);
+    struct nlmsghdr *message = flags_message(q, queue, buffer, fail_open, NLM_F_ACK);
     struct nfqnl_msg_config_params copy = {.copy_range = htonl(COPY_RANGE), .copy_mode = NFQNL_COPY_PACKET};
     mnl_attr_put(message, NFQA_CFG_PARAMS, sizeof copy, &copy);
     mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(packets));
-    return configure(q, message);
+    return configure(q, queue, message);
 }
 
 int nfqueue_set_fail_open(struct nfqueue *q, bool fail_open)
 {
     /* without an acknowledgement: the loop reads this socket, and counts a refusal */
-    for (uint16_t i = 0; i <= q->has_opening; i++) {
+    for (int queue = ALL; queue < QUEUES && q->sockets[queue]; queue++) {
         uint8_t buffer[CONFIG_BYTES] = {0};
-        struct nlmsghdr *message = flags_message(buffer, (uint16_t)(q->number + i), fail_open, 0);
-        if (mnl_socket_sendto(q->socket, message, message->nlmsg_len) < 0)
+        struct nlmsghdr *message = flags_message(q, queue, buffer, fail_open, 0);
+        if (mnl_socket_sendto(q->sockets[queue], message, message->nlmsg_len) < 0)
             return -errno;
     }
     return 0;
@@ -434,29 +439,32 @@ static int raw_socket(int family)
     return fd; /* IPv4 raw sockets of this protocol always bring their header */
 }
 
-static const char *open_socket(struct nfqueue *q, const struct nfqueue_params *params)
+/* Opens a socket and binds its queue; NULL, or what could not be had. */
+static const char *open_queue(struct nfqueue *q, int queue, const struct nfqueue_params *params, uint32_t packets)
 {
     int on = 1;
-    q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-    if (!q->socket || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+    struct mnl_socket *socket = q->sockets[queue] = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
         return "netfilter's netlink socket";
-    int fd = mnl_socket_get_fd(q->socket);
+    int fd = mnl_socket_get_fd(socket);
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, (int)params->socket_bytes);
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, (int)params->socket_bytes);
     if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on))
         return "the queue socket's options";
-    const uint32_t packets[2] = {params->queue_packets, params->opening_packets};
-    int refused = 0;
-    for (uint16_t i = 0; i < 2 && packets[i] && !refused; i++) {
-        uint16_t queue = (uint16_t)(q->number + i);
-        refused = bind_queue(q, queue);
-        if (!refused)
-            refused = set_up_queue(q, queue, params->fail_open, packets[i]);
-    }
-    if (refused) {
-        errno = -refused;
-        return "the queue";
-    }
+    int refused = bind_queue(q, queue);
+    if (!refused)
+        refused = set_up_queue(q, queue, params->fail_open, packets);
+    errno = -refused;
+    return refused ? "the queue" : NULL;
+}
+
+static const char *open_sockets(struct nfqueue *q, const struct nfqueue_params *params)
+{
+    const char *failed = open_queue(q, ALL, params, params->queue_packets);
+    if (!failed && params->opening_packets)
+        failed = open_queue(q, OPENING, params, params->opening_packets);
+    if (failed)
+        return failed;
     q->raw4 = raw_socket(AF_INET);
     q->raw6 = raw_socket(AF_INET6);
     if (q->raw4 < 0 || (q->raw6 < 0 && errno != EAFNOSUPPORT))
@@ -495,13 +503,12 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
     q->engine = engine;
     q->number = params->queue;
     q->mode = params->mode;
-    q->has_opening = params->opening_packets;
     q->buffers = mmap(NULL, BURST * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     q->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     q->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     q->map = calloc(1, sizeof *q->map);
     if (q->buffers != MAP_FAILED && q->bell >= 0 && q->wake >= 0 && q->map)
-        failed = open_socket(q, params);
+        failed = open_sockets(q, params);
     if (failed) {
         snprintf(error, ERROR_BYTES, "cannot have %s: %s%s", failed, strerror(errno), advice(errno));
         nfqueue_close(q);
@@ -517,8 +524,9 @@ struct nfqueue *nfqueue_open(const struct nfqueue_params *params, struct engine 
 void nfqueue_close(struct nfqueue *q)
 {
     int descriptors[] = {q->bell, q->wake, q->raw4, q->raw6, q->frames};
-    if (q->socket)
-        mnl_socket_close(q->socket); /* which unbinds the queue: the kernel drops what waits */
+    for (int queue = ALL; queue < QUEUES; queue++)
+        if (q->sockets[queue])
+            mnl_socket_close(q->sockets[queue]); /* which unbinds the queue: the kernel drops what waits */
     for (int i = 0; i < 5; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
@@ -569,33 +577,44 @@ static void through_nothing(struct nfqueue *q, uint32_t n)
     send_verdicts(q, q->plain, n);
 }
 
+/* Takes what waits in a queue; how many packets, or -errno with a message. */
+static int run_once(struct nfqueue *q, int queue, uint32_t most, char *error)
+{
+    int n = receive(q, queue, most);
+    if (n < 0)
+        snprintf(error, ERROR_BYTES, "reading the queue: %s", strerror(-n));
+    else if (q->mode == NFQUEUE_ENGINE)
+        through_engine(q, (uint32_t)n);
+    else
+        through_nothing(q, (uint32_t)n);
+    return n;
+}
+
 int nfqueue_run(struct nfqueue *q, char *error)
 {
-    struct pollfd sources[] = {{mnl_socket_get_fd(q->socket), POLLIN, 0}, {q->wake, POLLIN, 0}};
+    struct pollfd sources[] = {{q->wake, POLLIN, 0}, {mnl_socket_get_fd(q->sockets[ALL]), POLLIN, 0}, {-1, POLLIN, 0}};
     bool may_wait = true;
+    if (q->sockets[OPENING])
+        sources[2].fd = mnl_socket_get_fd(q->sockets[OPENING]);
     while (!atomic_load(&q->stopping)) {
-        if (may_wait && poll(sources, 2, -1) < 0 && errno != EINTR) {
+        if (may_wait && poll(sources, 3, -1) < 0 && errno != EINTR) {
             snprintf(error, ERROR_BYTES, "waiting for the queue: %s", strerror(errno));
             return -errno;
         }
-        if (may_wait && sources[1].revents)
+        if (may_wait && sources[0].revents)
             silence(q->wake);
-        if (may_wait && sources[0].revents & (POLLHUP | POLLNVAL)) {
+        if (may_wait && (sources[1].revents | sources[2].revents) & (POLLHUP | POLLNVAL)) {
             snprintf(error, ERROR_BYTES, "the queue's socket is gone");
             return -ENOTCONN;
         }
-        int n = receive(q);
-        if (n < 0) {
-            snprintf(error, ERROR_BYTES, "reading the queue: %s", strerror(-n));
-            return n;
-        }
-        if (q->mode != NFQUEUE_ENGINE)
-            through_nothing(q, (uint32_t)n);
-        else
-            through_engine(q, (uint32_t)n);
+        int n = run_once(q, ALL, BURST, error), opening = 0;
+        if (n >= 0 && q->sockets[OPENING])
+            opening = run_once(q, OPENING, n ? BURST_OF_OPENING : BURST, error);
+        if (n < 0 || opening < 0)
+            return n < 0 ? n : opening;
         if (q->mode == NFQUEUE_ENGINE && engine_wants_attention(q->engine) && !atomic_exchange(&q->has_rung, true))
             ring(q->bell);
-        may_wait = n == 0; /* after packets there may be more: look before waiting */
+        may_wait = !n && !opening; /* after packets there may be more: look before waiting */
     }
     return 0;
 }

@@ -26,7 +26,6 @@ static enum queue_message read_packet(const struct nlmsghdr *message, struct que
     uint32_t info = 0;
     if (mnl_nlmsg_get_payload_len(message) < sizeof(struct nfgenmsg))
         return QUEUE_MALFORMED;
-    out->queue = ntohs(((const struct nfgenmsg *)mnl_nlmsg_get_payload(message))->res_id);
     /* mnl_attr_for_each goes up to the length rounded up, which is beyond the end */
     for (; mnl_attr_ok(attribute, (int)(end - (const uint8_t *)attribute)); attribute = mnl_attr_next(attribute)) {
         uint16_t len = mnl_attr_get_payload_len(attribute);

@@ -13,7 +13,6 @@ enum queue_message {
 
 struct queued {
     uint32_t id;
-    uint16_t queue;
     uint32_t ifindex;  /* 0 where it was not said, as are the others */
     uint32_t bridge_in, bridge_out; /* the ports of a bridge between which it goes */
     uint8_t mac[6];    /* of its sender */

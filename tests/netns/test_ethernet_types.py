@@ -37,7 +37,9 @@ for number in map(int, sys.argv[1:]):
 
 def types_heard(lab: Lab, sender: str, receiver: str) -> set[int]:
     """Of TYPES; then an ARP request, which passes every list."""
-    listener = lab.popen(receiver, ["tcpdump", "-lnnex", "--immediate-mode", "-i", "eth0"])
+    listener = lab.popen(
+        receiver, ["timeout", "20", "tcpdump", "-lnnex", "--immediate-mode", "-i", "eth0"]
+    )
     try:
         assert listener.stdout
         while "listening" not in listener.stdout.readline():
@@ -46,6 +48,7 @@ def types_heard(lab: Lab, sender: str, receiver: str) -> set[int]:
         lab.run(sender, ["ping", "-c", "1", "-W", "0.1", "10.1.0.99"])
         found: set[int] = set()
         while "who-has 10.1.0.99" not in (line := listener.stdout.readline()):
+            assert line
             if match := re.search(r"ethertype .*?\(?0x([0-9a-f]{4})\)?", line):
                 found.add(int(match[1], 16))
         return found & set(TYPES)

@@ -64,7 +64,7 @@ packet = eval(sys.argv[1])
 # to the same neighbours, and of a session of its own: it overtakes nothing that waits
 header = IP(src=own, dst=server) if IP in packet else IPv6(src=own6, dst=server6)
 last = header / UDP(sport=20000 + os.getpid() % 30000, dport=5001) / b"last"
-for packet in (packet, last):
+for packet in (packet, last, last, last):  # one may be lost on a busy machine
     raw = socket.socket(socket.AF_INET if IP in packet else socket.AF_INET6, socket.SOCK_RAW, 255)
     raw.sendto(bytes(packet), (packet.dst, 0))
 """
@@ -87,7 +87,9 @@ PACKETS = {
 
 def heard(lab: Lab, host: str, packet: str) -> bool:
     """Whether the server hears it."""
-    listener = lab.popen("server", ["tcpdump", "-lnn", "--immediate-mode", "-A", "-i", "eth0"])
+    listener = lab.popen(
+        "server", ["timeout", "20", "tcpdump", "-lnn", "--immediate-mode", "-A", "-i", "eth0"]
+    )
     try:
         assert listener.stdout
         while "listening" not in listener.stdout.readline():
@@ -97,7 +99,9 @@ def heard(lab: Lab, host: str, packet: str) -> bool:
         assert done.returncode == 0, done.stderr
         said = ""
         while "last" not in said:  # once that is there, so is all before
-            said += listener.stdout.readline()
+            line = listener.stdout.readline()
+            assert line, said
+            said += line
         return "odd" in said
     finally:
         kill(listener)
@@ -241,7 +245,9 @@ with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as held:
 def syn(lab: Lab, host: str, kind: str) -> str:
     """What tcpdump says of the SYN the server gets."""
     only_syn = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn"
-    listener = lab.popen("server", ["tcpdump", "-lnn", "--immediate-mode", "-i", "eth0", only_syn])
+    listener = lab.popen(
+        "server", ["timeout", "20", "tcpdump", "-lnn", "--immediate-mode", "-i", "eth0", only_syn]
+    )
     try:
         assert listener.stdout
         while "listening" not in listener.stdout.readline():
@@ -250,6 +256,7 @@ def syn(lab: Lab, host: str, kind: str) -> str:
         assert (done.stdout, done.stderr) == ("HTTP/\n", "")
         line = listener.stdout.readline()
         while ".80: " not in line:
+            assert line
             line = listener.stdout.readline()
         return line
     finally:

@@ -149,6 +149,12 @@ def test_a_large_transfer(lab: Lab, firewall: Firewall, family: int, order: str)
     assert asked.by_now() < came.by_now() / 10  # the flood is no business of Python's
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.usefixtures("flood")
+def test_new_connections_during_a_flood(lab: Lab, family: int) -> None:
+    assert [ask(lab, SERVER[family]) for _ in range(20)] == [""] * 20
+
+
 def test_a_session_says_how_it_began(lab: Lab, firewall: Firewall) -> None:
     assert ask(lab, SERVER[4]) == ""
     session = session_ids(firewall, source=CLIENT[4], destination_port=PORT)[-1]
