@@ -569,8 +569,8 @@ static bool is_marked(const struct assembly *a, const uint8_t *first, const uint
     return (first[0] ^ whole[0]) & 0x0f || (first[1] ^ whole[1]) & 0xc0;
 }
 
-/* What came in the datagram goes on instead of it, in place of its first fragment: it was a tunnel's. False where there is no
- * buffer for it. */
+/* What has another length now (a SYN whose data were taken away) goes on whole, in place of the fragment that came first. False
+ * where there is no buffer for it. */
 static bool take_over(struct fragments *f, const struct assembly *a, struct verdict *v)
 {
     struct piece *piece = piece_of(f, a->first);

@@ -69,10 +69,10 @@ static uint32_t payload_of(const uint8_t *ip)
  * packet that parses, checksum and all. */
 static uint32_t check_datagram(const struct history *h, const struct verdict *first, uint32_t left)
 {
-    static uint8_t whole[ASSEMBLED];
+    static uint8_t whole[ASSEMBLED], seen[ASSEMBLED];
     uint32_t total = 0, end = 0, n = 0, header = first->data[0] >> 4 == 4 ? 20 : 40;
     bool has_last = false;
-    memset(whole, 0, sizeof whole);
+    memset(seen, 0, sizeof seen);
     while (!has_last || total < end) {
         require(n < left && goes_on(&first[n]) && first[n].changed == first->changed);
         const uint8_t *ip = first[n].data;
@@ -87,6 +87,8 @@ static uint32_t check_datagram(const struct history *h, const struct verdict *fi
             end = h->offset[tag] + h->bytes[tag];
         }
         memcpy(whole + header + h->offset[tag], ip + payload_of(ip), h->bytes[tag]);
+        require(!memchr(seen + h->offset[tag], 1, h->bytes[tag]));
+        memset(seen + h->offset[tag], 1, h->bytes[tag]);
         if (!h->offset[tag]) {
             memcpy(whole, ip, header);
             if (header == 40)

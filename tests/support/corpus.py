@@ -331,6 +331,42 @@ def nfqueue_message_seeds() -> dict[str, bytes]:
     return seeds
 
 
+def _datagram(shape: int, *, order: int = 0, copy: int = 15) -> bytes:
+    """88 bytes or more of payload in three fragments; `copy`: which of them comes twice."""
+    return bytes([1, shape, order, copy, 10, 3, 3, 3])
+
+
+def _fragment(shape: int, unit: int, size: int, *, more: bool) -> bytes:
+    return bytes([0, shape, unit, size - 1, int(more)])
+
+
+def fragment_seeds() -> dict[str, bytes]:
+    """Operations of fuzz_fragment.c; of a shape bit 0 is IPv6, bit 1 TCP, bit 7 no layer 4."""
+    answer, take, late = bytes([2, 28]), bytes([4]), bytes([3, 35])
+    seeds = {}
+    for family, v6 in ((4, 0), (6, 1)):
+        for name, order in (("forwards", 0), ("backwards", 1), ("within", 2)):
+            whole = _datagram(v6, order=order)
+            seeds[f"{name}{family}"] = whole + answer + take + whole + take
+        plain = 0x80 | v6
+        seeds[f"twice{family}"] = _datagram(plain, copy=1) + answer + take
+        first = _fragment(plain, 0, 32, more=True)
+        seeds[f"overlap{family}"] = first + _fragment(plain, 2, 32, more=False) + take
+        seeds[f"end{family}"] = (
+            _fragment(plain, 4, 8, more=False) + _fragment(plain, 6, 8, more=False) + first
+        )
+        seeds[f"tiny{family}"] = _fragment(v6 | 2, 0, 16, more=True) + _fragment(
+            v6, 2, 8, more=True
+        )
+        seeds[f"timeout{family}"] = first + late + take + first
+        seeds[f"flood{family}"] = b"".join(
+            _fragment(plain | host << 4, unit, 8, more=True)
+            for host in range(4)
+            for unit in range(0, 12, 2)
+        )
+    return seeds
+
+
 # ---- fuzz_tcp_options: checks, family and kind of segment, words of options; options and data
 
 
@@ -366,4 +402,5 @@ if __name__ == "__main__":
     write(ROOT / "packet", packet_seeds())
     write(ROOT / "engine", engine_seeds())
     write(ROOT / "nfqueue_message", nfqueue_message_seeds())
+    write(ROOT / "fragment", fragment_seeds())
     write(ROOT / "tcp_options", tcp_options_seeds())
