@@ -92,19 +92,9 @@ KERNEL = Row("kernel", "kernel forwarding", _kernel())
 CONNTRACK = Row("conntrack", "kernel, nftables conntrack", _kernel(_CONNTRACK))
 ACCEPT_NATIVE = Row("accept-native", "accept all, in C", _accepting("native"))
 ACCEPT_REWRITE = Row("accept-rewrite", "accept all, in C, rewritten", _accepting("rewrite"))
-ACCEPT_COOKIES = Row(
-    "native-cookies",
-    "Sixtuple, SYN cookies",
-    _sixtuple(_Firewall, 100, cookies=True),
-    UNDER_FLOOD,
+ACCEPT_PACKAGE = Row(
+    "accept-netfilterqueue", "accept all, NetfilterQueue", _accepting("netfilterqueue")
 )
-FLOODED = Row(
-    "native-flood",
-    "Sixtuple, SYN cookies, SYN flood",
-    _sixtuple(_Firewall, 100, cookies=True, flood=True),
-    UNDER_FLOOD,
-)
-PACKAGE = Row("accept-netfilterqueue", "accept all, NetfilterQueue", _accepting("netfilterqueue"))
 NATIVE = Row("native", "Sixtuple, 100 rules", _sixtuple(_Firewall, 100))
 NATIVE_SOFTWARE = Row(
     "native-offload-off",
