@@ -64,6 +64,8 @@ enum admission zone_admits(struct engine *e, struct packet *p, uint32_t *reason)
 enum admission dos_admits(struct engine *e, struct packet *p, uint32_t *reason);
 /* What was refused before it could open anything (flags no handshake has, no SYN) may be a scan as well. */
 void scan_note_refused(struct engine *e, const struct packet *p);
+/* Counts what checks.c has refused or changed, for the figures of the port's zone. */
+void zone_count_check(struct engine *e, uint16_t port, enum protection which);
 /* Whether cookies may be out that packets like this ACK answer. */
 bool uses_cookies(const struct engine *e, const struct packet *p);
 
