@@ -781,6 +781,7 @@ class Engine:
                 item.mark,
                 ffi.buffer(item.data, item.len)[:] if item.changed else None,
                 bytes(item.mac),
+                item.is_pinned,
             )
             for item in raw[0 : self._count[0]]
         ]

@@ -54,3 +54,4 @@ class Verdict(NamedTuple):
     mark: int  # of FORWARD and HOST, for the kernel to check
     data: bytes | None  # what to send, where it differs from what came in
     mac: bytes = bytes(6)  # of EMIT by a bridged port: to whom; else zeros
+    is_pinned: bool = False  # EMIT leaves by its port, whatever the routes say

@@ -2,7 +2,8 @@
 
     raw PREROUTING     --> SIXTUPLE      from a routed port, to open a connection?   --> NFQUEUE N+1
                            SIXTUPLE      from a routed port?    --> NFQUEUE N, without bypass
-    raw OUTPUT         --> SIXTUPLE-ERR  an ICMP error, not the dataplane's own?    --> NFQUEUE N
+    raw OUTPUT         --> SIXTUPLE-ERR  by a tunnel interface?                     --> NFQUEUE N
+                           SIXTUPLE-ERR  an ICMP error, not the dataplane's own?    --> NFQUEUE N
     mangle FORWARD     --> SIXTUPLE      between ports of a bridge of ours?         --> NFQUEUE N
                            SIXTUPLE      not from a routed port?                    --> DROP
                            SIXTUPLE-OUT  not to a port of the zone it is marked for?  --> DROP
@@ -15,7 +16,8 @@ alone. Without bypass means: when nobody listens on the queue, the kernel drops.
 the dataplane decided (dataplane/marks.py), so that the kernel's own routing cannot undo it. Bridged
 packets are queued where the bridge has decided, so that the queue names both ports and nothing but
 the verdict comes after; a mark tells frames for every host of the link. The kernel's own ICMP
-errors are queued because they may be about packets the dataplane has translated.
+errors are queued because they may be about packets the dataplane has translated, and what the
+machine sends by a tunnel interface because the dataplane alone has the tunnel.
 
 The chains are our own and written by iptables-restore in both families: each table changes in one
 transaction, so that a takeover loses no packet, and rules of others stay as they are. The jumps
@@ -79,6 +81,7 @@ def install(
     opening_queue: int | None = None,
     bridges: Collection[str] = (),
     multicast: Collection[str] = (),
+    tunnels: Collection[str] = (),
     is_shaped: bool = False,
     fail_open: bool = False,
 ) -> None:
@@ -86,9 +89,9 @@ def install(
 
     Segments that open TCP connections go to `opening_queue`, where there is one.
     `zones` says the zone of each routed one; nothing leaves by an interface whose zone is "". By
-    those of `multicast` routed multicast leaves too. With is_shaped packets get the class their
-    mark names. With fail_open packets without a mark leave by every interface that has a zone:
-    those that passed a full queue unseen.
+    those of `multicast` routed multicast leaves too. What the machine sends by those of `tunnels`
+    is queued. With is_shaped packets get the class their mark names. With fail_open packets without
+    a mark leave by every interface that has a zone: those that passed a full queue unseen.
 
     Where all is in place nothing is touched. An interface that leaves is closed for forwarding
     before it loses its queue rule, one that enters is opened after it got one.
@@ -100,7 +103,7 @@ def install(
     raw, host, qos = _raw(zones, (queue, opening_queue)), _host(zones, bridges), _qos(is_shaped)
     for tool in _families():
         present = _save(tool)
-        tables = (host, _errors(tool, queue), qos, raw)
+        tables = (host, _errors(tool, queue, tunnels), qos, raw)
         if not all(_is_in_place(table, present) for table in (*tables, guard(zones))):
             staying = guard({name: zones[name] for name in zones if _is_open(name, present)})
             moved = (_script(table, _move_jump(table, present)) for table in (staying, *tables))
@@ -114,7 +117,7 @@ def remove() -> None:
         script = ""
         for table in (
             _raw({}, (0, None)),
-            _errors(tool, 0),
+            _errors(tool, 0, ()),
             _guard({}, (0, None), (), (), False),
             _host({}, ()),
             _qos(False),
@@ -142,12 +145,13 @@ def _raw(zones: Mapping[str, str], queues: _Queues) -> _Table:
     return _Table("raw", "PREROUTING", (CHAIN,), tuple(rules))
 
 
-def _errors(tool: str, queue: int) -> _Table:
+def _errors(tool: str, queue: int, tunnels: Collection[str]) -> _Table:
     match, types = _ERRORS[tool]
     # What the dataplane sends itself has exactly this mark.
     theirs = f"-m mark ! --mark {marks.HOST:#x} -j {_queued(queue)}"
     rules = (f"-A {_CHAIN_ERRORS} {match} {type} {theirs}" for type in types)
-    return _Table("raw", "OUTPUT", (_CHAIN_ERRORS,), tuple(rules))
+    own = (f"-A {_CHAIN_ERRORS} -o {name} -j {_queued(queue)}" for name in tunnels)
+    return _Table("raw", "OUTPUT", (_CHAIN_ERRORS,), (*own, *rules))
 
 
 def _guard(

@@ -187,6 +187,7 @@ class Kernel:
             opening_queue=self._opening_queue,
             bridges=[name for bridge in bridges for name in (bridge.name, bridge.far) if name],
             multicast=[port.interface for port in ports if port.virtual_router in routers],
+            tunnels=[port.interface for port in ports if port.tunnel],
             is_shaped=any(port.qos for port in ports),
             fail_open=snapshot.fail_open,
         )

@@ -377,7 +377,8 @@ enum input_flag {
     INPUT_CHECKSUM_MAYBE_UNFINISHED = 8, /* captured where it was sent: an unfinished checksum is not a wrong one */
     INPUT_GSO = 16,                /* several segments in one; how long each is, only the kernel knows */
     INPUT_BROADCAST = 64,          /* its frame is for every host of the link */
-    INPUT_FROM_HOST = 32,          /* the kernel's own: an ICMP error about a packet that was forwarded */
+    INPUT_FROM_HOST = 32,          /* the machine's own: an ICMP error about a packet that was forwarded, or, with an egress,
+                                    * what leaves by a tunnel */
 };
 
 struct input {

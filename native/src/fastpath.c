@@ -632,7 +632,7 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
             p->tunnel = inner.tunnel;
             return COUNTER_flow_parse_ethertype;
         }
-        reason = parse_inner(&inner, outer.unfinished || outer.gso, p);
+        reason = parse_inner(&inner, outer.unfinished || (outer.gso && !outer.reassembled), p);
         p->rebuilt = true;
         /* no fragment of the outer packet can carry it back */
         p->reframed = outer.reassembled || outer.reframed != (p->key.family != outer.key.family);
@@ -703,8 +703,13 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
 
 static void decide_own(struct engine *e, const struct input *in, struct packet *p, uint32_t reason)
 {
+    bool enters_tunnel = !reason && port_takes(e, p->egress) && e->config.ports[p->egress].mode == PORT_TUNNEL;
+    if (enters_tunnel)
+        reason = tunnel_send(e, p, p->egress, 0);
     if (reason)
         verdict_drop(e, in->tag, NONE, reason);
+    else if (enters_tunnel)
+        verdict_consumed(e, in->tag, NONE);
     else
         own_error_packet(e, p, in->tag);
 }

@@ -180,7 +180,9 @@ static bool read_datagram(struct nfqueue *q, uint8_t *data, uint32_t len, struct
         .link = LINK_IP,
         .flags = (uint8_t)(checksum | (queued.gso ? INPUT_GSO : 0) | (queued.is_own ? INPUT_FROM_HOST : 0) |
                            (queued.bridge_in && queued.mark == MARK_BROADCAST ? INPUT_BROADCAST : 0)),
-        .egress = queued.bridge_out ? port_of(q->map, queued.bridge_out) : 0,
+        .egress = queued.bridge_out || queued.is_own
+                      ? port_of(q->map, queued.is_own ? queued.own_out : queued.bridge_out)
+                      : 0,
     };
     memcpy(in->mac, queued.mac, sizeof in->mac);
     q->stats.cut += queued.wire_len > queued.len; /* the parser finds it shorter than it says and drops it */

@@ -45,6 +45,9 @@ static enum queue_message read_packet(const struct nlmsghdr *message, struct que
         case NFQA_IFINDEX_INDEV:
             read_u32(attribute, &out->ifindex);
             break;
+        case NFQA_IFINDEX_OUTDEV:
+            read_u32(attribute, &out->own_out);
+            break;
         case NFQA_MARK:
             read_u32(attribute, &out->mark);
             break;

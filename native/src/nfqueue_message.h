@@ -22,7 +22,8 @@ struct queued {
     uint32_t wire_len; /* more than len where the queue cut the packet off */
     bool checksum_unfinished, checksum_unverified, gso;
     uint32_t mark;
-    bool is_own;       /* the machine itself sends it */
+    bool is_own;       /* the machine itself sends it, */
+    uint32_t own_out;  /* by this interface */
     int error;
 };
 

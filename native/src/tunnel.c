@@ -148,7 +148,7 @@ static uint32_t open_gre(const struct packet *p, struct inner *inner)
         header += 4;
         if (len < header)
             return COUNTER_flow_tunnel_decap_err;
-        bool is_final = !p->gso && !p->unfinished; /* else it is computed when the packet is cut */
+        bool is_final = (!p->gso || p->reassembled) && !p->unfinished; /* else it is computed when the packet is cut */
         if (is_final && checksum_finish(checksum_add(0, gre, len)))
             return COUNTER_flow_tunnel_decap_err;
     }
@@ -512,7 +512,7 @@ static void leave(struct engine *e, const struct way *way, struct held *h, uint3
 
 static void send_whole(struct engine *e, const struct packet *p, const struct way *way)
 {
-    struct held *h = piece(e, way, p->data, p->len, NULL, 0);
+    struct held *h = piece(e, way, p->data, p->len, p->data, 0);
     set_length(h->packet.data, p->len);
     leave(e, way, h, p->len);
 }
@@ -599,7 +599,8 @@ static void send_fragments_v6(struct engine *e, const struct packet *p, const st
 static uint32_t send_pieces(struct engine *e, const struct packet *p, const struct way *way, uint32_t longest)
 {
     static const uint32_t least = 128;
-    bool is_segmented = p->key.proto == PROTO_TCP && p->gso, is_plain_v6 = p->key.family == 6 && p->l4_offset == IPV6_HEADER;
+    bool is_segmented = p->key.proto == PROTO_TCP && p->gso && p->len > p->payload_offset, is_plain_v6 = p->key.family == 6 && p->l4_offset == IPV6_HEADER;
+    bool was_in_fragments = p->reassembled && p->gso;
     if (way->is_routed && p->ttl <= 1)
         return COUNTER_flow_fwd_l3_ttl_zero;
     uint32_t each = longest < least + p->payload_offset ? 0 : longest - p->payload_offset - FRAGMENT - 8;
@@ -614,9 +615,9 @@ static uint32_t send_pieces(struct engine *e, const struct packet *p, const stru
         send_segments(e, p, way, longest);
     else if (p->gso && !p->reassembled)
         return COUNTER_flow_tunnel_encap_err;
-    else if (p->key.family == 4 && (!p->dont_fragment || p->reassembled))
+    else if (p->key.family == 4 && (!p->dont_fragment || was_in_fragments))
         send_fragments_v4(e, p, way, longest);
-    else if (is_plain_v6 && p->reassembled)
+    else if (is_plain_v6 && was_in_fragments)
         send_fragments_v6(e, p, way, longest);
     else
         return COUNTER_ip_df_drop;
@@ -632,7 +633,7 @@ uint32_t tunnel_send(struct engine *e, const struct packet *p, uint16_t port, ui
     const struct tunnel_config *t = &e->config.tunnels[place - 1];
     if (t->type == TUNNEL_VXLAN && !find_mac(e, place - 1, p->data, mac))
         return COUNTER_flow_tunnel_encap_err;
-    struct way way = {.port = port, .mark = mark, .is_routed = true};
+    struct way way = {.port = port, .mark = mark, .is_routed = p->port != NONE}; /* else it is the machine's own */
     return send_pieces(e, p, &way, longest_inner(e, t));
 }
 

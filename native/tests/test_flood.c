@@ -115,7 +115,7 @@ static void a_flood_of_each_kind_is_refused_and_ends(void)
 {
     for (int i = 0; i < KINDS; i++) {
         struct protected t = protected_new((struct engine_params){0});
-        struct threat threat;
+        struct threat threat = {0};
         t.zone.flood[kinds[i].flood] = (struct flood_limits){.enabled = true, .alarm = 20, .activate = 50, .maximal = 60};
         protected_configure(&t);
         uint32_t dropped = 0, between = 0;

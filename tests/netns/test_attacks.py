@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.support.labs import PYTHON, Counted, counters
-from vm.firewall import Firewall
+from vm.firewall import THREAT_LOG, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import SERVER
 from vm.waiting import wait_until

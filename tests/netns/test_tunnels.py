@@ -17,7 +17,7 @@ import pytest
 from tests.support.labs import PYTHON, UNTRANSLATED, Counted
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
-from vm.topology import SERVER, SERVER6
+from vm.topology import FIREWALL, SERVER, SERVER6
 
 OUTER, OUTER6 = "203.0.113.1", "2001:db8:2::1"
 CLIENT = "192.0.2.10"
@@ -97,6 +97,13 @@ def bring_up(lab: Lab, tunnel: Tunnel, mtu: int) -> None:
         f"ip link set {name} mtu {mtu} up",
         f"ip address add {tunnel.inner(4)}/24 dev {name}",
         f"ip address add {tunnel.inner(6)}/64 dev {name} nodad",
+        # what has a tunnel's address goes back through it
+        *(
+            f"ip -{family} route add default via {tunnel.gateway(family)} dev {name} "
+            f"table {100 + tunnel.number}; "
+            f"ip -{family} rule add from {tunnel.inner(family)} table {100 + tunnel.number}"
+            for family in (4, 6)
+        ),
     )
 
 
@@ -151,19 +158,17 @@ CLIENTS = {4: CLIENT, 6: "2001:db8:1::10"}
 @FAMILIES
 def test_ping_from_the_peer(lab: Lab, firewall: Firewall, tunnel: Tunnel, family: int) -> None:
     decapsulated = Counted(firewall, "flow_tunnel_decap")
-    target = CLIENTS[family]
-    shell(
-        lab,
-        "server",
-        f"ip -{family} route replace {target} via {tunnel.gateway(family)} dev {device(tunnel)}",
-    )
-    try:
-        source = ("-I", tunnel.inner(family))
-        assert ping(lab, "server", target, *source)
-        assert ping(lab, "server", target, *source, "-s", "1300")
-    finally:
-        shell(lab, "server", f"ip -{family} route del {target} dev {device(tunnel)}")
+    target, source = CLIENTS[family], ("-I", tunnel.inner(family))
+    assert ping(lab, "server", target, *source)
+    assert ping(lab, "server", target, *source, "-s", "1300")
     assert decapsulated.by_now() >= 6
+
+
+@EVERY
+@FAMILIES
+def test_ping_of_the_firewall(lab: Lab, firewall: Firewall, tunnel: Tunnel, family: int) -> None:
+    assert ping(lab, "server", tunnel.gateway(family), "-I", tunnel.inner(family))
+    assert ping(lab, FIREWALL, tunnel.inner(family), "-I", tunnel.gateway(family))
 
 
 @EVERY
@@ -203,7 +208,7 @@ if role == "server":
         print(received, give(sock), flush=True)
         sock.recv(1)
 else:
-    sock = socket.create_connection((address, 7000), timeout=30)
+    sock = socket.create_connection((address, 7000), timeout=15)
     sent = give(sock)
     print(sent, take(sock), flush=True)
 """
