@@ -48,7 +48,7 @@
     X(11, flow_action_close, info, flow, pktproc, "TCP sessions closed via injecting RST")                 \
     X(12, flow_icmp_err_pass, info, flow, session, "ICMP errors passed with the session they speak about") \
     X(13, log_event_lost, warn, log, resource, "Events lost: event ring full")                             \
-    X(14, flow_emit_fail, warn, flow, resource, "Packets not generated: no buffer")                        \
+    X(14, flow_emit_fail, warn, flow, resource, "Packets not generated: no buffer, or no way into a tunnel") \
     X(15, nfq_malformed, warn, packet, pktproc, "Queue messages that made no sense")                       \
     X(16, nfq_refused, warn, packet, pktproc, "Verdicts the kernel did not take")                          \
     X(17, nfq_cut, warn, packet, pktproc, "Packets too long for the queue")                                \

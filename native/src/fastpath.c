@@ -104,7 +104,7 @@ static struct verdict *emit_add(struct engine *e, struct held *h, uint32_t len, 
     }
     held_finish(e, h);
     if (!enters) {
-        count(e, COUNTER_flow_tunnel_encap_err);
+        count(e, COUNTER_flow_emit_fail);
         return NULL;
     }
     struct verdict *v = verdict_add(e, VERDICT_EMIT, 0, NONE);

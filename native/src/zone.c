@@ -76,7 +76,7 @@ void scan_note_refused(struct engine *e, const struct packet *p)
 {
     uint64_t not_counted[SCAN_COUNT] = {0}; /* it has a drop reason already */
     uint16_t place = e->config.ports[p->port].protection;
-    if (place)
+    if (place && !block_hit(e, p)) /* what the parser refuses comes here although it is blocked */
         scan_refuses(e, p, &e->config.protections[place], not_counted);
 }
 

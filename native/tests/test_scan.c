@@ -156,6 +156,16 @@ static void refused_segments_are_probes(void)
             struct build syn = probe(scan, 1, SCANNER, VICTIM);
             CHECK(protected_try(&t, &syn, 1) == COUNTER_flow_dos_drop_ip_blocked);
             CHECK(protected_threats(&t, &threat) == 1 && threat.action == SCAN_ACTION_block_ip);
+            int64_t until_ns = t.now_ns + 100 * SECOND;
+            t.now_ns += 50 * SECOND;
+            for (uint32_t n = 1; n <= 20; n++) { /* going on does not prolong it */
+                struct build b = probe(scan, n, SCANNER, VICTIM);
+                b.flags = rows[i].flags;
+                protected_try(&t, &b, 1);
+            }
+            struct blocked_source found;
+            uint32_t cursor = 0;
+            CHECK(engine_blocks(t.engine, &cursor, &found, 1) == 1 && found.until_ns == until_ns && found.dropped >= 21);
             engine_free(t.engine);
         }
 }
