@@ -278,6 +278,9 @@ class Daemon:
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
         return await asyncio.to_thread(self._kernel.qos_classes, port)
 
+    async def refused_frames(self) -> dict[str, int]:
+        return await asyncio.to_thread(self._kernel.refused_frames)
+
     def traffic_log(self) -> Path:
         return self._options.directory / state_dir.TRAFFIC_LOG
 

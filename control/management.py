@@ -139,6 +139,9 @@ class Management(Protocol):
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
         """The classes of a port that shapes what leaves by it. Raises OSError."""
 
+    async def refused_frames(self) -> dict[str, int]:
+        """How many frames each zone's list of Ethernet types has kept out. Raises OSError."""
+
     def traffic_log(self) -> Path:
         """The traffic log, JSON lines, newest last; older ones beside it as NAME.1, NAME.2, ..."""
 

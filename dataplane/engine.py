@@ -223,7 +223,7 @@ class Engine:
     @property
     def packet_threats(self) -> bool:
         """Whether packets that packet-based protection drops are in the threat log, too."""
-        return self._state.packet_threats or self.snapshot.log_packet_threats
+        return self._state.packet_threats
 
     def set_packet_threats(self, enabled: bool) -> None:
         self._swap(self._state._replace(packet_threats=enabled))
@@ -289,7 +289,7 @@ class Engine:
                 vsys_max_sessions=snapshot.max_sessions,
                 nat_reserve_s=snapshot.nat_reserve_s,
                 icmp_unreachable_per_s=_ICMP_UNREACHABLE_PER_S,
-                log_packet_threats=state.packet_threats or snapshot.log_packet_threats,
+                log_packet_threats=state.packet_threats,
                 strip_mptcp=snapshot.strip_mptcp,
                 buffer_protection=protected.buffer,
                 protections=protected.zones,

@@ -305,6 +305,8 @@ class Status(Struct, frozen=True, tag=True):
     fail_open: bool
     vsys_max_sessions: int  # 0: no limit
     vsys_throttled: int  # sessions that were not made because of it
+    fragments: int  # held until their datagrams are complete
+    fragment_bytes: int
     held: int  # packets that wait for the slowpath
     max_held: int
     packet_threats: bool  # packet-based protection writes the threat log

@@ -131,6 +131,8 @@ def _status(engine: Engine, process: Process, now_ns: int) -> messages.Status:
         no_refresh_on_discard=snapshot.no_refresh_on_discard,
         accelerated_aging=snapshot.accelerated_aging,
         aging_accelerated=stats.aging_accelerated,
+        fragments=stats.fragments,
+        fragment_bytes=stats.fragment_bytes,
         scan_threshold_percent=snapshot.scan_threshold_percent,
         scan_factor=snapshot.scan_factor,
         fail_open=snapshot.fail_open,

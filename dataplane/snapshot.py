@@ -439,5 +439,4 @@ class Snapshot(Struct, frozen=True):
     buffer_protection: BufferProtection = BufferProtection()
     tunnels: tuple[Tunnel, ...] = ()
     strip_mptcp: bool = True  # of zones whose profile does not say
-    log_packet_threats: bool = False  # packets that packet-based protection drops are logged, too
     rematch: bool = True  # a commit ends live sessions the new policy would deny

@@ -18,6 +18,7 @@ CONFIG = Path(__file__).with_name("lab.set")
 DIRECTORY = Path("/run/sixtuple")
 SOCKET = DIRECTORY / "cli.sock"
 TRAFFIC_LOG = DIRECTORY / "traffic.log"
+THREAT_LOG = DIRECTORY / "threat.log"
 _MANAGEMENT, _DATAPLANE = "control.main run", "dataplane.process"  # as their commands have it
 _READY_WITHIN_S = 30
 _STOPPED_WITHIN_S = 20

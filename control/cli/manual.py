@@ -56,11 +56,11 @@ there already is kept as `FILE.previous`; a file that is anything else is never 
 no configuration mode in this version.
 
 `test security-policy-match` and its like ask the rules in force about a first packet; addresses and
-ports are those before translation. Zones of `test nat-policy-match` are those of the original
-routes, the destination zone of the others is that of the way the packet takes. What is not said
-may be anything. `show rule-hit-count` has the times of the last and first hit and since when it
-is counted; counts stay over commits and end with the dataplane. A list of names is written
-`[ a b ]`.
+ports are those before translation. Zones of `test nat-policy-match` and `test dos-policy-match` are
+those of the original routes, the destination zone of the others is that of the way the packet
+takes. What is not said may be anything. `show rule-hit-count` has the times of the last and first
+hit and since when it is counted; counts stay over commits and end with the dataplane. A list of
+names is written `[ a b ]`.
 
 This page is written by `python -m control.cli.manual`.
 """

@@ -61,6 +61,7 @@ def _counts(status: Status) -> list[str]:
         _fact("Packet rate", f"{status.packets_per_s}/s"),
         _fact("Throughput", f"{status.kbps} kbps"),
         _fact("New connection establish rate", f"{status.sessions_per_s} cps"),
+        _fact("Number of IP fragments held", f"{status.fragments} ({status.fragment_bytes} bytes)"),
     ]
 
 

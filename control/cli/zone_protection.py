@@ -21,7 +21,11 @@ async def show(management: Management, zone: str) -> str:
     found = await ask(management, GetZoneProtection(zone), ZoneProtections)
     profiles = _profiles(management.snapshot())
     shown = [(one, profiles[one.zone]) for one in found.zones if one.zone in profiles]
-    blocks = chain.from_iterable(_zone(figures, profile) for figures, profile in shown)
+    has_lists = any(profile.non_ip for _, profile in shown)
+    frames = await management.refused_frames() if has_lists else {}
+    blocks = chain.from_iterable(
+        _zone(figures, profile, frames.get(figures.zone)) for figures, profile in shown
+    )
     count = [f"Number of zones with protection profile: {len(shown)}"]
     return "".join(f"{line}\n" for block in (count, *blocks) for line in (_RULE, *block)) + (
         f"{_RULE}\n"
@@ -32,7 +36,8 @@ def _profiles(snapshot: Snapshot) -> dict[str, ZoneProtection]:
     return {zone.name: zone.protection for zone in snapshot.zones if zone.protection}
 
 
-def _zone(figures: ZoneFigures, profile: ZoneProtection) -> Iterator[list[str]]:
+def _zone(figures: ZoneFigures, profile: ZoneProtection, frames: int | None) -> Iterator[list[str]]:
+    """`frames` is how many its list of Ethernet types has kept out; None where it has no bridge."""
     yield [f"Zone {figures.zone}, vsys vsys1, profile {profile.name}"]
     for flood in FLOODS:
         yield flood_lines(flood.element, profile.floods.get(flood.name), figures.floods[flood.name])
@@ -40,7 +45,8 @@ def _zone(figures: ZoneFigures, profile: ZoneProtection) -> Iterator[list[str]]:
     yield ["packet filter:", *_check_lines(figures, profile)]
     if profile.non_ip:
         types = " ".join(f"0x{number:04x}" for number in profile.non_ip_types)
-        yield [f"non-ip-protocol      {profile.non_ip}: {types}"]
+        dropped = "" if frames is None else f", packet dropped: {frames}"
+        yield [f"non-ip-protocol      {profile.non_ip}: {types}{dropped}"]
 
 
 def _scan_lines(figures: ZoneFigures, profile: ZoneProtection) -> Iterator[str]:

@@ -145,6 +145,8 @@ def summary_lines(play: Play) -> Iterator[str]:
     yield f"  {stats.forwarded:>13,}  forwarded"
     if stats.host:
         yield f"  {stats.host:>13,}  for the firewall itself (neighbour discovery)"
+    if stats.consumed:
+        yield f"  {stats.consumed:>13,}  answered by the firewall, or sent on in another form"
     if stats.emitted:
         yield f"  {stats.emitted:>13,}  sent by the firewall itself"
     yield f"  {stats.dropped:>13,}  dropped"

@@ -156,8 +156,13 @@ class Kernel:
         return []
 
     def refused_frames(self) -> dict[str, int]:
-        """How many frames each zone's list of Ethernet types has kept out. Raises KernelError."""
-        return frames.dropped(frames.filters(self._snapshot)) if self._snapshot else {}
+        """How many frames each zone's list of Ethernet types has kept out. Raises OSError."""
+        if self._snapshot is None:
+            return {}
+        try:
+            return frames.dropped(frames.filters(self._snapshot))
+        except KernelError as error:
+            raise OSError(0, str(error)) from error
 
     @property
     def _ports(self) -> tuple[Port, ...]:

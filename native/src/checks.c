@@ -11,18 +11,9 @@
 #include "checksum.h"
 #include "overlap.h"
 #include "state.h"
-
-enum { TCP_HEADER = 20 };
-
-/* What a zone's profile has done, by the profile's place in the configuration; 0: of zones without one. */
-struct zone_checks {
-    uint16_t zone;
-    uint64_t counts[PROTECTION_COUNT];
-};
+#include "tcp_options.h"
 
 struct checks {
-    struct zone_checks zones[2][MAX_PROTECTIONS + 1]; /* one of them is in force */
-    uint32_t current;
     struct overlaps overlaps;
 };
 
@@ -31,38 +22,10 @@ uint64_t checks_bytes(void)
     return sizeof(struct checks);
 }
 
-void checks_init(struct engine *e)
-{
-    overlap_forget_all(&e->checks->overlaps);
-}
-
-/* Figures stay with their zone, wherever its profile stands now. What was sent is forgotten: nobody may have followed
- * a flow since, for as long as its sequence numbers need to come round. */
+/* What was sent is forgotten: nobody may follow a flow from now on, until its sequence numbers have come round. */
 void checks_configure(struct engine *e)
 {
-    struct checks *c = e->checks;
-    const struct zone_checks *old = c->zones[c->current];
-    struct zone_checks *now = c->zones[!c->current];
-    now[0] = old[0];
-    for (uint32_t i = 1; i <= e->config.protection_count; i++) {
-        uint16_t zone = e->config.protections[i].zone;
-        now[i] = (struct zone_checks){.zone = zone};
-        for (uint32_t k = 1; k <= MAX_PROTECTIONS; k++)
-            if (old[k].zone == zone)
-                now[i] = old[k];
-    }
-    memset(now + e->config.protection_count + 1, 0, (MAX_PROTECTIONS - e->config.protection_count) * sizeof *now);
-    c->current = !c->current;
-    overlap_forget_all(&c->overlaps);
-}
-
-const uint64_t *checks_counts(const struct engine *e, uint16_t zone)
-{
-    const struct zone_checks *zones = e->checks->zones[e->checks->current];
-    for (uint32_t i = 1; i <= e->config.protection_count; i++)
-        if (zones[i].zone == zone)
-            return zones[i].counts;
-    return NULL;
+    overlap_forget_all(&e->checks->overlaps);
 }
 
 static bool has(uint64_t checks, enum protection which)
@@ -76,17 +39,11 @@ static uint64_t checks_of(const struct engine *e, uint16_t port)
     return port < e->config.port_count ? protection_of(e, port)->checks : 0;
 }
 
-static void count_zone(struct engine *e, uint16_t port, enum protection which)
-{
-    struct checks *c = e->checks;
-    c->zones[c->current][e->config.ports[port].protection].counts[which]++;
-}
-
 /* Why a packet is refused that has this about it. */
 static uint32_t refuse(struct engine *e, const struct packet *p, uint16_t port, enum protection which)
 {
     uint32_t reason = protection_info(which)->counter;
-    count_zone(e, port, which);
+    zone_count_check(e, port, which);
     if (e->config.log_packet_threats)
         threat_note(e, p, THREAT_PACKET, which, SCAN_ACTION_block, 0, reason);
     return reason;
@@ -212,19 +169,17 @@ bool checks_follow(const struct engine *e, uint16_t port)
 
 /* ---- TCP options --------------------------------------------------------------------------------------- */
 
-enum { OPTION_END, OPTION_NOP, OPTION_TIMESTAMPS = 8, OPTION_MPTCP = 30, OPTION_FAST_OPEN = 34, OPTION_EXPERIMENT = 254 };
-
 /* By which protection an option is taken out; PROTECTION_COUNT: none. */
 static enum protection stripped_by(const uint8_t *option)
 {
     switch (option[0]) {
-    case OPTION_TIMESTAMPS:
+    case TCP_OPTION_TIMESTAMPS:
         return PROTECT_strip_timestamp;
-    case OPTION_MPTCP:
+    case TCP_OPTION_MPTCP:
         return PROTECT_strip_mptcp;
-    case OPTION_FAST_OPEN:
+    case TCP_OPTION_FAST_OPEN:
         return PROTECT_strip_fast_open;
-    case OPTION_EXPERIMENT: /* fast open before it had a number (RFC 7413 A.5) */
+    case TCP_OPTION_EXPERIMENT: /* fast open before it had a number (RFC 7413 A.5) */
         return option[1] >= 4 && option[2] == 0xf9 && option[3] == 0x89 ? PROTECT_strip_fast_open : PROTECTION_COUNT;
     default:
         return PROTECTION_COUNT;
@@ -234,22 +189,14 @@ static enum protection stripped_by(const uint8_t *option)
 /* Makes NOPs of the options that are to go; the bits of why. */
 static uint64_t blank_options(const struct packet *p, uint64_t unwanted)
 {
-    uint8_t *at = p->data + p->l4_offset + TCP_HEADER, *end = p->data + p->payload_offset;
+    struct tcp_options walk = tcp_options_of(p);
     uint64_t done = 0;
-    while (at < end && *at != OPTION_END) {
-        if (*at == OPTION_NOP) {
-            at++;
-            continue;
-        }
-        if (end - at < 2 || at[1] < 2 || at[1] > end - at)
-            break;
-        uint32_t len = at[1];
-        enum protection why = stripped_by(at);
+    for (uint8_t *option; (option = tcp_option_next(&walk));) {
+        enum protection why = stripped_by(option);
         if (why != PROTECTION_COUNT && has(unwanted, why)) {
-            memset(at, OPTION_NOP, len);
+            memset(option, TCP_OPTION_NOP, option[1]);
             done |= 1ull << why;
         }
-        at += len;
     }
     return done;
 }
@@ -282,7 +229,7 @@ static bool strip(struct engine *e, const struct session *s, struct packet *p)
     for (int i = 0; i < 3; i++)
         if (has(done, strips[i])) {
             count(e, protection_info(strips[i])->counter);
-            count_zone(e, port_with(e, s, p, strips[i]), strips[i]);
+            zone_count_check(e, port_with(e, s, p, strips[i]), strips[i]);
         }
     if (has(done, PROTECT_strip_fast_open))
         cut_data(p);
@@ -304,6 +251,6 @@ bool checks_suppress(struct engine *e, uint16_t port, enum protection which)
     if (!has(checks_of(e, port), which))
         return false;
     count(e, protection_info(which)->counter);
-    count_zone(e, port, which);
+    zone_count_check(e, port, which);
     return true;
 }

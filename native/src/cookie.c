@@ -436,6 +436,12 @@ static bool is_syn_ack(const struct packet *p)
     return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK);
 }
 
+/* Before it began for both ends. */
+static bool has_been_reset(const struct engine *e, uint32_t slot)
+{
+    return e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT;
+}
+
 /* Of the client, before the server has answered. */
 static bool wait_for_server(struct engine *e, uint32_t slot, struct packet *p, uint64_t tag, bool *changed)
 {
@@ -448,7 +454,7 @@ static bool wait_for_server(struct engine *e, uint32_t slot, struct packet *p, u
         *changed |= put_header(p, &header);
         return false;
     }
-    if (p->tcp_flags & TCP_SYN)
+    if (p->tcp_flags & TCP_SYN || has_been_reset(e, slot))
         verdict_drop(e, tag, slot, COUNTER_flow_dos_syncookie_wait);
     else
         send_syn(e, slot, p, tag);
@@ -459,7 +465,8 @@ static bool wait_for_server(struct engine *e, uint32_t slot, struct packet *p, u
 static bool is_no_answer(struct engine *e, uint32_t slot, const struct packet *p, uint64_t tag)
 {
     const struct session *s = &e->sessions[slot];
-    if (p->tcp_flags & TCP_RST || (is_syn_ack(p) && p->tcp_ack == s->window[C2S].end))
+    bool is_answer = is_syn_ack(p) && p->tcp_ack == s->window[C2S].end && !has_been_reset(e, slot);
+    if (p->tcp_flags & TCP_RST || is_answer)
         return false;
     if (!(p->tcp_flags & TCP_SYN) && e->config.tcp_allow_challenge_ack)
         reset_sender(e, p, p->port);

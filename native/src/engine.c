@@ -114,7 +114,6 @@ struct engine *engine_new(const struct engine_params *params)
     e->config.tcp_reject_non_syn = e->config.ipv6_firewalling = true;
     e->config.accelerated_aging.factor = 1;
     e->config.protections = unprotected;
-    checks_init(e);
     fragments_init(e);
     return e;
 }

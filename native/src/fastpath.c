@@ -593,6 +593,15 @@ static uint16_t tagged_port(const struct engine *e, uint16_t parent, uint16_t ta
     return 0;
 }
 
+/* Whether frames with a tag that come by a port in no zone may be those of a sub-interface. */
+static bool has_tagged_ports(const struct engine *e, uint16_t parent)
+{
+    for (uint16_t port = 1; parent && port < e->config.port_count; port++)
+        if (e->config.ports[port].parent == parent)
+            return true;
+    return false;
+}
+
 /* How a packet within another one is parsed: nobody has verified its checksum, but the sending machine may have left it
  * to the last hop. */
 static uint32_t parse_inner(const struct inner *inner, bool may_be_unfinished, struct packet *p)
@@ -659,7 +668,8 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     bool is_own = in->flags & INPUT_FROM_HOST;
     p->key.family = 0; /* nothing is parsed yet */
     p->tunnel = NONE;
-    if (!is_own && !port_takes(e, in->port))
+    bool is_taken = is_own || port_takes(e, in->port);
+    if (!is_taken && !has_tagged_ports(e, in->port))
         return COUNTER_flow_no_interface;
     uint32_t how = (in->flags & (INPUT_CHECKSUM_TRUSTED | INPUT_CHECKSUM_UNFINISHED) ? PARSE_TRUSTED : 0) |
                    (is_own ? PARSE_TRUSTED | PARSE_OWN : 0);
@@ -674,6 +684,8 @@ static uint32_t prepare(const struct engine *e, const struct input *in, struct p
     p->port = in->port;
     if (reason)
         return reason;
+    if (!is_taken && !p->is_tagged)
+        return COUNTER_flow_no_interface;
     p->gso = in->flags & INPUT_GSO;
     p->is_broadcast = in->flags & INPUT_BROADCAST;
     p->egress = in->egress;

@@ -16,7 +16,6 @@ struct undecided_slot;
 uint64_t blocks_bytes(void);
 uint64_t threats_bytes(void);
 uint64_t checks_bytes(void);
-void checks_init(struct engine *e);
 void checks_configure(struct engine *e);
 uint64_t zones_bytes(void);
 void zones_configure(struct engine *e);
@@ -55,8 +54,6 @@ void checks_session_ends(struct engine *e, uint32_t slot);
 bool checks_follow(const struct engine *e, uint16_t port);
 /* The profile says that no such ICMP error is sent from a port; it is counted. */
 bool checks_suppress(struct engine *e, uint16_t port, enum protection which);
-/* What a zone's profile has refused or changed, PROTECTION_COUNT figures; NULL where it has none. */
-const uint64_t *checks_counts(const struct engine *e, uint16_t zone);
 
 /* ---- zone.c (with flood.c and scan.c), dos.c ------------------------------------------------------------------------- */
 

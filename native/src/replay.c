@@ -90,12 +90,25 @@ static uint16_t port_of_source(const struct engine *e, const struct input *in)
     return 0;
 }
 
+/* Takes the 802.1Q tag off. It says by which sub-interface frames passed where they were captured, both ways; where the port
+ * is told by the source, the sub-interface is too. */
+static void untag(struct input *in)
+{
+    static const uint8_t ethertype_vlan[] = {0x81, 0x00};
+    if (in->link != LINK_ETHERNET || in->len < 18 || memcmp(in->data + 12, ethertype_vlan, 2) != 0)
+        return;
+    memmove(in->data + 4, in->data, 12);
+    in->data += 4, in->len -= 4;
+}
+
 /* Makes the next packet of a capture what an edge would have received. */
 static void place(struct replay *r, const struct engine *e, const struct replay_source *from)
 {
     struct input *in = &r->burst[r->count];
     in->tag = ++r->numbered;
     in->flags |= INPUT_CHECKSUM_MAYBE_UNFINISHED;
+    if (from->by_source)
+        untag(in);
     in->port = from->by_source ? port_of_source(e, in) : from->port;
     r->notes[r->count].is_by_source = from->by_source;
     r->notes[r->count].is_unrouted = from->by_source && !in->port;

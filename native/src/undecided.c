@@ -184,7 +184,10 @@ static uint32_t release_cookie(struct engine *e, uint32_t at, uint32_t slot)
 {
     struct held *h = &e->held[at - 1];
     uint32_t next = h->next;
-    cookie_open(e, slot, &h->packet, h->tag);
+    if (port_takes(e, h->packet.port))
+        cookie_open(e, slot, &h->packet, h->tag);
+    else
+        verdict_drop(e, h->tag, slot, COUNTER_flow_no_interface);
     finish(e, h);
     return next;
 }

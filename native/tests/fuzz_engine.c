@@ -12,7 +12,8 @@
  *     6 take events                                                13 routes
  *    14 install translated: as 2, then what translation needs      15 deny a session
  *    16 configure modes, MTU and MSS of the ports                  17 what the edge says of the packets that follow
- *    18 a lease
+ *    18 a lease                                                   19 configure protection, DoS rules, buffers
+ *    20 look at what is blocked, clear it; rules in and out of force
  *
  * Packets, segments and frames that follow each other are one burst.
  */
@@ -31,7 +32,8 @@ enum {
     SESSIONS = 6,
     PORTS = 5,
     MAX_ROUTES = 4,
-    OPERATIONS = 19,
+    OPERATIONS = 21,
+    RULES = 3,
     POOL = 7,
 };
 static const int64_t LAST_NS = 1ll << 61;
@@ -50,12 +52,14 @@ struct history {
     uint32_t lengths[MAX_TAGS]; /* of the IP packet */
     bool is_error[MAX_TAGS];    /* passes with a session and is no packet of it */
     bool is_sound[MAX_TAGS];    /* its checksums were right, or are to be computed */
-    uint64_t forwarded, to_host, own;
+    uint64_t forwarded, to_host, consumed, own;
     uint8_t how, egress;             /* what the edge says: of enum input_flag, and a bridge's port */
     struct book books[SESSIONS + 1]; /* of the session in a slot, or the last one until its end was seen */
     uint64_t unseen;                 /* sessions whose end was not */
     struct port_config ports[PORTS];
     struct engine_config config;
+    struct zone_protection zones[2];
+    struct dos_rule rules[RULES];
     struct fib *fib;
     struct input burst[BURST];
     uint32_t burst_size;
@@ -104,6 +108,7 @@ static void take_verdicts(struct history *h)
         }
         h->forwarded += v->action == VERDICT_FORWARD;
         h->to_host += v->action == VERDICT_HOST;
+        h->consumed += v->action == VERDICT_CONSUMED;
         if (v->action == VERDICT_FORWARD) /* still the engine's or ours to read, to the last byte */
             touched = v->data[0], touched = v->data[v->len - 1];
         if (v->changed && h->is_sound[v->tag]) {
@@ -476,6 +481,94 @@ static void configure_sessions(struct history *h)
         h->config = config;
 }
 
+static struct flood_limits some_flood(struct history *h)
+{
+    uint8_t choice = next(h);
+    return (struct flood_limits){.enabled = choice & 1, .syn_cookies = choice & 2, .alarm = choice >> 2 & 3,
+                                 .activate = choice >> 4 & 3, .maximal = (choice >> 6) * 2u};
+}
+
+static struct dos_limits some_limits(struct history *h)
+{
+    uint8_t choice = next(h);
+    struct dos_limits limits = {.enabled = choice & 1, .max_sessions = choice >> 1 & 3};
+    for (int flood = 0; flood < FLOOD_COUNT; flood++) {
+        limits.flood[flood] = some_flood(h);
+        limits.block_s[flood] = choice >> 3;
+    }
+    return limits;
+}
+
+/* Tables of numbers, ranges and services that lists are pieces of; a list may be empty or all of it. */
+static struct list some_list(uint8_t choice)
+{
+    return (struct list){choice & 1, choice >> 1 & 1};
+}
+
+static void configure_protection(struct history *h)
+{
+    static const uint16_t numbers[] = {1, 2};
+    static struct address_range ranges[2];
+    static const struct service_range services[] = {{PROTO_TCP, 0, 65535, 0, 2}, {PROTO_UDP, 1, 2, 0, 65535}};
+    uint8_t choice = next(h);
+    build_key_address(ranges[0].first, 4, 1), build_key_address(ranges[0].last, 4, 2);
+    build_key_address(ranges[1].first, 6, 1), build_key_address(ranges[1].last, 6, 6);
+    h->config.numbers = numbers, h->config.ranges = ranges, h->config.services = services;
+    h->config.number_count = h->config.range_count = h->config.service_count = 2;
+    h->config.protection_count = choice % 3;
+    h->config.protections = h->zones;
+    for (uint32_t i = 0; i < h->config.protection_count; i++) {
+        uint8_t more = next(h);
+        h->zones[i] = (struct zone_protection){.zone = (uint16_t)(1 + i), .tcp_reject_non_syn = more & 1,
+                                               .buffer_protection = more & 2, .scan_exempt = some_list(more >> 2)};
+        for (int flood = 0; flood < FLOOD_COUNT; flood++)
+            h->zones[i].flood[flood] = some_flood(h);
+        for (int scan = 0; scan < SCAN_COUNT; scan++) {
+            uint8_t how = next(h);
+            h->zones[i].scan[scan] = (struct scan_limits){.enabled = how & 1, .by_pair = how & 2, .action = how >> 2 & 3,
+                                                          .threshold = 1 + (how >> 4 & 3), .interval_s = 1 + (how >> 6),
+                                                          .block_s = 1 + more};
+        }
+    }
+    for (uint32_t port = 0; port < PORTS; port++)
+        h->ports[port].protection = (uint16_t)(port % (h->config.protection_count + 1));
+    uint8_t buffer = next(h);
+    h->config.buffer_protection = (struct buffer_protection){
+        .enabled = buffer & 1, .monitor_only = buffer & 2, .alert_percent = (buffer >> 2 & 3) * 25u,
+        .activate_percent = (buffer >> 4 & 3) * 25u, .block_hold_s = buffer >> 6 & 1, .block_duration_s = buffer >> 7};
+    h->config.dos_rule_count = choice >> 2 & 3;
+    h->config.dos_rules = h->rules;
+    for (uint32_t i = 0; i < h->config.dos_rule_count; i++) {
+        uint8_t what = next(h), lists = next(h), more = next(h);
+        h->rules[i] = (struct dos_rule){
+            .number = 1 + (choice >> 4 & 1) * 2u + i, .action = what % 3, .classified_by = (what >> 2) % 3,
+            .negate_source = what & 64, .negate_destination = what & 128, .from_zones = some_list(lists),
+            .from_ports = some_list(lists >> 2), .to_zones = some_list(lists >> 4), .to_ports = some_list(lists >> 6),
+            .source = some_list(more), .destination = some_list(more >> 2), .services = some_list(more >> 4),
+            .aggregate = some_limits(h), .classified = some_limits(h)};
+    }
+    require(engine_configure(h->engine, &h->config) == 0);
+}
+
+/* What is in the block table, in pages of two; as many are taken out. */
+static void look_at_blocks(struct history *h)
+{
+    struct blocked_source blocked[2];
+    uint8_t choice = next(h), source[16];
+    uint32_t cursor = 0, total = 0, count;
+    do {
+        count = engine_blocks(h->engine, &cursor, blocked, 2);
+        require(count <= 2 && (count || !cursor));
+        for (uint32_t i = 0; i < count; i++)
+            require(blocked[i].until_ns > h->engine->now_ns && blocked[i].zone && blocked[i].why);
+        total += count;
+    } while (cursor);
+    build_key_address(source, choice & 1 ? 6 : 4, 1 + (choice >> 1 & 3));
+    uint32_t of_source = engine_unblock(h->engine, source);
+    require(of_source <= total && (choice & 8 || engine_unblock(h->engine, NULL) == total - of_source));
+    engine_dos_in_force(h->engine, choice >> 4 & 3, choice & 64);
+}
+
 static void change_routes(struct history *h)
 {
     struct route routes[MAX_ROUTES];
@@ -544,6 +637,27 @@ static void check_stats(const struct history *h)
     check_offload(e);
 }
 
+/* No rule counts a session that is over, no source holds a packet, and every threat makes sense. */
+static void check_protection(struct engine *e)
+{
+    struct threat threats[16];
+    struct dos_stats stats;
+    struct zone_stats zone;
+    uint32_t count;
+    for (uint32_t number = 0; number < 8; number++)
+        require(engine_dos_stats(e, number, &stats) == -ENOENT || !stats.sessions);
+    for (uint16_t number = 0; number < PORTS; number++)
+        require(engine_zone_stats(e, number, &zone) == (number && number <= e->config.protection_count ? 0 : -ENOENT));
+    const uint32_t *held = (const uint32_t *)e->buffers;
+    for (uint32_t i = 0; i < 2 * 8192; i++)
+        require(!held[i]);
+    while ((count = engine_threats(e, threats, 16)))
+        for (uint32_t i = 0; i < count; i++)
+            require(threats[i].type && threats[i].type <= THREAT_BUFFER && threats[i].repeat && threats[i].key.zone &&
+                    (!threats[i].reason || threats[i].reason == COUNTER_flow_dos_syncookie_sent ||
+                     counter_info(threats[i].reason)->severity[0] == 'd'));
+}
+
 static void check_end(struct history *h)
 {
     struct engine *e = h->engine;
@@ -552,18 +666,20 @@ static void check_end(struct history *h)
     struct engine_stats s;
     engine_stats(e, &s);
     require(!s.allocated && !s.discard && !s.undecided && !s.held && !s.offloaded && !s.fragments && !s.fragment_bytes);
+    check_protection(e);
     for (uint32_t tag = 0; tag < h->tags; tag++)
         require(h->verdicts[tag] == 1);
     for (uint32_t i = 0; i < COUNTER_LIMIT; i++)
         if (counter_info(i) && counter_info(i)->severity[0] == 'd')
             dropped += counters[i];
-    require(counters[COUNTER_pkt_recv] + h->own == h->tags && h->tags == h->forwarded + h->to_host + dropped);
+    require(counters[COUNTER_pkt_recv] + h->own == h->tags && h->tags == h->forwarded + h->to_host + h->consumed + dropped);
     require(counters[COUNTER_pkt_sent] == h->forwarded);
     require(counters[COUNTER_flow_host_pass] + counters[COUNTER_flow_host_session_pass] <= h->to_host);
     require(counters[COUNTER_nat_dynamic_port_xlat] == counters[COUNTER_nat_dynamic_port_release] && !s.translated);
     for (uint16_t target = 0; target < 4; target++)
         require(!engine_nat_target(e, target));
-    require(counters[COUNTER_pkt_offloaded] <= h->forwarded && s.packets == h->forwarded);
+    require(counters[COUNTER_pkt_offloaded] <= h->forwarded + counters[COUNTER_flow_tap_drop]);
+    require(s.packets == h->forwarded);
     require(counters[COUNTER_session_allocated] == counters[COUNTER_session_freed]);
     for (uint64_t i = 0; i <= e->bucket_mask; i++) {
         require(!e->buckets[i].overflow);
@@ -579,7 +695,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         [0] = built_packet, [1] = raw_frame, [2] = install, [3] = refuse, [4] = tick, [5] = take_verdicts,
         [8] = configure_ports, [9] = list, [10] = segment, [11] = configure_offload, [12] = configure_sessions,
         [13] = change_routes, [14] = install_translated, [15] = deny, [16] = configure_egress, [17] = edge_says,
-        [18] = lease};
+        [18] = lease, [19] = configure_protection, [20] = look_at_blocks};
     struct history *h = histories;
     memset(h, 0, sizeof *h);
     h->at = bytes;

@@ -90,6 +90,9 @@ static inline const char *promise_broken(const struct packet *p, const uint8_t *
         return "zones are the caller's";
     if (!p->ttl)
         return "a TTL of zero is refused";
+    bool is_within = p->sum_src + 16u <= p->l4_offset && p->sum_dst + 16u <= p->l4_offset;
+    if (p->key.family == 4 ? p->sum_src || p->sum_dst || p->is_sum_unknown : !is_within)
+        return "the addresses of layer 4's checksum are in an extension header";
     if (p->is_tagged ? !p->tag || p->tag > 4094 : p->tag)
         return "a tag is one of 1 to 4094";
     if (p->is_fragment)

@@ -31,9 +31,11 @@ static struct engine *protected_engine(uint64_t checks)
     return e;
 }
 
-static uint64_t counted(const struct engine *e, enum protection which)
+static uint64_t counted(struct engine *e, enum protection which)
 {
-    return checks_counts(e, PROFILE_ZONE)[which];
+    struct zone_stats stats = {0};
+    CHECK(engine_zone_stats(e, PROFILE_ZONE, &stats) == 0);
+    return stats.checks[which];
 }
 
 static uint64_t bit(enum protection which)
@@ -55,7 +57,6 @@ static void every_trait_is_refused_where_the_profile_says_so(void)
             CHECK(checks_refuse(e, &p) == 0);
         }
         CHECK(counted(e, which) == 1);
-        CHECK(!checks_counts(e, 2));
         engine_free(e);
     }
 }
@@ -69,23 +70,19 @@ static void of_several_the_first_is_counted(void)
     engine_free(e);
 }
 
-static void figures_stay_with_their_zone(void)
+static void threats_are_told_where_that_is_wanted(void)
 {
-    struct engine *e = protected_engine(bit(PROTECT_ip_frag));
-    struct packet p = {.port = IN, .traits = bit(PROTECT_ip_frag)};
-    checks_refuse(e, &p);
-    struct zone_protection two[] = {{.zone = 7}, {.zone = PROFILE_ZONE}};
-    struct engine_config config = build_config();
-    config.protection_count = 2;
-    config.protections = two;
-    CHECK(engine_configure(e, &config) == 0);
-    CHECK(counted(e, PROTECT_ip_frag) == 1 && checks_counts(e, 7)[PROTECT_ip_frag] == 0);
-    config.protection_count = 1; /* the zone's profile goes, and comes back */
-    CHECK(engine_configure(e, &config) == 0);
-    CHECK(!checks_counts(e, PROFILE_ZONE));
-    protect(e, 0);
-    CHECK(counted(e, PROTECT_ip_frag) == 0);
-    engine_free(e);
+    for (int is_told = 0; is_told < 2; is_told++) {
+        struct engine *e = protected_engine(bit(PROTECT_security));
+        e->config.log_packet_threats = is_told;
+        struct packet p = {.port = IN, .traits = bit(PROTECT_security), .key = {.zone = PROFILE_ZONE, .proto = PROTO_UDP}};
+        struct threat threat = {0};
+        CHECK(checks_refuse(e, &p) == COUNTER_flow_dos_pf_security);
+        CHECK(engine_threats(e, &threat, 1) == (uint32_t)is_told);
+        CHECK(!is_told || (threat.type == THREAT_PACKET && threat.what == PROTECT_security &&
+                           threat.reason == COUNTER_flow_dos_pf_security && threat.port == IN));
+        engine_free(e);
+    }
 }
 
 /* ---- sources ------------------------------------------------------------------------------------------------- */
@@ -383,11 +380,47 @@ static void errors_are_suppressed(void)
     }
 }
 
+/* The kernel's own errors about what it could not forward. */
+static void errors_of_the_kernel_are_suppressed_too(void)
+{
+    static const struct row {
+        uint8_t family, type, code;
+        enum protection which;
+    } rows[] = {
+        {4, 11, 0, PROTECT_suppress_time_exceeded}, {4, 3, 4, PROTECT_suppress_need_frag},
+        {6, 3, 0, PROTECT_suppress_time_exceeded},  {6, 2, 0, PROTECT_suppress_need_frag},
+        {4, 3, 1, PROTECTION_COUNT},                {6, 1, 0, PROTECTION_COUNT},
+    };
+    uint64_t both = bit(PROTECT_suppress_time_exceeded) | bit(PROTECT_suppress_need_frag);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int of_client = 0; of_client < 2; of_client++) {
+            const struct row *row = &rows[i];
+            struct engine *e = protected_engine(both);
+            struct build b = {.src = 0x010007, .dst = 0x020007, .sport = 4000, .dport = 53, .family = row->family,
+                              .proto = PROTO_UDP, .payload = 30};
+            static uint8_t packet[BUILD_BYTES], error[BUILD_BYTES];
+            CHECK(build_session(e, &b, of_client ? IN : OUT, of_client ? OUT : IN, ACTION_allow, 0) == 1);
+            build_last_verdict(e);
+            uint32_t len = build_packet(packet, &b), header = row->family == 4 ? 20 : 40;
+            struct input in = {.data = error, .link = LINK_IP, .flags = INPUT_FROM_HOST};
+            in.len = build_icmp_error(error, 0x0100fe, row->type, packet, len);
+            error[header + 1] = row->code;
+            build_l4_checksum(error, in.len);
+            engine_input(e, &in, 1, false);
+            struct verdict v = build_last_verdict(e);
+            bool suppressed = of_client && row->which != PROTECTION_COUNT;
+            CHECK(v.action == (suppressed ? VERDICT_CONSUMED : VERDICT_HOST));
+            if (suppressed)
+                CHECK(counted(e, row->which) == 1);
+            engine_free(e);
+        }
+}
+
 int main(void)
 {
     every_trait_is_refused_where_the_profile_says_so();
     of_several_the_first_is_counted();
-    figures_stay_with_their_zone();
+    threats_are_told_where_that_is_wanted();
     sources_are_looked_up();
     a_handshake_has_three_parts();
     bytes_are_what_they_were();
@@ -396,5 +429,6 @@ int main(void)
     flows_without_room_are_counted();
     options_become_nops();
     errors_are_suppressed();
+    errors_of_the_kernel_are_suppressed_too();
     return check_report();
 }

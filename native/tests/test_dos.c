@@ -257,7 +257,7 @@ static void sessions_are_limited(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct protected t = protected_new((struct engine_params){0});
-        struct threat threat;
+        struct threat threat = {0};
         static const uint32_t sources[] = {1, 1, 2};
         int64_t id = 0;
         t.rules[0] = (struct dos_rule){.number = 5, .action = DOS_PROTECT,

@@ -115,7 +115,7 @@ static void a_flood_of_each_kind_is_refused_and_ends(void)
 {
     for (int i = 0; i < KINDS; i++) {
         struct protected t = protected_new((struct engine_params){0});
-        struct threat threat;
+        struct threat threat = {0};
         t.zone.flood[kinds[i].flood] = (struct flood_limits){.enabled = true, .alarm = 20, .activate = 50, .maximal = 60};
         protected_configure(&t);
         uint32_t dropped = 0, between = 0;
@@ -220,6 +220,21 @@ static void figures_outlive_a_commit(void)
     engine_free(t.engine);
 }
 
+static void what_packets_are_refused_for_is_shown(void)
+{
+    struct protected t = protected_new((struct engine_params){0});
+    struct zone_stats stats;
+    t.zone.checks = 1ull << PROTECT_tcp_syn_data;
+    protected_configure(&t);
+    struct build b = from_host(&kinds[0], 1);
+    b.payload = 5;
+    CHECK(protected_try(&t, &b, 1) == COUNTER_flow_dos_pf_tcpsyndata);
+    CHECK(engine_zone_stats(t.engine, 1, &stats) == 0);
+    for (int which = 0; which < PROTECTION_COUNT; which++)
+        CHECK(stats.checks[which] == (which == PROTECT_tcp_syn_data));
+    engine_free(t.engine);
+}
+
 int main(void)
 {
     a_steady_rate_is_measured();
@@ -229,5 +244,6 @@ int main(void)
     packets_of_sessions_are_no_flood();
     cookies_are_asked_for();
     figures_outlive_a_commit();
+    what_packets_are_refused_for_is_shown();
     return check_report();
 }

@@ -32,7 +32,7 @@ static void each_scan_is_found_and_ends(void)
     for (enum scan scan = 0; scan < SCAN_COUNT; scan++) {
         struct protected t = scanned(scan, SCAN_ACTION_block, 10);
         struct zone_stats stats;
-        struct threat threat;
+        struct threat threat = {0};
         for (uint32_t n = 1; n <= 30; n++) {
             struct build b = probe(scan, n, SCANNER, VICTIM), bystander = probe(scan, 5, SCANNER + 1, VICTIM);
             CHECK(protected_try(&t, &b, 1) == (n < 10 ? 0 : COUNTER_flow_scan_drop));
@@ -110,7 +110,7 @@ static void actions_differ(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct protected t = scanned(SCAN_udp_port, rows[i].action, 4);
-        struct threat threat;
+        struct threat threat = {0};
         struct blocked_source blocked[4];
         t.zone.scan[SCAN_udp_port].by_pair = rows[i].by_pair;
         protected_configure(&t);

@@ -195,6 +195,7 @@ class Goal(NamedTuple):
 _NATIVE, _ACCEPT = rows.NATIVE.key, rows.ACCEPT_NATIVE.key
 _SOFTWARE = rows.NATIVE_SOFTWARE.key
 _NAT = rows.NATIVE_NAT.key
+_FLOODED, _COOKIES = rows.FLOODED.key, rows.COOKIES.key
 _SHORT, _LONG = replay_row(replay.SHORT), replay_row(replay.LONG)
 _MOST, _FEW = engine_row(10_000_000), engine_row(10_000)
 GOALS = (
@@ -216,6 +217,13 @@ GOALS = (
     Goal("1 TCP stream, source NAT to none", STREAM, _NAT, _NATIVE, 0.5),
     Goal("64-byte UDP, source NAT to none", PACKETS, _NAT, _NATIVE, 0.8),
     Goal("new TCP, source NAT to none", CONNECTIONS, _NAT, _NATIVE, 0.8),
+    Goal(
+        "1 TCP stream, under a SYN flood to without",
+        STREAM,
+        rows.FLOODED.key,
+        rows.COOKIES.key,
+        0.5,
+    ),
     Goal("parser, millions of packets/s", TRUSTED, _PARSER, None, 10),
     Goal("replay, thousands of packets/s", REPLAYED, _LONG, None, 500),
     Goal("replay, peak memory, long to short", PEAK, _LONG, _SHORT, 1.1, is_upper=True),

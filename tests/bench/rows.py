@@ -1,11 +1,11 @@
 """What stands between client and server: a row of the table each."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.columns import LOADS, NEW_CONNECTIONS, Load
+from tests.bench.columns import LOADS, NEW_CONNECTIONS, UNDER_FLOOD, Load
 from tests.bench.rules import configuration
 from tests.bench.site import BUILD, Site
 from vm.firewall import Firewall
@@ -64,16 +64,23 @@ class _FirewallOverPackage(_Firewall):
 
 
 def _sixtuple(
-    firewall_class: type[Firewall], rules: int, *, offload: bool = True, nat: bool = False
+    firewall_class: type[Firewall],
+    rules: int,
+    *,
+    offload: bool = True,
+    nat: bool = False,
+    cookies: bool = False,
+    flood: bool = False,
 ) -> Callable[[Site], AbstractContextManager[None]]:
     @contextmanager
     def stand(site: Site) -> Iterator[None]:
         path = BUILD / f"rules-{rules}.set"
-        path.write_text(configuration(rules, offload=offload, nat=nat))
+        path.write_text(configuration(rules, offload=offload, nat=nat, cookies=cookies))
         firewall = firewall_class(site.lab, path)
         firewall.start()
         try:
-            yield
+            with site.flood() if flood else nullcontext():
+                yield
             firewall.stop()
         finally:
             firewall.kill()
@@ -98,6 +105,18 @@ NATIVE_NAT = Row("native-nat", "Sixtuple, source NAT", _sixtuple(_Firewall, 100,
 NATIVE_10000 = Row(
     "native-10000", "Sixtuple, 10,000 rules", _sixtuple(_Firewall, 10_000), (NEW_CONNECTIONS,)
 )
+COOKIES = Row(
+    "native-cookies",
+    "Sixtuple, SYN cookies",
+    _sixtuple(_Firewall, 100, cookies=True),
+    UNDER_FLOOD,
+)
+FLOODED = Row(
+    "native-flood",
+    "Sixtuple, SYN cookies, SYN flood",
+    _sixtuple(_Firewall, 100, cookies=True, flood=True),
+    UNDER_FLOOD,
+)
 PACKAGE = Row(
     "netfilterqueue", "Sixtuple over NetfilterQueue", _sixtuple(_FirewallOverPackage, 100)
 )
@@ -111,5 +130,7 @@ ROWS = (
     NATIVE_SOFTWARE,
     NATIVE_NAT,
     NATIVE_10000,
+    COOKIES,
+    FLOODED,
     PACKAGE,
 )

@@ -31,7 +31,19 @@ service any source-translation dynamic-ip-and-port interface-address interface e
 """
 
 
-def configuration(rules: int, *, offload: bool = True, nat: bool = False) -> str:
+_SYN_COOKIES = """\
+set network profiles zone-protection-profile cookies flood tcp-syn enable yes
+set network profiles zone-protection-profile cookies flood tcp-syn syn-cookies activate-rate 0
+set network profiles zone-protection-profile cookies flood tcp-syn syn-cookies maximal-rate 2000000
+set zone trust network zone-protection-profile cookies
+set network virtual-router default routing-table ip static-route flooding \
+destination 10.200.0.0/16 nexthop ip-address 192.0.2.10
+"""
+
+
+def configuration(
+    rules: int, *, offload: bool = True, nat: bool = False, cookies: bool = False
+) -> str:
     """A configuration of so many rules, as a file of set commands.
 
     Those that do not match differ in turn in source, destination and service, so that no single
@@ -40,6 +52,8 @@ def configuration(rules: int, *, offload: bool = True, nat: bool = False) -> str
     lines = [_HEAD.rstrip()]
     if nat:
         lines.append(_SOURCE_NAT.rstrip())
+    if cookies:
+        lines.append(_SYN_COOKIES.rstrip())
     if not offload:
         lines.append("set deviceconfig setting session offload no")
     for link in loaded_links():

@@ -161,6 +161,7 @@ class FakeManagement:
         self.is_committing = False
         self.unreachable: tuple[str, ...] = ()
         self.classes: list[QosClassStatus] = []
+        self.frames: dict[str, int] = {}
         self.hits: dict[str, list[Hit]] = {}
         self.pools: tuple[NatPool, ...] = ()
         self.matched: tuple[str, ...] = ()
@@ -309,6 +310,9 @@ class FakeManagement:
 
     async def qos_classes(self, port: str) -> list[QosClassStatus]:
         return self.classes
+
+    async def refused_frames(self) -> dict[str, int]:
+        return self.frames
 
     def traffic_log(self) -> Path:
         return self._log

@@ -481,6 +481,7 @@ Number of sessions created since bootup:         1234
 Packet rate:                                     17/s
 Throughput:                                      18 kbps
 New connection establish rate:                   19 cps
+Number of IP fragments held:                     20 (2100 bytes)
 --------------------------------------------------------------------------------
 Session timeout
   TCP default timeout:                           3600 secs
@@ -549,6 +550,8 @@ def test_show_session_info(firewall: FakeManagement) -> None:
         kbps=18,
         sessions_per_s=19,
         offloaded=12,
+        fragments=20,
+        fragment_bytes=2100,
     )
     assert run(firewall, "show session info") == INFO
 

@@ -167,6 +167,9 @@ def test_frames_that_are_no_ip(firewall: FakeManagement) -> None:
     firewall.compiled = replace(SNAPSHOT, zones=(Zone("untrust", profile),))
     text = run(firewall, "show zone-protection")
     assert "non-ip-protocol      include: 0x88cc 0x0086\n" in text
+    firewall.frames = {"untrust": 17}
+    text = run(firewall, "show zone-protection")
+    assert "non-ip-protocol      include: 0x88cc 0x0086, packet dropped: 17\n" in text
 
 
 def test_no_zone_is_protected() -> None:

@@ -1,10 +1,16 @@
 """Protection against attacks, from what is written to what the dataplane runs on."""
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from control.config import schema
 from control.config.compile import compile_snapshot
-from control.config.errors import Problem
+from control.config.elements import Container, Element, Leaf, NamedList
+from control.config.errors import ConfigError, Problem
 from control.config.load import load_config
 from dataplane.engine import Engine
 from dataplane.snapshot import (
@@ -609,3 +615,44 @@ def test_too_many(limit: int, line: str, path: str) -> None:
     (problem,) = found(limit + 1)
     assert (problem.line, problem.path) == (LINE + limit, path)
     assert f"at most {limit}" in problem.message
+
+
+def leaves(element: Element, path: str) -> Iterator[tuple[str, Leaf]]:
+    match element:
+        case Leaf():
+            yield path, element
+        case Container(children=children):
+            for name, child in children.items():
+                yield from leaves(child, f"{path} {name}")
+        case NamedList(entry=entry):
+            key = "8001" if element.name == "scan" else "e"
+            yield from leaves(entry, f"{path} {key}")
+
+
+LEAVES = [
+    *leaves(schema.element(*PROFILE.split()), PROFILE),
+    *leaves(schema.element(*DOS.split()), DOS),
+    *leaves(schema.element(*RULE.split()), RULE),
+]
+NUMBERS = st.sampled_from(["0", "1", "2", "99", "100", "2000000", "2000001", "-1", "9" * 30])
+NAMES = st.sampled_from(["any", "outside", "ethernet1/1", "10.0.0.1", "2001:db8::/32", "da", "x"])
+
+
+@st.composite
+def settings(draw: st.DrawFn) -> str:
+    path, leaf = draw(st.sampled_from(LEAVES))
+    values = st.sampled_from(leaf.type.words) if leaf.type.words else NUMBERS
+    return f"set {path} {draw(values | NUMBERS | NAMES)}\n"
+
+
+@given(st.lists(settings(), max_size=8))
+def test_whatever_is_written_is_refused_or_runs(lines: list[str]) -> None:
+    rule = f"set {RULE} {ANY} action protect protection aggregate profile da\n"
+    config = load_config((BASE + BOUND + rule + "".join(lines)).encode(), "test")
+    try:
+        found = compile_snapshot(config.tree, {})
+    except ConfigError:
+        assert all(problem.message for problem in config.errors)
+        assert config.errors
+    else:  # a mistake on a line that a later one replaced is not in the tree
+        Engine(hash_key=bytes(16), now_ns=1, max_sessions=64).configure(found)

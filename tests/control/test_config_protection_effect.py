@@ -1,5 +1,7 @@
 """What is configured against attacks, on packets: each element changes what becomes of them."""
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_RR, IPOption_Timestamp
@@ -9,8 +11,10 @@ from scapy.packet import Raw
 
 from control.config.compile import compile_snapshot
 from control.config.load import load_config
+from dataplane.edges.pcap import PcapEdge
 from dataplane.snapshot import Route
-from native import COUNTERS, PROTECTIONS, LinkType
+from native import COUNTERS, FOREVER_NS, PROTECTIONS, LinkType
+from tests.native.test_capture import write_pcap
 from tests.support.packets import (
     CLIENT,
     DMZ,
@@ -42,6 +46,7 @@ set zone trust network zone-protection-profile zp
 set schedule mornings schedule-type recurring daily 08:00-09:00
 """
 PROFILE = "set network profiles zone-protection-profile zp"
+_ETHERNET = 1  # link type of captures
 EIGHT_S = 8 * 3600
 
 
@@ -194,3 +199,48 @@ def test_a_tagged_frame_is_of_its_sub_interface() -> None:
     assert made.send(other, link=LinkType.ETHERNET).what != "forward"
     plain = bytes(frame / packet)
     assert made.send(plain, link=LinkType.ETHERNET).what == REASONS["discard-icmp-ping-zero-id"]
+
+
+def test_a_port_that_only_carries_tags() -> None:
+    """It is in no zone itself, so what has no tag is dropped."""
+    carrier = "set network interface ethernet ethernet1/4 layer3 units ethernet1/4.5"
+    made = firewall(
+        f"{carrier} tag 5 ip 10.5.0.1/24",
+        "set network virtual-router default interface ethernet1/4.5",
+        "set zone tagged network layer3 ethernet1/4.5",
+        "set zone tagged network zone-protection-profile zp",
+        f"{PROFILE} discard-icmp-large-packet yes",
+    )
+    frame = Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:01")
+    header = IP(src="10.5.0.9", dst=SERVER[4]) / ICMP(id=5)
+    small, large = header / Raw(bytes(9)), header / Raw(bytes(1100))
+    ethernet = LinkType.ETHERNET
+    assert made.send(bytes(frame / Dot1Q(vlan=5) / small), "ethernet1/4", link=ethernet)[0] == (
+        "forward"
+    )
+    refused = made.send(bytes(frame / Dot1Q(vlan=5) / large), "ethernet1/4", link=ethernet)
+    assert refused.what == REASONS["discard-icmp-large-packet"]
+    untagged = made.send(bytes(frame / small), "ethernet1/4", link=ethernet)
+    assert untagged.what == "flow_no_interface"
+
+
+@pytest.mark.parametrize("tag", [77, 78, None])
+@pytest.mark.parametrize("by_source", [False, True])
+def test_a_capture_of_tagged_frames(tmp_path: Path, tag: int | None, by_source: bool) -> None:
+    """Of one port the tag says which sub-interface, else the source does, in both directions."""
+    made = firewall()
+    question = IP(src="10.77.0.9", dst=SERVER[4]) / UDP(sport=7, dport=8)
+    answer = IP(src=SERVER[4], dst="10.77.0.9") / UDP(sport=8, dport=7)
+    frame = Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:01")
+    link = frame if tag is None else frame / Dot1Q(vlan=tag)
+    frames = [(1.0, bytes(link / question)), (2.0, bytes(link / answer))]
+    path = write_pcap(tmp_path / "a.pcap", frames[: 2 if by_source else 1], _ETHERNET)
+    edge = PcapEdge(path if by_source else {TRUST: path}, made.engine)
+    while edge.run_once(FOREVER_NS):
+        pass
+    if not by_source and tag == 78:
+        assert made.counters()["flow_rcv_dot1q_tag_err"] == 1
+        return
+    session = made.session(1)
+    assert session.c2s.zone == ("trust" if not by_source and tag is None else "tagged")
+    assert (session.packets_c2s, session.packets_s2c) == (1, int(by_source))

@@ -324,6 +324,24 @@ def test_an_explanation_names_threats(run: Run, tmp_path: Path) -> None:
     assert "2 threats\n" in out.decode()
 
 
+def test_an_answered_segment_is_neither_forwarded_nor_dropped(run: Run, tmp_path: Path) -> None:
+    lines = (
+        "set network profiles zone-protection-profile zp flood tcp-syn enable yes",
+        "set network profiles zone-protection-profile zp flood tcp-syn syn-cookies alarm-rate 1",
+        "set zone trust network zone-protection-profile zp",
+    )
+    path = capture(tmp_path / "a.pcap", [(0, tcp("S"))])
+    _, out, _ = run(path, "--config", config(tmp_path, *lines), *SOFTWARE)
+    assert out.decode().splitlines()[1:7] == [
+        "              0  forwarded",
+        "              1  answered by the firewall, or sent on in another form",
+        "              1  sent by the firewall itself",
+        "              0  dropped",
+        "1 threat",
+        "              1  TCP Flood(8501): syncookie-sent",
+    ]
+
+
 def test_table(run: Run, tmp_path: Path) -> None:
     frames = [*question(), (4, tcp("S", src="203.0.113.30")), (5, tcp("A")), (6, b"not IP")]
     path = capture(tmp_path / "a.pcap", frames)

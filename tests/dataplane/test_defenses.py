@@ -33,7 +33,7 @@ from dataplane.snapshot import (
     ZoneProtection,
 )
 from native import FLOODS, PROTECTIONS, SCANS
-from tests.support.packets import ALLOW, NS, Firewall, snapshot, tcp, udp
+from tests.support.packets import ALLOW, NS, Firewall, echo, snapshot, tcp, udp
 
 NOW_S = 5
 FLOOD = {"udp": FloodLimits(3, 3, 5)}  # alarm, activate, maximal
@@ -229,6 +229,34 @@ def test_an_alarm_is_an_alert() -> None:
         assert firewall.send(udp(sport=1000 + number)).what == "forward"
     (threat,) = firewall.threats()
     assert (threat.action, threat.reason) == ("alert", "")
+
+
+def test_single_packets_are_logged_when_they_are_asked_for() -> None:
+    firewall = protected(ZoneProtection("zp", checks=("icmp_large",)))
+    large = echo(payload=bytes(1100))
+    for is_asked_for in (False, True):
+        firewall.engine.set_packet_threats(is_asked_for)
+        assert firewall.send(large).what == "flow_dos_pf_icmplpkt"
+        threats = firewall.threats()
+        assert len(threats) == is_asked_for
+    (figures,) = ask(firewall, GetZoneProtection()).zones
+    assert figures.checks["icmp_large"] == 2
+    assert (threats[0].threatid, threats[0].subtype, threats[0].action, threats[0].reason) == (
+        "discard-icmp-large-packet",
+        "packet",
+        "drop",
+        "flow_dos_pf_icmplpkt",
+    )
+
+
+def test_a_cookie_is_what_became_of_a_segment() -> None:
+    cookies = {"tcp_syn": FloodLimits(1, 0, 100, syn_cookies=True)}
+    firewall = protected(ZoneProtection("zp", floods=cookies))
+    assert firewall.send(tcp("S")).what == "consumed"
+    (threat,) = firewall.threats()
+    assert (threat.threatid, threat.action) == ("TCP Flood(8501)", "syncookie-sent")
+    (figures,) = ask(firewall, GetZoneProtection()).zones
+    assert figures.floods["tcp_syn"] == FloodFigures(1, 0, 1)
 
 
 def test_the_additional_log_is_switched_and_outlives_a_commit() -> None:

@@ -41,6 +41,12 @@ def test_growth_is_counted(proc: Path, engine: Engine) -> None:
             assert of_the_queue(engine) == now
 
 
+def test_the_queue_of_segments_that_open_connections_counts(proc: Path, engine: Engine) -> None:
+    proc.write_text(line(6, 1, 2) + line(7, 10, 20) + line(8, 100, 200))
+    QueueCounters(6, engine).update({})
+    assert of_the_queue(engine) == (11, 22)
+
+
 def test_the_kernels_counters_have_32_bits(proc: Path, engine: Engine) -> None:
     counters = QueueCounters(6, engine)
     for shown in (0xFFFFFFF0, 0xFFFFFFFF, 5, 6):
@@ -56,7 +62,7 @@ def test_values_of_the_edge_are_counted(proc: Path, engine: Engine) -> None:
         assert engine.counters()["nfq_emit_fail"] == value
 
 
-@pytest.mark.parametrize("text", [None, "", "\n\n", line(7, 1, 2)])
+@pytest.mark.parametrize("text", [None, "", "\n\n", line(8, 1, 2)])
 def test_a_queue_the_kernel_does_not_show(proc: Path, engine: Engine, text: str | None) -> None:
     if text is not None:
         proc.write_text(text)

@@ -93,10 +93,13 @@ def packets(draw: st.DrawFn) -> Fed:
         data = other(47, family, back=back)
     else:
         data = icmp_error(udp(family, src=src, dst=dst))
-    if draw(st.integers(0, 9)) == 0:
+    is_damaged = draw(st.integers(0, 9)) == 0  # and perhaps of no flow any more
+    if is_damaged:
         at = draw(st.integers(0, len(data) - 1))
         data = data[:at] + bytes([data[at] ^ 1 << draw(st.integers(0, 7))]) + data[at + 1 :]
-    flow = (kind, family, client, server, back, port) if kind != "error" else None
+    flow = (
+        (kind, family, client, server, back, port) if kind != "error" and not is_damaged else None
+    )
     return Fed(data, port, flow, step_ns, LinkType.IP)
 
 

@@ -28,11 +28,13 @@ from dataplane.messages import (
 )
 from dataplane.requests import Process, answer
 from dataplane.snapshot import AcceleratedAging, Route
-from native import COUNTERS
+from native import COUNTERS, Packet
+from tests.support.fragments import cut
 from tests.support.packets import (
     ALLOW,
     FAMILIES,
     NS,
+    TRUST,
     UNTRUST,
     Firewall,
     default_rule,
@@ -95,6 +97,8 @@ def test_status() -> None:
         no_refresh_on_discard=False,
         accelerated_aging=AcceleratedAging(),
         aging_accelerated=False,
+        fragments=0,
+        fragment_bytes=0,
         scan_threshold_percent=80,
         scan_factor=8,
         fail_open=False,
@@ -129,6 +133,16 @@ def test_status_tells_the_settings(configured: dict[str, object], told: dict[str
     before = status(firewall)
     assert ask(firewall, Configure(replace(snapshot(ALLOW), **configured))) == Done()
     assert status(firewall) == replace(before, **told) != before
+
+
+def test_status_tells_what_waits_for_more() -> None:
+    firewall = Firewall()
+    first, second, _ = cut(udp(payload=bytes(100)), [64, 80])
+    for number, packet in enumerate((first, second)):
+        fed = Packet(packet, firewall.engine.port_number(TRUST), 0, number)
+        assert firewall.engine.feed([fed]) == []
+    shown = status(firewall)
+    assert (shown.fragments, shown.fragment_bytes) == (2, len(first) + len(second))
 
 
 def test_status_tells_what_the_table_does() -> None:

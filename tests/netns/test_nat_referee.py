@@ -217,12 +217,6 @@ _BOTH = {
     "unasked for, to the pool's address": Difference(
         "nothing", "ECONNREFUSED", f"{_NOT_A_HOST}; or its own, and no profile allows anything"
     ),
-    "ping in fragments": Difference(
-        "not answered",
-        "answered",
-        "connection tracking puts fragments together; the firewall drops and counts them until it"
-        " has a defragmenter",
-    ),
 }
 DIFFERENCES = {f"v{family}: {name}": row for family in FAMILIES for name, row in _BOTH.items()} | {
     f"v{family}: traceroute from outside": Difference(

@@ -37,6 +37,7 @@ from scapy.packet import Raw
 from dataplane.edges import NAMES
 from dataplane.snapshot import SecurityRule, ServiceMatch, Snapshot
 from tests.support.conversations import Talk
+from tests.support.fragments import Piece, cut, fragment, header_of, pieces
 from tests.support.packets import (
     BASTION,
     CLIENT,
@@ -378,6 +379,30 @@ def _ip_scripts(family: int) -> Iterator[Script]:
     )
 
 
+def _fragment_scripts(family: int) -> Iterator[Script]:
+    """Each with an identification of its own: what was refused is refused for half a minute."""
+    packet = udp(family, payload=bytes(range(250)))
+    first, second, last = pieces(packet[header_of(packet) :], [64, 128])
+    orders = {
+        "in order": (first, second, last),
+        "the last one first": (last, second, first),
+        "one of them twice": (first, second, second, last),
+        "one more, beginning within": (first, Piece(40, bytes(64), more=True), last, second),
+        "one of them twice, differently": (first, Piece(64, bytes(64), more=True), second, last),
+        "behind the end": (first, last, Piece(256, bytes(8), more=False), second),
+        "another end": (last, Piece(64, bytes(8), more=False)),
+    }
+    for number, (name, order) in enumerate(orders.items(), 1):
+        yield Script(name, _from_client(*(fragment(packet, piece, number) for piece in order)))
+    half = cut(tcp("S", family, payload=bytes(64)), [16], 8)
+    yield Script("half a TCP header", _from_client(*half))
+    one, two, three = cut(packet, [64, 128], 9)
+    yield Script("of a session", _from_client(udp(family), one, udp(family), two, three))
+    back = cut(udp(family, payload=bytes(range(250)), back=True), [64, 128], 10)
+    yield Script("of an answer", (Sent(TRUST, udp(family)), *_from_server(*back[::-1])))
+    yield Script("of a ping", _from_client(*cut(echo(family, payload=bytes(200)), [64], 11)))
+
+
 def _ipv4_scripts() -> Iterator[Script]:
     packet = udp(payload=b"0123456789abcdef" * 3)
     yield Script(
@@ -400,12 +425,7 @@ def _ipv4_scripts() -> Iterator[Script]:
         yield Script(f"from {source}", _from_client(udp(src=source)))
     for target in ("0.0.0.0", "127.0.0.1", "224.0.0.251", "255.255.255.255", "192.0.2.255"):
         yield Script(f"to {target}", _from_client(udp(dst=target)))
-    fragment = _patched(packet, 6, b"\x20\0")
-    yield Script("first fragment", _from_client(fragment))
-    yield Script("fragment within", _from_client(_patched(packet, 6, b"\x20\3")))
-    yield Script("last fragment", _from_client(_patched(packet, 6, b"\0\7")))
     yield Script("fragment past 65,535 bytes", _from_client(_patched(packet, 6, b"\x1f\xff")))
-    yield Script("fragment of a session", _from_client(packet, fragment))
     yield Script("may be fragmented", _from_client(_patched(packet, 6, b"\0\0")))
     yield Script("options that do nothing", _from_client(_with_option(*[IPOption_NOP()] * 4)))
     yield Script("router alert", _from_client(_with_option(IPOption_Router_Alert())))
@@ -464,8 +484,6 @@ def _ipv6_scripts() -> Iterator[Script]:
         difference=_never_queued("it reads hop-by-hop options, and the length is not so"),
     )
     yield Script("atomic fragment", _from_client(_extended(IPv6ExtHdrFragment(id=9))))
-    yield Script("first fragment", _from_client(_extended(IPv6ExtHdrFragment(id=9, m=1))))
-    yield Script("last fragment", _from_client(_extended(IPv6ExtHdrFragment(id=9, offset=5))))
     yield Script(
         "fragment past 65,535 bytes", _from_client(_extended(IPv6ExtHdrFragment(id=9, offset=8191)))
     )
@@ -492,6 +510,7 @@ def _all() -> Iterator[tuple[str, Script]]:
             ("UDP", _udp_scripts),
             ("ICMP", _icmp_scripts),
             ("IP", _ip_scripts),
+            ("fragments", _fragment_scripts),
         ):
             for script in scripts(family):
                 yield f"v{family}, {kind}: {script.name}", script

@@ -79,6 +79,12 @@ class Dataplane:
         assert isinstance(reply, messages.Counters)
         return {counter.name: counter.value for counter in reply.counters}
 
+    def fragments(self) -> int:
+        """That are held until others come."""
+        reply = self.ask(messages.GetStatus())
+        assert isinstance(reply, messages.Status)
+        return reply.fragments
+
     def clear_sessions(self) -> None:
         cursor = -1
         while cursor:
@@ -290,12 +296,14 @@ class Site:
             wait_until(are_out, "what should come out", **limits)
 
     def _await_decisions(self, before: dict[str, int], packets: int) -> None:
-        """Waits until so many packets have been received and each of them has its verdict."""
+        """Waits until so many packets have been received and each of them has its verdict, or is
+        a fragment that waits for others."""
 
         def are_decided() -> bool:
             grown = moved(before, self.dataplane.counters())
             received = grown.get("pkt_recv", 0)
-            return received >= packets and received == sum(grown.get(name, 0) for name in _ENDS)
+            ended = sum(grown.get(name, 0) for name in _ENDS)
+            return received >= packets and received == ended + self.dataplane.fragments()
 
         what = f"{packets} packets are decided"
         wait_until(are_decided, what, seconds=_DECIDED_WITHIN_S, every_s=_POLL_S)

@@ -26,6 +26,7 @@ from dataplane.snapshot import (
 from tests.parity.outcome import Outcome
 from tests.parity.scripts import Script, Sent
 from tests.support.conversations import Talk
+from tests.support.fragments import cut
 from tests.support.packets import (
     BASTION,
     CLIENT,
@@ -103,6 +104,14 @@ class _Ends:
             else:
                 self.sent.append(Sent(self._server_port, self.as_server))
 
+    def say_in_fragments(self, words: str) -> None:
+        """As `say`, a datagram a word, its last fragment first."""
+        for number, word in enumerate(words.split(), 100):
+            sender = self._client if word[0] == ">" else self._server
+            port = TRUST if word[0] == ">" else self._server_port
+            pieces = cut(sender.packet(word, bytes(range(200))), [64, 128], number)
+            self.sent += [Sent(port, piece) for piece in reversed(pieces)]
+
     def error(self, kind: str, *, of_the_client: bool = False) -> None:
         """About the last packet, by the one who got it."""
         if of_the_client:
@@ -135,6 +144,9 @@ def _scripts(family: int) -> Iterator[Script]:
             two = _Ends(family, **shape, sport=40001, dport=80)
             two.say(words)
             yield Script(f"{name}: {what}", tuple(two.sent), config)
+        two = _Ends(family, **shape, sport=40001, dport=80)
+        two.say_in_fragments(">udp <udp >udp")
+        yield Script(f"{name}: UDP in fragments", tuple(two.sent), config)
         for kind in ("unreachable", "too-big", "exceeded"):
             two = _Ends(family, **shape, sport=40001, dport=80)
             two.say(">udp")

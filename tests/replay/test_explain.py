@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from scapy.layers.inet import IP, UDP, fragment
+from scapy.packet import Raw
 
 from control.replay.play import Play
 from control.replay.setup import Setup
@@ -37,6 +39,7 @@ from tests.support.packets import (
     DMZ,
     NS,
     OWN,
+    SERVER,
     echo,
     icmp_error,
     routes,
@@ -115,6 +118,17 @@ seq {CLIENT_ISN} ack 1432778633 win 39338  40 bytes
     fastpath              timer started: 5.000 s of 5 s left
     verdict               forward by ethernet1/2"""
     )
+
+
+def test_a_fragment(tmp_path: Path) -> None:
+    packet = IP(src=CLIENT[4], dst=SERVER[4], id=0x1234) / UDP(sport=1, dport=2) / Raw(bytes(32))
+    first, *_, last = [bytes(piece) for piece in fragment(packet, fragsize=16)]
+    found = explained([first, last], tmp_path)
+    whose = f"ethernet1/1  {CLIENT[4]} > {SERVER[4]}  udp  fragment of 0x1234 at"
+    assert [lines[0].partition(" s  ")[2] for lines in found] == [
+        f"{whose} 0, more to come  36 bytes",
+        f"{whose} 32, the last  28 bytes",
+    ]
 
 
 CASES = [  # packets, platform, and what is said of the last one

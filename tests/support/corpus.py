@@ -331,6 +331,28 @@ def nfqueue_message_seeds() -> dict[str, bytes]:
     return seeds
 
 
+# ---- fuzz_tcp_options: checks, family and kind of segment, words of options; options and data
+
+
+def tcp_options_seeds() -> dict[str, bytes]:
+    options = {
+        "usual": b"\2\4\5\xb4\4\2\x08\x0a\1\2\3\4\0\0\0\0\1\3\3\7",
+        "multipath": b"\2\4\5\xb4\x1e\x04\0\x81",
+        "fast-open": b"\2\4\5\xb4\x22\x0acookie!!\1\1",
+        "fast-open-asked": b"\x22\2\1\1",
+        "experiment": b"\xfe\x0c\xf9\x89cookie!!",
+        "all": b"\x08\x0a12345678\x1e\4\0\1\x22\6cook",
+        "end": b"\0\x08\x0a12345678\1",
+        "too-long": b"\2\4\5\xb4\x08\x0a\1\2",
+        "too-short": b"\x08\1\x22\0",
+    }
+    return {
+        f"{name}{kind}": bytes([7, kind, len(text) // 4]) + text + b"data"
+        for name, text in options.items()
+        for kind in (0, 1, 6)
+    }
+
+
 def write(folder: Path, seeds: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -344,3 +366,4 @@ if __name__ == "__main__":
     write(ROOT / "packet", packet_seeds())
     write(ROOT / "engine", engine_seeds())
     write(ROOT / "nfqueue_message", nfqueue_message_seeds())
+    write(ROOT / "tcp_options", tcp_options_seeds())
