@@ -168,8 +168,8 @@ class NetfilterQueueEdge:
                 to = (interface, _ETHERTYPE[version], 0, 0, verdict.mac)
                 self._frames.sendto(verdict.data, to)
             else:
-                to = (socket.inet_ntop(family, address), 0)
-                self._raw[version].sendmsg([verdict.data], self._pin(verdict, version), 0, to)
+                target = (socket.inet_ntop(family, address), 0)
+                self._raw[version].sendmsg([verdict.data], self._pin(verdict, version), 0, target)
         except OSError:  # no neighbour, no route back: the sender will have to time out
             self._emit_failed += 1
 
