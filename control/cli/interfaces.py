@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from control.cli.answers import RefusedError
 from control.cli.policy import shown_range
 from control.management import InterfaceStatus
-from dataplane.snapshot import Port, Snapshot
+from dataplane.snapshot import Port, Snapshot, Tunnel
 
 _RULE = "-" * 80
 _SERVICES = (  # in the device's order and lines
@@ -88,7 +88,9 @@ def detail(interfaces: Sequence[InterfaceStatus], snapshot: Snapshot, name: str)
     ports: Mapping[str, Port] = {port.name: port for port in snapshot.ports}
     for interface in interfaces:
         if interface.name == name and name in ports:
-            return "\n".join([*_link(interface), *_purpose(interface, ports[name]), _RULE]) + "\n"
+            lines = [*_link(interface), *_purpose(interface, ports[name])]
+            behind = [_tunnel(tunnel) for tunnel in snapshot.tunnels if tunnel.port == name]
+            return "\n".join([*lines, *behind, _RULE]) + "\n"
     raise RefusedError(f"there is no interface {name}: show interface all lists them")
 
 
@@ -123,6 +125,14 @@ def _purpose(interface: InterfaceStatus, port: Port) -> list[str]:
         f"Adjust TCP MSS: {mss}",
         f"QoS: {'yes' if port.qos else 'no'}",
     ]
+
+
+def _tunnel(tunnel: Tunnel) -> str:
+    network = f", VNI {tunnel.vni}, UDP port {tunnel.udp_port}" if tunnel.type == "vxlan" else ""
+    return (
+        f"Tunnel: {tunnel.name}, {tunnel.type}{network}, from {tunnel.local} "
+        f"({tunnel.outer_port}) to {tunnel.peer}, TTL {tunnel.ttl}"
+    )
 
 
 def _management(port: Port) -> list[str]:

@@ -31,6 +31,7 @@ from dataplane.snapshot import (
     Snapshot,
     VirtualRouter,
 )
+from dataplane.tunnels import mtus
 from native import TIMERS
 
 _TABLE_MAIN = 254
@@ -65,7 +66,7 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
     def session(knob: str) -> str:
         return setting(*paths.SESSION_SETTINGS, knob)
 
-    return Snapshot(
+    snapshot = Snapshot(
         ports=tuple(
             replace(
                 _port(
@@ -114,6 +115,15 @@ def compile_snapshot(tree: Tree, port_map: Mapping[str, str]) -> Snapshot:
         tunnels=tuple(tunnel.compiled() for tunnel in tunnels(tree) if tunnel.is_enabled),
         rematch=setting(*paths.REMATCH) == "yes",
     )
+    fits = mtus(snapshot)
+    ports = (_fitting(port, fits.get(port.name)) for port in snapshot.ports)
+    return replace(snapshot, ports=tuple(ports))
+
+
+def _fitting(port: Port, mtu: int | None) -> Port:
+    """With the MTU of the tunnel behind it, for what the machine itself sends: but the kernel has
+    no IPv6 on interfaces with less than 1280 bytes (RFC 8200 5)."""
+    return port if mtu is None or (port.ipv6 and mtu < 1280) else replace(port, mtu=mtu)
 
 
 def _owners(members: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:

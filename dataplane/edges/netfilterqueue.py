@@ -8,6 +8,7 @@ package's limit; longer ones, of jumbo frames, arrive cut off and are dropped as
 import errno
 import select
 import socket
+import struct
 import warnings
 
 from netfilterqueue import NetfilterQueue
@@ -25,6 +26,7 @@ SOCKET_BUFFER_BYTES = 4 << 20
 MESSAGE_BYTES = 8192  # more than a packet of 4,016 bytes and all that can be said about it
 IPV6_HDRINCL = 36  # linux/in6.h; Python has no name for it
 _LOCAL_OUT = 3  # enum nf_inet_hooks
+_IP_PKTINFO = 8  # linux/in.h
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 
 
@@ -120,7 +122,8 @@ class NetfilterQueueEdge:
 
     def _packet(self, queued: QueuedPacket, payload: bytes, now_ns: int, tag: int) -> Packet:
         ports = self._port_by_index
-        flags = InputFlag.FROM_HOST if queued.hook == _LOCAL_OUT else 0
+        is_own = queued.hook == _LOCAL_OUT
+        flags = InputFlag.FROM_HOST if is_own else 0
         if queued.physindev and queued.get_mark() == marks.BROADCAST:
             flags |= InputFlag.BROADCAST
         return Packet(
@@ -129,7 +132,7 @@ class NetfilterQueueEdge:
             now_ns,
             tag,
             flags=flags,
-            egress=ports.get(queued.physoutdev, 0),
+            egress=ports.get(queued.outdev if is_own else queued.physoutdev, 0),
             mac=(queued.get_hw() or b"")[:6].ljust(6, b"\0"),
         )
 
@@ -165,9 +168,19 @@ class NetfilterQueueEdge:
                 to = (interface, _ETHERTYPE[version], 0, 0, verdict.mac)
                 self._frames.sendto(verdict.data, to)
             else:
-                self._raw[version].sendto(verdict.data, (socket.inet_ntop(family, address), 0))
+                target = (socket.inet_ntop(family, address), 0)
+                self._raw[version].sendmsg([verdict.data], self._pin(verdict, version), 0, target)
         except OSError:  # no neighbour, no route back: the sender will have to time out
             self._emit_failed += 1
+
+    def _pin(self, verdict: Verdict, version: int) -> list[tuple[int, int, bytes]]:
+        """Control messages that name the interface, where that is not up to the routes."""
+        if not verdict.is_pinned:
+            return []
+        index = socket.if_nametoindex(self._interfaces[verdict.port])
+        if version == 4:
+            return [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("@i8x", index))]
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("@16xi", index))]
 
     def close(self) -> None:
         self._poll.close()

@@ -14,7 +14,7 @@ static inline bool queue_same(const struct queued *a, const uint8_t *a_bytes, co
 {
     return a->id == b->id && a->ifindex == b->ifindex && a->data - a_bytes == b->data - b_bytes && a->len == b->len &&
            a->wire_len == b->wire_len && a->checksum_unfinished == b->checksum_unfinished &&
-           a->checksum_unverified == b->checksum_unverified && a->error == b->error;
+           a->checksum_unverified == b->checksum_unverified && a->own_out == b->own_out && a->error == b->error;
 }
 
 /* Reads a datagram where it ends with its allocation and where other bytes follow it. The first broken promise as

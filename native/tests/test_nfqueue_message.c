@@ -185,7 +185,7 @@ static void unknown_attributes_are_passed_over(void)
 
 static void sizes_that_do_not_fit_count_as_missing(void)
 {
-    static const uint16_t numbers[] = {NFQA_IFINDEX_INDEV, NFQA_SKB_INFO, NFQA_CAP_LEN};
+    static const uint16_t numbers[] = {NFQA_IFINDEX_INDEV, NFQA_IFINDEX_OUTDEV, NFQA_SKB_INFO, NFQA_CAP_LEN};
     struct queued q;
     uint32_t offset;
     for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -196,6 +196,7 @@ static void sizes_that_do_not_fit_count_as_missing(void)
             bool is_there = len == 4;
             CHECK(read_all(m, &q, &offset) == QUEUE_PACKET && q.id == ID);
             CHECK((q.ifindex != 0) == (is_there && numbers[i] == NFQA_IFINDEX_INDEV));
+            CHECK((q.own_out != 0) == (is_there && numbers[i] == NFQA_IFINDEX_OUTDEV));
             CHECK(q.checksum_unfinished == (is_there && numbers[i] == NFQA_SKB_INFO));
             CHECK((q.wire_len != 0) == (is_there && numbers[i] == NFQA_CAP_LEN));
         }

@@ -108,6 +108,7 @@ def test_what_fits_within_each_other() -> None:
     )
     snapshot = compile_snapshot(load_config(lines.encode(), "test").tree, {})
     assert mtus(snapshot) == {"tunnel.1": 1500 - 24, "tunnel.2": 1500 - 24 - 50}
+    assert {p.name: p.mtu for p in snapshot.ports if p.mtu} == mtus(snapshot)
     Engine(hash_key=bytes(16), now_ns=0).configure(snapshot)
 
 

@@ -46,7 +46,7 @@ OURS = """\
 -A SIXTUPLE -i eth1 -j NFQUEUE --queue-num 7
 -A SIXTUPLE -i eth2 -p tcp {opening} -j NFQUEUE --queue-num 8
 -A SIXTUPLE -i eth2 -j NFQUEUE --queue-num 7
-{errors}"""
+{tunnels}{errors}"""
 ERRORS = {
     tool: "".join(
         f"-A SIXTUPLE-ERR {match} {type} -m mark ! --mark 0x100 -j NFQUEUE --queue-num 7\n"
@@ -66,6 +66,7 @@ MORE = {
     "-A SIXTUPLE -i br1 -m physdev --physdev-is-bridged -j NFQUEUE --queue-num 7\n",
     "bridged_in": "-A SIXTUPLE-IN -i br1 -j DROP\n",
     "multicast": f"-A SIXTUPLE-OUT -o eth2 -m mark --mark {MULTICAST} -j RETURN\n",
+    "tunnels": "-A SIXTUPLE-ERR -o eth2 -j NFQUEUE --queue-num 7\n",
     "classes": "".join(
         f"-A SIXTUPLE-QOS -m mark --mark {number << 9:#x}/0x1e00 "
         f"-j CLASSIFY --set-class 0001:000{number}\n"
@@ -145,6 +146,7 @@ def test_bridges_multicast_and_classes_come_and_go() -> None:
             opening_queue=8,
             bridges=["br1"],
             multicast=["eth2"],
+            tunnels=["eth2"],
             is_shaped=True,
         )
         for tool in TOOLS:

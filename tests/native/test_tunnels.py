@@ -430,6 +430,19 @@ def test_an_error_into_a_tunnel() -> None:
     assert error[GRE][ICMP].type == 11
 
 
+@EVERY
+def test_what_the_machine_itself_sends(type_: str, outer: int, inner: int) -> None:
+    """It enters the tunnel as it is: it was not forwarded."""
+    lab = Lab(type_, outer)
+    packet = udp(inner, **({"ttl": 1} if inner == 4 else {"hlim": 1}))
+    own = Packet(bytes(packet), 0, 0, flags=InputFlag.FROM_HOST, egress=TUNNEL)
+    assert lab.engine.input([own]) == 1
+    emitted, consumed = lab.engine.verdicts()
+    assert (emitted.action.name, consumed.action.name) == ("EMIT", "CONSUMED")
+    assert emitted.data is not None
+    assert emitted.data.endswith(bytes(packet))
+
+
 def test_a_tunnel_interface_without_a_tunnel() -> None:
     lab = Lab(egress=BARE)
     assert reason(lab.feed(udp(4), INSIDE)) == "flow_tunnel_no_encap"

@@ -8,13 +8,14 @@ TUN device is (tests/support/tunnel_peer.py).
 """
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.support.labs import PYTHON, UNTRANSLATED, Counted
+from tests.support.labs import PYTHON, UNTRANSLATED, Counted, session_ids
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, SERVER, SERVER6
@@ -180,6 +181,32 @@ def test_ping_from_the_client(lab: Lab, firewall: Firewall, tunnel: Tunnel, fami
     assert encapsulated.by_now() >= 6
 
 
+@EVERY
+@FAMILIES
+def test_fragments(lab: Lab, firewall: Firewall, tunnel: Tunnel, family: int) -> None:
+    """What comes in fragments leaves in fragments that fit, each in a packet of its own."""
+    assert ping(lab, "client", tunnel.inner(family), "-M", "dont", "-s", "4000")
+
+
+@EVERY
+def test_what_is_shown(lab: Lab, firewall: Firewall, tunnel: Tunnel) -> None:
+    shown = firewall.ask(f"show interface tunnel.{tunnel.number}")
+    ends = f"from {tunnel.local} ({tunnel.outer}) to {tunnel.peer}, TTL 64"
+    assert re.search(f"Tunnel: {tunnel.name}, {tunnel.type}.*, {re.escape(ends)}", shown), shown
+    assert ping(lab, "client", tunnel.inner(4))
+    (number, *_) = session_ids(firewall, destination=tunnel.inner(4))
+    facts = firewall.ask(f"show session id {number}")
+    assert re.search(r"session traverses tunnel +: True", facts), facts
+    assert re.search(rf"egress interface +: tunnel\.{tunnel.number}\b", facts), facts
+
+
+def test_nat_into_a_tunnel(lab: Lab, firewall: Firewall) -> None:
+    assert ping(lab, "client", TUNNELS[1].inner(4))
+    (number, *_) = session_ids(firewall, destination=TUNNELS[1].inner(4))
+    facts = firewall.ask(f"show session id {number}")
+    assert re.search(r"address/port translation +: source", facts), facts
+
+
 _TRANSFER = """
 import hashlib, socket, sys
 role, address, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -219,7 +246,7 @@ else:
 def test_large_transfers_in_both_directions(
     lab: Lab, firewall: Firewall, tunnel: Tunnel, family: int
 ) -> None:
-    address = tunnel.inner(family)
+    address, encapsulated = tunnel.inner(family), Counted(firewall, "flow_tunnel_encap")
     listener = lab.popen("server", [PYTHON, "-c", _TRANSFER, "server", address, "8"])
     try:
         assert listener.stdout
@@ -227,5 +254,6 @@ def test_large_transfers_in_both_directions(
         done = lab.run("client", [PYTHON, "-c", _TRANSFER, "client", address, "8"], timeout=90)
         assert done.returncode == 0, done.stderr
         assert listener.stdout.readline() == done.stdout
+        assert encapsulated.by_now() > (8 << 20) // 1500  # in pieces that fit
     finally:
         kill(listener)
