@@ -270,7 +270,7 @@ static bool is_understood(const struct packet *p)
 static bool is_too_long(const struct engine *e, const struct packet *p, uint16_t egress)
 {
     uint32_t mtu = e->config.ports[egress].mtu;
-    return p->len > mtu && !p->gso;
+    return p->len > mtu && (!p->gso || !mtu); /* 0: there is no tunnel behind it */
 }
 
 bool offload_packet(struct engine *e, const struct packet *p, uint64_t tag)
