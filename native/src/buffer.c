@@ -58,12 +58,12 @@ static uint32_t held_of(const struct engine *e, uint64_t id)
     return a < b ? a : b;
 }
 
-/* The scarcer of handles and buffers. */
+/* The scarcer of handles and buffers; of these, those behind a verdict are nobody's share any more. */
 static uint32_t percent_used(const struct engine *e, uint32_t *free)
 {
     uint32_t handles = e->params.max_undecided - e->undecided_count, packets = e->params.max_held - e->held_count;
     uint64_t of_handles = e->undecided_count * 100ull / e->params.max_undecided;
-    uint64_t of_packets = e->held_count * 100ull / e->params.max_held;
+    uint64_t of_packets = (e->held_count - e->held_over) * 100ull / e->params.max_held;
     *free = handles < packets ? handles : packets;
     return (uint32_t)(of_handles > of_packets ? of_handles : of_packets);
 }
