@@ -40,6 +40,7 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "checksum.h"
 #include "segment.h"
 #include "siphash.h"
@@ -68,23 +69,6 @@ enum { CLIENT_SACK = 1, CLIENT_STAMPS = 2, SERVER_SACK = 4, SERVER_STAMPS = 8, S
 /* What a client offers is rounded down to one of these: the least IPv4 and IPv6 hosts must take, tunnels, Ethernet of IPv6
  * and IPv4, jumbo frames. */
 static const uint16_t sizes[8] = {88, 536, 1220, 1360, 1400, 1440, 1460, 8940};
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put16(uint8_t *p, uint32_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    put16(p, value >> 16);
-    put16(p + 2, value);
-}
 
 static const uint8_t *stamps_of(const struct packet *p)
 {
@@ -118,7 +102,7 @@ static uint32_t stamped_cookie(const struct engine *e, const struct packet *p, u
 static uint8_t offer_of(const struct packet *p)
 {
     const uint8_t *mss = tcp_option_find(p, TCP_OPTION_MSS, 4), *scale = tcp_option_find(p, TCP_OPTION_WINDOW_SCALE, 3);
-    uint32_t size = mss ? (uint32_t)(mss[2] << 8 | mss[3]) : p->key.family == 4 ? 536 : 1220, place = 7;
+    uint32_t size = mss ? be16(mss + 2) : p->key.family == 4 ? 536 : 1220, place = 7;
     uint8_t offer = NO_SCALE;
     while (place && sizes[place] > size)
         place--;

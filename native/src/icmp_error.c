@@ -1,6 +1,7 @@
 /* icmp_error.c - the ICMP and ICMPv6 errors a router owes a sender (RFC 792, RFC 1812 4.3, RFC 4443). */
 #include <string.h>
 
+#include "bytes.h"
 #include "checksum.h"
 #include "state.h"
 
@@ -35,12 +36,6 @@ static bool is_fitting(const struct packet *p, enum icmp_error error)
     if (p->icmp_kind != ICMP_NONE && p->icmp_kind != ICMP_REQUEST && p->icmp_kind != ICMP_REPLY)
         return false;
     return !is_multicast || (!is_v4 && error == ICMP_TOO_BIG);
-}
-
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
 }
 
 static void write_v4(uint8_t *ip, uint32_t len, const uint8_t *from, const uint8_t *to)

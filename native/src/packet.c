@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "checksum.h"
 #include "ip_options.h"
 
@@ -48,16 +49,6 @@ enum { IPV4_DONT_FRAGMENT = 0x4000, IPV4_MORE_FRAGMENTS = 0x2000, IPV4_OFFSET = 
 enum { IPV6_OFFSET = 0xfff8, IPV6_MORE_FRAGMENTS = 1 };
 
 static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)be16(p) << 16 | be16(p + 2);
-}
 
 static void map_v4(uint8_t out[16], const uint8_t *address)
 {

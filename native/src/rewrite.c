@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "checksum.h"
 #include "state.h"
 #include "tcp_options.h"
@@ -62,7 +63,7 @@ static uint64_t lower_mss(struct engine *e, const struct packet *p, uint16_t lar
 {
     const uint8_t lower[2] = {(uint8_t)(largest >> 8), (uint8_t)largest};
     uint8_t *option = tcp_option_find(p, TCP_OPTION_MSS, 4);
-    if (!option || (option[2] << 8 | option[3]) <= largest)
+    if (!option || be16(option + 2) <= largest)
         return 0;
     count(e, COUNTER_tcp_mss_adjusted);
     return checksum_replace(p->data + p->l4_offset, (uint32_t)(option + 2 - p->data - p->l4_offset), lower, 2);

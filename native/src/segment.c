@@ -3,20 +3,9 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "checksum.h"
 #include "tcp_options.h"
-
-static void put16(uint8_t *p, uint32_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    put16(p, value >> 16);
-    put16(p + 2, value);
-}
 
 static uint32_t write_ip(uint8_t *ip, const struct segment *segment, uint32_t l4_len)
 {
