@@ -114,7 +114,7 @@ def _run(arguments: list[str]) -> int:
         type=_queue,
         default=_DEFAULT_QUEUE,
         metavar="N",
-        help="NFQUEUE number, %(default)s otherwise",
+        help="NFQUEUE number, %(default)s otherwise; the one behind it is taken, too",
     )
     parser.add_argument(
         "--platform",

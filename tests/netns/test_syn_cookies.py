@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.test_modes import RULE, TARGETS, VLAN, WIRE
+from tests.netns.test_queue import resident_bytes
 from tests.support.labs import PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import CLIENT, CONFIG, FAR, SERVER, nat_lab, shell
 from vm.firewall import Firewall
@@ -147,6 +148,16 @@ def test_a_large_transfer(lab: Lab, firewall: Firewall, family: int, order: str)
     asked, came = Counted(firewall, "flow_undecided"), Counted(firewall, "flow_dos_syncookie_sent")
     assert ask(lab, SERVER[family], order, MEGABYTES) == ""
     assert asked.by_now() < came.by_now() / 10  # the flood is no business of Python's
+
+
+@pytest.mark.usefixtures("flood")
+def test_memory_does_not_grow(firewall: Firewall) -> None:
+    sent = Counted(firewall, "flow_dos_syncookie_sent")
+    [dataplane] = firewall.dataplanes()
+    wait_until(lambda: sent.by_now() > 2_000, "buffers have been used", seconds=20)
+    before = resident_bytes(dataplane)
+    wait_until(lambda: sent.by_now() > 8_000, "the flood goes on", seconds=40)
+    assert resident_bytes(dataplane) - before < 1 << 20  # 175 bytes a SYN
 
 
 @pytest.mark.parametrize("family", FAMILIES)
