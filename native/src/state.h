@@ -452,11 +452,26 @@ enum icmp_error { ICMP_TIME_EXCEEDED, ICMP_TOO_BIG, ICMP_PROHIBITED };
 /* Emits an ICMP error about a packet as it came in, to its sender; where that is fitting, allowed and not too often. */
 void icmp_error_emit(struct engine *e, const struct packet *p, uint16_t port, enum icmp_error error, uint32_t mtu);
 
+/* ---- verdict.c ------------------------------------------------------------------------------------ */
+
+/* A verdict that is completed by who asks for it; the tag is no datagram's. */
+struct verdict *verdict_add(struct engine *e, enum verdict_action action, uint64_t tag, uint32_t slot);
+/* `mark` is added to the port's. */
+void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark, bool changed);
+void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
+void verdict_host(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot);
+/* The packet was answered, or sent on in another form. */
+void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot);
+/* A packet of the engine's own that answers p, and the verdict on p. */
+void verdict_answer(struct engine *e, struct held *h, uint32_t len, const struct packet *p, uint64_t tag);
+/* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
+ * `mark` is added to the host's. */
+void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
+/* The same by this port, whatever the routes say. */
+void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark);
+
 /* ---- fastpath.c ----------------------------------------------------------------------------------- */
 
-/* Parses what the edge delivered, or what was found in it, as from `port`; goes into tunnels. 0, or the drop reason. */
-uint32_t fastpath_parse(const struct engine *e, uint8_t *data, uint32_t len, enum link_type link, uint32_t how, uint16_t port,
-                        struct packet *p);
 /* The address is the firewall's own. */
 bool is_local(const struct engine *e, const uint8_t address[16]);
 /* The port exists and is in a zone. */
@@ -470,18 +485,8 @@ void fastpath_place(const struct engine *e, struct packet *p);
 /* Decides a packet that has its place. False where it needs the slowpath; `ref` is then
  * the handle it must wait behind, or 0. */
 bool fastpath_decide(struct engine *e, struct packet *p, uint64_t tag, uint32_t *ref);
-/* Makes a packet an edge's verdict says nothing of its own about: it was answered, or sent on otherwise. */
-void verdict_consumed(struct engine *e, uint64_t tag, uint32_t slot);
-/* `mark` is added to the port's. */
-void verdict_forward(struct engine *e, const struct packet *p, uint64_t tag, uint32_t slot, uint16_t port, uint16_t mark, bool changed);
-void verdict_drop(struct engine *e, uint64_t tag, uint32_t slot, enum counter reason);
-/* A packet of the engine's own that answers p, and the verdict on p. */
-void verdict_answer(struct engine *e, struct held *h, uint32_t len, const struct packet *p, uint64_t tag);
-/* A packet of the engine's own in a buffer of held_take, by a port, to its neighbour `mac` where that is a bridged one;
- * `mark` is added to the host's. */
-void verdict_emit(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark, const uint8_t *mac);
-/* The same by this port, whatever the routes say. */
-void verdict_emit_by(struct engine *e, struct held *h, uint32_t len, uint16_t port, uint16_t mark);
+/* Decides an ICMP error of the machine's own kernel. */
+void fastpath_own_error(struct engine *e, struct packet *p, uint64_t tag);
 
 /* ---- reset.c -------------------------------------------------------------------------------------- */
 
