@@ -16,7 +16,7 @@ import pytest
 from tests.support.labs import PYTHON, Counted, counters
 from vm.firewall import THREAT_LOG, Firewall
 from vm.namespaces import Lab, kill
-from vm.topology import SERVER
+from vm.topology import SERVER, SERVER6
 from vm.waiting import wait_until
 
 PROFILE = "set network profiles zone-protection-profile strict "
@@ -45,9 +45,11 @@ service any action allow
 """
 # What is not the web's and not the ping's that others use: attacks.
 COUNT = """
-nft add table ip seen
-nft add chain ip seen input '{ type filter hook prerouting priority -500; }'
-nft add rule ip seen input ip daddr 203.0.113.0/24 counter
+nft add table inet seen
+nft add chain inet seen input '{ type filter hook prerouting priority -500; }'
+nft add rule inet seen input ip daddr 203.0.113.0/24 counter
+nft add rule inet seen input ip6 daddr 2001:db8:2::/64 icmpv6 type != { 133-137 } counter
+nft add rule inet seen input ip6 daddr 2001:db8:2::/64 meta l4proto != ipv6-icmp counter
 """
 
 # A datagram in pieces as no host makes them: offset in eights, bytes, whether more follow.
@@ -105,6 +107,15 @@ ATTACKS = {
         "flow_scan_drop",
         "Host Sweep",
         60,
+    ),
+    "SYN scan, IPv6": Attack(
+        (*NMAP, "-6", "-sS", "-p", "1-400", SERVER6), "flow_scan_drop", "TCP Port Scan", 60
+    ),
+    "Xmas scan, IPv6": Attack(
+        (*NMAP, "-6", "-sX", "-p", "1-99", SERVER6), "flow_parse_tcp_flags", "TCP Port Scan"
+    ),
+    "UDP scan, IPv6": Attack(
+        (*NMAP, "-6", "-sU", "-p", "1-400", SERVER6), "flow_scan_drop", "UDP Port Scan", 60
     ),
     "fragmented SYN scan": Attack((*NMAP, "-sS", "-f", "-p", "1-99", SERVER), "flow_ipfrag_tiny"),
     "land": Attack((*HPING, "-S", "-a", SERVER, "-p", "80", "-c", "5", SERVER), "flow_parse_land"),
