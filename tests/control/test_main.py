@@ -63,12 +63,12 @@ def outcome(call: Callable[[], int]) -> int | str | None:
         ),
         (
             "run --config f --queue 65536",
-            "sixtuple run: argument --queue: '65536' is not a number from 0 to 65535 "
+            "sixtuple run: argument --queue: '65536' is not a number from 0 to 65534 "
             "(see sixtuple run --help)",
         ),
         (
             "run --config f --queue -1",
-            "sixtuple run: argument --queue: '-1' is not a number from 0 to 65535 "
+            "sixtuple run: argument --queue: '-1' is not a number from 0 to 65534 "
             "(see sixtuple run --help)",
         ),
         (
