@@ -816,7 +816,7 @@ struct event {
 /* Takes events, oldest first. A full ring loses new events and counts them (log_event_lost). */
 uint32_t engine_events(struct engine *engine, struct event *out, uint32_t max);
 
-/* Takes threats, oldest first. A full ring loses new ones and counts them (log_threat_lost). */
+/* Takes threats. A full ring loses new ones and counts them (log_threat_lost). */
 uint32_t engine_threats(struct engine *engine, struct threat *out, uint32_t max);
 
 /* ---- protection: looking and clearing ----------------------------------------------------------- */

@@ -254,30 +254,29 @@ static struct entry *entry_of(struct engine *e, const struct dos_rule *r, const 
 
 /* ---- what a rule says ------------------------------------------------------------------------------ */
 
+/* Whether so many packets a second block who sends them: a host of its own limits. Of a destination many are the sources. */
+static bool is_blocking(const struct dos_rule *r, const struct dos_limits *limits, enum flood flood, uint32_t rate)
+{
+    return limits == &r->classified && r->classified_by != DOS_BY_DESTINATION && limits->block_s[flood] &&
+           rate > limits->flood[flood].maximal;
+}
+
 /* Counts in a meter, and what its limits say; the packet may be refused or asked for a cookie already. */
 static enum admission ask(struct engine *e, const struct dos_rule *r, const struct dos_limits *limits, struct meter *m,
-                          const struct packet *p, enum counter reason, uint32_t *rate)
+                          const struct packet *p, enum counter reason)
 {
     enum flood flood = flood_of(p);
     const struct flood_limits *l = &limits->flood[flood];
-    *rate = meter_count(m, e->now_ns);
+    uint32_t rate = meter_count(m, e->now_ns);
     if (!limits->enabled || !l->enabled)
         return ADMIT;
-    enum admission admission = flood_judge(e, l, p, *rate);
-    flood_alarm(e, l, p, *rate, admission, r->number, reason);
-    return admission;
-}
-
-static enum admission ask_classified(struct engine *e, const struct dos_rule *r, struct entry *entry, const struct packet *p)
-{
-    enum flood flood = flood_of(p);
-    const struct dos_limits *limits = &r->classified;
-    uint32_t rate, block_s = limits->block_s[flood];
-    enum admission admission =
-        ask(e, r, limits, &entry->meters[flood], p, COUNTER_flow_dos_rule_drop_classified, &rate);
-    bool is_above = limits->flood[flood].enabled && rate > limits->flood[flood].maximal;
-    if (is_above && block_s && r->classified_by != DOS_BY_DESTINATION) /* of a destination many are the sources */
-        block_add(e, p, r->classified_by == DOS_BY_BOTH, block_s, THREAT_FLOOD, r->number);
+    enum admission admission = flood_judge(e, l, p, rate);
+    if (is_blocking(r, limits, flood, rate)) {
+        block_add(e, p, r->classified_by == DOS_BY_BOTH, limits->block_s[flood], THREAT_FLOOD, r->number);
+        threat_note(e, p, THREAT_FLOOD, flood, SCAN_ACTION_block_ip, r->number, reason);
+    } else {
+        flood_alarm(e, l, p, rate, admission, r->number, reason);
+    }
     return admission;
 }
 
@@ -285,12 +284,14 @@ static enum admission ask_classified(struct engine *e, const struct dos_rule *r,
 static enum admission ask_rates(struct engine *e, const struct dos_rule *r, struct entry *entry, const struct packet *p,
                                 uint32_t *reason)
 {
-    uint32_t rate;
-    struct flood_figures *f = &e->dos->figures[place_of(e, r)].flood[flood_of(p)];
-    enum admission own = entry ? ask_classified(e, r, entry, p) : ADMIT, all = ADMIT;
+    enum flood flood = flood_of(p);
+    struct flood_figures *f = &e->dos->figures[place_of(e, r)].flood[flood];
+    enum admission own = ADMIT, all = ADMIT;
+    if (entry)
+        own = ask(e, r, &r->classified, &entry->meters[flood], p, COUNTER_flow_dos_rule_drop_classified);
     *reason = COUNTER_flow_dos_rule_drop_classified;
     if (own != ADMIT_NOT)
-        all = ask(e, r, &r->aggregate, &f->meter, p, COUNTER_flow_dos_rule_drop_aggr, &rate);
+        all = ask(e, r, &r->aggregate, &f->meter, p, COUNTER_flow_dos_rule_drop_aggr);
     if (all == ADMIT_NOT)
         *reason = COUNTER_flow_dos_rule_drop_aggr;
     enum admission admission = own > all ? own : all;

@@ -40,7 +40,7 @@ static void kinds_are_told_apart(void)
     engine_free(t.engine);
 }
 
-/* Of a flood one line a second says all; a source that is blocked is told at once. */
+/* Of a flood one line a second says all; that a source is blocked is told at once, of each. */
 static void an_action_is_told_at_once(void)
 {
     static const struct kind flood = {THREAT_FLOOD, 0, 0, 7, 1}, buffer = {THREAT_BUFFER, 0, 0, 7, 1};
@@ -49,9 +49,15 @@ static void an_action_is_told_at_once(void)
     protected_configure(&t);
     for (enum scan_action action = SCAN_ACTION_alert; action <= SCAN_ACTION_block_ip; action++) {
         note(&t, &flood, action, 0);
-        CHECK(protected_threats(&t, &threat) == (action == SCAN_ACTION_alert));
+        CHECK(protected_threats(&t, &threat) == (action == SCAN_ACTION_alert || action == SCAN_ACTION_block_ip));
         note(&t, &buffer, action, 0);
         CHECK(protected_threats(&t, &threat) == 1 && threat.action == action);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct kind other = i ? buffer : flood;
+        other.source++;
+        note(&t, &other, SCAN_ACTION_block_ip, 0);
+        CHECK(protected_threats(&t, &threat) == 1 && threat.key.src[15] == other.source);
     }
     engine_free(t.engine);
 }
@@ -77,6 +83,34 @@ static void repeats_are_counted_with_the_next(void)
     engine_free(t.engine);
 }
 
+/* An attack that ends within the second, and one of which others take the place. */
+static void the_rest_is_told_without_another_packet(void)
+{
+    static const struct kind flood = {THREAT_FLOOD, FLOOD_udp, 3, 7, 1};
+    enum { OTHERS = 4000, NOTED = 30 };
+    struct protected t = protected_new((struct engine_params){0});
+    struct threat threat;
+    protected_configure(&t);
+    for (int is_crowded = 0; is_crowded < 2; is_crowded++, t.now_ns += 10 * SECOND) {
+        int64_t last_ns = 0;
+        for (int i = 0; i < NOTED; i++, t.now_ns += SECOND / 100) {
+            last_ns = t.now_ns;
+            note(&t, &flood, i == 7 ? SCAN_ACTION_block : SCAN_ACTION_alert, i == 7 ? COUNTER_flow_dos_red_udp : 0);
+        }
+        CHECK(protected_threats(&t, &threat) == 1 && threat.repeat == 1 && threat.action == SCAN_ACTION_alert);
+        for (uint32_t n = 0; is_crowded && n < OTHERS; n++)
+            note(&t, &(struct kind){THREAT_SCAN, 0, 0, 1 + n, 1}, SCAN_ACTION_alert, 0);
+        CHECK(protected_threats(&t, &threat) == (is_crowded ? OTHERS + 1 : 0));
+        t.now_ns += 2 * SECOND;
+        engine_tick(t.engine, t.now_ns);
+        CHECK(protected_threats(&t, &threat) == !is_crowded);
+        CHECK(is_crowded || (threat.repeat == NOTED - 1 && threat.action == SCAN_ACTION_block && threat.rule == 3));
+        CHECK(is_crowded || (threat.reason == COUNTER_flow_dos_red_udp && threat.now_ns == last_ns));
+        CHECK(protected_threats(&t, &threat) == 0);
+    }
+    engine_free(t.engine);
+}
+
 static void a_full_ring_loses_new_ones(void)
 {
     enum { RING = 4096, MORE = 1000 };
@@ -99,6 +133,7 @@ int main(void)
     kinds_are_told_apart();
     an_action_is_told_at_once();
     repeats_are_counted_with_the_next();
+    the_rest_is_told_without_another_packet();
     a_full_ring_loses_new_ones();
     return check_report();
 }
