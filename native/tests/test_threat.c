@@ -31,7 +31,7 @@ static void kinds_are_told_apart(void)
         {{THREAT_SCAN, 1, 0, 7, 1}, true}, {{THREAT_SCAN, 1, 0, 8, 1}, true},
     };
     struct protected t = protected_new((struct engine_params){0});
-    struct threat threat;
+    struct threat threat = {0};
     protected_configure(&t);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         note(&t, &rows[i].kind, SCAN_ACTION_alert, 0);
@@ -45,7 +45,7 @@ static void an_action_is_told_at_once(void)
 {
     static const struct kind flood = {THREAT_FLOOD, 0, 0, 7, 1}, buffer = {THREAT_BUFFER, 0, 0, 7, 1};
     struct protected t = protected_new((struct engine_params){0});
-    struct threat threat;
+    struct threat threat = {0};
     protected_configure(&t);
     for (enum scan_action action = SCAN_ACTION_alert; action <= SCAN_ACTION_block_ip; action++) {
         note(&t, &flood, action, 0);
@@ -66,7 +66,7 @@ static void repeats_are_counted_with_the_next(void)
 {
     static const struct kind flood = {THREAT_FLOOD, FLOOD_udp, 3, 7, 1};
     struct protected t = protected_new((struct engine_params){0});
-    struct threat threat;
+    struct threat threat = {0};
     protected_configure(&t);
     note(&t, &flood, SCAN_ACTION_alert, 0);
     CHECK(protected_threats(&t, &threat) == 1 && threat.repeat == 1 && threat.reason == 0 && threat.now_ns == t.now_ns);
@@ -89,7 +89,7 @@ static void the_rest_is_told_without_another_packet(void)
     static const struct kind flood = {THREAT_FLOOD, FLOOD_udp, 3, 7, 1};
     enum { OTHERS = 4000, NOTED = 30 };
     struct protected t = protected_new((struct engine_params){0});
-    struct threat threat;
+    struct threat threat = {0};
     protected_configure(&t);
     for (int is_crowded = 0; is_crowded < 2; is_crowded++, t.now_ns += 10 * SECOND) {
         int64_t last_ns = 0;
