@@ -52,6 +52,8 @@ static uint32_t parse_inner(const struct inner *inner, bool may_be_unfinished, s
 /* Goes on with what is in a parsed packet, if that has arrived for a tunnel. */
 static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
 {
+    uint8_t family = p->key.family;
+    bool was_reframed = p->reframed, was_in_fragments = false;
     for (int depth = 0;; depth++) {
         struct inner inner;
         uint32_t reason = tunnel_find(e, p, &inner);
@@ -68,9 +70,11 @@ static uint32_t enter_tunnels(const struct engine *e, struct packet *p)
         }
         reason = parse_inner(&inner, outer.unfinished || (outer.gso && !outer.reassembled), p);
         p->rebuilt = true;
-        /* no fragment of the outer packet can carry it back */
-        p->reframed = outer.reassembled || outer.reframed != (p->key.family != outer.key.family);
         p->gso = outer.gso && !outer.reassembled;
+        /* No fragment of the outer packet can carry it back. Nor can a large packet of segments: to tell how long they are
+         * the kernel would read a TCP header where that of the inner packet was. */
+        was_in_fragments |= outer.reassembled;
+        p->reframed = was_in_fragments || (p->gso && p->key.proto == PROTO_TCP) || was_reframed != (p->key.family != family);
         p->port = inner.port;
         p->tunnel = inner.tunnel;
         p->outer_ecn = inner.ecn;

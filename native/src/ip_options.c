@@ -107,6 +107,23 @@ uint64_t ipv4_option_traits(const uint8_t *options, uint32_t len)
     return traits;
 }
 
+uint32_t ipv4_final_address(const uint8_t *options, uint32_t len)
+{
+    for (uint32_t i = 0; i < len && options[i] != IPV4_END;) {
+        if (options[i] == IPV4_NOP) {
+            i++;
+            continue;
+        }
+        if (i + 1 == len || options[i + 1] < 2 || options[i + 1] > len - i)
+            return 0;
+        uint8_t number = options[i] & (uint8_t)~IPV4_COPIED, size = options[i + 1];
+        if ((number == IPV4_LOOSE_SOURCE || number == IPV4_STRICT_SOURCE) && is_well_formed(options + i, size, number))
+            return options[i + 2] < size ? i + size - 4 : 0;
+        i += size;
+    }
+    return 0;
+}
+
 /* ---- IPv6 --------------------------------------------------------------------------------------- */
 
 enum {

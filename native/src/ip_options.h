@@ -9,6 +9,10 @@
 /* Of the options behind the fixed header of an IPv4 packet. */
 uint64_t ipv4_option_traits(const uint8_t *options, uint32_t len);
 
+/* Where in the options the address is that a source route leads to, which hosts compute layer 4's checksum for;
+ * 0: there is none, or the packet is there already. */
+uint32_t ipv4_final_address(const uint8_t *options, uint32_t len);
+
 /* Of a hop-by-hop or destination options header, whole and at least 8 bytes long. */
 uint64_t ipv6_option_traits(const uint8_t *header, uint32_t len, bool is_hop_by_hop);
 

@@ -171,8 +171,11 @@ static uint32_t parse_ipv4(struct packet *p, uint32_t available, uint32_t how)
         if (refuse_fragment(total - header, p->more_fragments))
             return COUNTER_flow_ipfrag_drop;
     }
-    if (header > IPV4_HEADER)
+    if (header > IPV4_HEADER) {
+        uint32_t final = ipv4_final_address(ip + IPV4_HEADER, header - IPV4_HEADER);
         p->traits |= ipv4_option_traits(ip + IPV4_HEADER, header - IPV4_HEADER);
+        p->sum_dst = (uint16_t)(final ? IPV4_HEADER + final : 0);
+    }
     p->len = total;
     p->l4_offset = (uint16_t)header;
     p->ttl = ip[8];

@@ -34,7 +34,7 @@ struct packet {
     uint64_t traits;     /* bits of enum protection: what a profile may refuse about it */
     uint32_t tcp_ack;
     uint16_t l4_offset, payload_offset;
-    uint16_t sum_src, sum_dst; /* IPv6: where layer 4's checksum takes other addresses from than the IP header's; 0 */
+    uint16_t sum_src, sum_dst; /* where layer 4's checksum takes other addresses from than the IP header's; 0 */
     bool is_sum_unknown;       /* its destination is in a routing header that nothing is known of */
     uint16_t tcp_window;
     uint8_t ttl, dscp;

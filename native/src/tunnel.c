@@ -620,6 +620,10 @@ uint32_t tunnel_emit(struct engine *e, const struct packet *p, uint16_t port, ui
 {
     uint32_t mtu = to_host ? LONGEST_DATAGRAM : e->config.ports[port].mtu;
     struct way way = {.port = port, .mark = mark, .is_pinned = !to_host, .is_routed = !to_host};
+    if (p->gso && p->tunnel && !to_host) { /* segments were no longer within the tunnel */
+        uint32_t within = longest_inner(e, &e->config.tunnels[p->tunnel - 1]);
+        mtu = within < mtu ? within : mtu;
+    }
     if (to_host && !is_local(e, p->key.dst))
         return COUNTER_flow_icmp_no_session;
     return send_pieces(e, p, &way, mtu <= LONGEST_DATAGRAM ? mtu : USUAL_MTU);

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import permutations
-from socket import AF_INET6, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -301,9 +301,24 @@ def home(where: str, checksum_for: str) -> bytes:
     return chain(60, b"\x11\2\1\2\0\0" + option, segment)
 
 
+def source_routed(option: int, pointer: int, *, checksum_for: str) -> bytes:
+    """A UDP packet with an IPv4 source route of two addresses."""
+    segment = bytes(IP(src=CLIENT[4], dst=checksum_for) / UDP(sport=1, dport=2))[20:]
+    listed = b"".join(inet_pton(AF_INET, address) for address in (X, Y))
+    header = IP(src=CLIENT[4], dst=SERVER[4], proto=17, ihl=8, len=32 + len(segment))
+    return v4(bytes(header)[:20] + bytes([1, option, 11, pointer]) + listed + segment)
+
+
 V, W = "2001:db8:9::1", "2001:db8:9::2"
+X, Y = "198.51.100.1", "198.51.100.2"
 WRONG = "flow_parse_l4_cksm"
-UPPER_ROWS = [  # RFC 8200 8.1: it is for where the packet ends
+UPPER_ROWS = [  # RFC 8200 8.1, and of IPv4 what hosts do: it is for where the packet ends
+    pytest.param(source_routed(0x83, 4, checksum_for=Y), "forward", id="loose"),
+    pytest.param(source_routed(0x89, 8, checksum_for=Y), "forward", id="strict"),
+    pytest.param(source_routed(0x83, 4, checksum_for=SERVER[4]), WRONG, id="loose, first"),
+    pytest.param(source_routed(0x83, 12, checksum_for=SERVER[4]), "forward", id="loose, done"),
+    pytest.param(source_routed(0x83, 12, checksum_for=Y), WRONG, id="loose, done, last"),
+    pytest.param(source_routed(0x87, 4, checksum_for=Y), WRONG, id="recorded route"),
     pytest.param(routed(0, 2, V, W, checksum_for=W), "forward", id="source route"),
     pytest.param(routed(0, 2, V, W, checksum_for=V), WRONG, id="source route, first"),
     pytest.param(routed(0, 0, V, W, checksum_for=SERVER[6]), "forward", id="source route, done"),

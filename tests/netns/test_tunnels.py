@@ -31,6 +31,7 @@ class Tunnel(NamedTuple):
     outer: str = "ethernet1/2"
     local: str = OUTER
     peer: str = SERVER
+    mtu: int = 0  # the most that fits within
 
     @property
     def lines(self) -> str:
@@ -56,13 +57,13 @@ class Tunnel(NamedTuple):
 
 
 TUNNELS = (
-    Tunnel(1, "gre", "gre-in-v4"),
-    Tunnel(2, "ipip", "ip-in-v4"),
-    Tunnel(3, "ipip", "ip-in-v6", local=OUTER6, peer=SERVER6),
-    Tunnel(4, "gre", "gre-in-v6", local=OUTER6, peer=SERVER6),
-    Tunnel(5, "vxlan", "vxlan-in-v4"),
-    Tunnel(6, "vxlan", "vxlan-in-v6", local=OUTER6, peer=SERVER6),
-    Tunnel(7, "vxlan", "vxlan-in-gre", "tunnel.1", "10.9.1.1", "10.9.1.2"),
+    Tunnel(1, "gre", "gre-in-v4", mtu=1476),
+    Tunnel(2, "ipip", "ip-in-v4", mtu=1480),
+    Tunnel(3, "ipip", "ip-in-v6", local=OUTER6, peer=SERVER6, mtu=1460),
+    Tunnel(4, "gre", "gre-in-v6", local=OUTER6, peer=SERVER6, mtu=1456),
+    Tunnel(5, "vxlan", "vxlan-in-v4", mtu=1450),
+    Tunnel(6, "vxlan", "vxlan-in-v6", local=OUTER6, peer=SERVER6, mtu=1430),
+    Tunnel(7, "vxlan", "vxlan-in-gre", "tunnel.1", "10.9.1.1", "10.9.1.2", mtu=1426),
 )
 UNITS = " ".join(f"tunnel.{tunnel.number}" for tunnel in TUNNELS)
 CONFIG = f"""
@@ -90,12 +91,12 @@ def device(tunnel: Tunnel) -> str:
     return f"t{tunnel.number}"
 
 
-def bring_up(lab: Lab, tunnel: Tunnel, mtu: int) -> None:
+def bring_up(lab: Lab, tunnel: Tunnel) -> None:
     name = device(tunnel)
     shell(
         lab,
         "server",
-        f"ip link set {name} mtu {mtu} up",
+        f"ip link set {name} mtu {tunnel.mtu} up",
         f"ip address add {tunnel.inner(4)}/24 dev {name}",
         f"ip address add {tunnel.inner(6)}/64 dev {name} nodad",
         # what has a tunnel's address goes back through it
@@ -127,7 +128,7 @@ def peers(lab: Lab) -> Iterator[None]:
                 said = processes[-1].stdout
                 assert said
                 assert said.readline() == "ready\n"
-            bring_up(lab, tunnel, 1380 if tunnel.number == 7 else 1400)
+            bring_up(lab, tunnel)
         yield
     finally:
         for process in processes:
