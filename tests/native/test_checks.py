@@ -102,11 +102,15 @@ ROWS = [
     Row("ip_frag", piece(17, 1), udp()),
     Row("icmp_frag", piece(1, 1), piece(17, 1)),
     Row(
-        "strict_source_routing", with_option(b"\x89\7\x08\1\2\3\4"), with_option(b"\x83\7\x08\1\2\3\4")
+        "strict_source_routing",
+        with_option(b"\x89\7\10\1\2\3\4"),
+        with_option(b"\x83\7\10\1\2\3\4"),
     ),
-    Row("loose_source_routing", with_option(b"\x83\7\x08\1\2\3\4"), with_option(b"\x89\7\x08\1\2\3\4")),
+    Row(
+        "loose_source_routing", with_option(b"\x83\7\10\1\2\3\4"), with_option(b"\x89\7\10\1\2\3\4")
+    ),
     Row("timestamp", with_option(b"\x44\x08\5\0" + bytes(4)), with_option(b"\7\7\4\0\0\0\0")),
-    Row("record_route", with_option(b"\7\7\4\0\0\0\0"), with_option(b"\x83\7\x08\1\2\3\4")),
+    Row("record_route", with_option(b"\7\7\4\0\0\0\0"), with_option(b"\x83\7\10\1\2\3\4")),
     Row("security", with_option(b"\x82\3\xab"), with_option(b"\x88\4\0\7")),
     Row("stream_id", with_option(b"\x88\4\0\7"), with_option(b"\x82\3\xab")),
     Row("unknown_option", with_option(b"\x99\4\0\0"), with_option(b"\x94\4\0\0")),

@@ -51,7 +51,14 @@ ports = st.integers(1, 65535)
 payloads = st.binary(max_size=40)
 
 v4_options = st.sampled_from(
-    [b"", b"\1", b"\x94\4\0\0", b"\x44\x08\5\0\0\0\0\0", b"\x83\7\4\xc0\0\2\1\0", b"\x99\6abcd\1\1"]
+    [
+        b"",
+        b"\1",
+        b"\x94\4\0\0",
+        b"\x44\x08\5\0\0\0\0\0",
+        b"\x83\7\10\xc0\0\2\1\0",
+        b"\x99\6abcd\1\1",
+    ]
 )
 tlvs = st.lists(
     st.builds(
