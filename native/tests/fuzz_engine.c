@@ -95,7 +95,9 @@ static void take_verdicts(struct history *h)
         if (v->action == VERDICT_EMIT) {
             struct packet p;
             uint32_t reason = packet_parse((uint8_t *)v->data, v->len, LINK_IP, 0, &p);
-            require(!reason || reason == COUNTER_flow_parse_land); /* the client translated to its server */
+            /* the client translated to its server, or one of them to what is none */
+            require(!reason || reason == COUNTER_flow_parse_land || reason == COUNTER_flow_parse_martian ||
+                    reason == COUNTER_flow_parse_ip6_mcast_source || reason == COUNTER_flow_parse_tcp_port);
             continue;
         }
         require(v->tag < h->tags && h->verdicts[v->tag]++ == 0);
