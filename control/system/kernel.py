@@ -138,12 +138,17 @@ class Kernel:
             return neighbors.mirror(netlink.neighbors(), ports)
 
     def resolve(self, hops: Iterable[Pair]) -> None:
-        """Has the kernel find out the link-layer addresses of next hops, by port."""
+        """Has the kernel find out the link-layer addresses of next hops, by port.
+
+        Those it knows it keeps: asked for, an entry an administrator has made would be gone.
+        """
         with Netlink() as netlink:
             ports = links.indices(self._ports, netlink.links())
             indices = {name: index for index, name in ports.items()}
+            known = {(one.ifindex, one.address) for one in netlink.neighbors() if one.mac}
             for port, nexthop in hops:
-                if index := indices.get(port):
+                index = indices.get(port)
+                if index and (index, nexthop) not in known:
                     with suppress(OSError):  # its link is down
                         netlink.resolve(index, nexthop)
 

@@ -218,6 +218,19 @@ def routes(*prefixes: tuple[str, int], router: str = "") -> tuple[StaticRoute, .
 
 
 @in_namespace
+def test_a_neighbour_that_is_known_is_not_asked_for() -> None:
+    lab()
+    kernel = Kernel(7, RUN)
+    kernel.configure(snapshot(*PORTS), ())
+    run("ip neigh replace 10.0.3.77 lladdr 02:00:00:00:00:77 dev eth3 nud permanent")
+    kernel.resolve([("ethernet1/3", "10.0.3.77"), ("ethernet1/3", "10.0.3.78")])
+    shown = run("ip neigh show dev eth3")
+    assert "10.0.3.77 lladdr 02:00:00:00:00:77 PERMANENT" in shown
+    assert "10.0.3.78" in shown
+    assert kernel.close() == []
+
+
+@in_namespace
 def test_a_path_goes_before_the_routes() -> None:
     lab()
     rules = (
