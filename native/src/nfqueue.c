@@ -43,6 +43,7 @@
 enum {
     BURST = 64,
     BURST_OF_OPENING = 16, /* while there are others */
+    LOOK_EVERY = 8,        /* bursts of the others, while there were none */
     ERROR_BYTES = 256,
     CONFIG_BYTES = 256, /* any configuration message */
     COPY_RANGE = 65531, /* what a netlink attribute holds */
@@ -595,9 +596,10 @@ int nfqueue_run(struct nfqueue *q, char *error)
 {
     struct pollfd sources[] = {{q->wake, POLLIN, 0}, {mnl_socket_get_fd(q->sockets[ALL]), POLLIN, 0}, {-1, POLLIN, 0}};
     bool may_wait = true;
+    int n, opening = 0;
     if (q->sockets[OPENING])
         sources[2].fd = mnl_socket_get_fd(q->sockets[OPENING]);
-    while (!atomic_load(&q->stopping)) {
+    for (uint32_t turn = 0; !atomic_load(&q->stopping); turn++) {
         if (may_wait && poll(sources, 3, -1) < 0 && errno != EINTR) {
             snprintf(error, ERROR_BYTES, "waiting for the queue: %s", strerror(errno));
             return -errno;
@@ -608,8 +610,10 @@ int nfqueue_run(struct nfqueue *q, char *error)
             snprintf(error, ERROR_BYTES, "the queue's socket is gone");
             return -ENOTCONN;
         }
-        int n = run_once(q, ALL, BURST, error), opening = 0;
-        if (n >= 0 && q->sockets[OPENING])
+        n = run_once(q, ALL, BURST, error);
+        bool looks = opening || !n || turn % LOOK_EVERY == 0; /* a look costs a system call */
+        opening = 0;
+        if (n >= 0 && looks && q->sockets[OPENING])
             opening = run_once(q, OPENING, n ? BURST_OF_OPENING : BURST, error);
         if (n < 0 || opening < 0)
             return n < 0 ? n : opening;

@@ -122,7 +122,8 @@ class Bench:
 
     def _measure_load(self, site: Site, number: int, row: Row, load: Load) -> None:
         try:
-            seen = site.measure(load, seconds=self.run.seconds)
+            seconds = max(self.run.seconds, load.seconds_at_least)
+            seen = site.measure(load, seconds=seconds)
         except _BROKEN as error:
             self.run.failures.append(Failure(number, row.key, load.key, str(error)))
             self._say(f"round {number}, {row.title}: {error}")
