@@ -22,8 +22,8 @@ static uint64_t reserve(uint64_t *total, uint64_t bytes)
 static bool params_are_sane(const struct engine_params *p)
 {
     return p->max_sessions && p->max_sessions < 1u << 30 && p->max_undecided && p->max_undecided <= 65535 &&
-           p->max_offloaded <= p->max_sessions && p->max_held && p->max_held <= 1u << 20 && p->max_fragments <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) &&
-           p->now_ns >= 0;
+           p->max_offloaded <= p->max_sessions && p->max_held && p->max_held <= 1u << 20 &&
+           p->max_fragments <= 1u << 20 && p->max_events && !(p->max_events & (p->max_events - 1)) && p->now_ns >= 0;
 }
 
 /* What holds until there is a configuration. */
@@ -149,7 +149,7 @@ static bool protections_are_sane(const struct engine_config *c)
         if (!list_is_sane(&c->protections[i].scan_exempt, c->range_count))
             return false;
     for (uint32_t i = 0; i < c->port_count; i++)
-        if (c->ports[i].protection && c->ports[i].protection > c->protection_count)
+        if (c->ports[i].protection > c->protection_count)
             return false;
     for (uint32_t i = 0; i < c->dos_rule_count; i++) {
         const struct dos_rule *r = &c->dos_rules[i];
@@ -174,7 +174,8 @@ static bool config_is_sane(const struct engine_config *c)
 {
     const struct offload_profile *profile = &c->offload_profile;
     const struct accelerated_aging *aging = &c->accelerated_aging;
-    return c->port_count <= MAX_PORTS && ports_are_sane(c) && protections_are_sane(c) && aging->factor && aging->factor <= 16 && aging->threshold_percent <= 100 &&
+    return c->port_count <= MAX_PORTS && ports_are_sane(c) && protections_are_sane(c) && aging->factor &&
+           aging->factor <= 16 && aging->threshold_percent <= 100 &&
            (aging->threshold_percent || aging->factor == 1) && profile->packets <= MAX_REPORT_PACKETS &&
            profile->udp_packets <= MAX_REPORT_PACKETS && !profile->packets == !profile->udp_packets;
 }

@@ -578,7 +578,8 @@ static void send_fragments_v6(struct engine *e, const struct packet *p, const st
 static uint32_t send_pieces(struct engine *e, const struct packet *p, const struct way *way, uint32_t longest)
 {
     static const uint32_t least = 128;
-    bool is_segmented = p->key.proto == PROTO_TCP && p->gso && p->len > p->payload_offset, is_plain_v6 = p->key.family == 6 && p->l4_offset == IPV6_HEADER;
+    bool is_segmented = p->key.proto == PROTO_TCP && p->gso && p->len > p->payload_offset;
+    bool is_plain_v6 = p->key.family == 6 && p->l4_offset == IPV6_HEADER;
     bool was_in_fragments = p->reassembled && p->gso;
     if (way->is_routed && p->ttl <= 1)
         return COUNTER_flow_fwd_l3_ttl_zero;

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "require.h"
 #include "state.h"
 
 enum {
@@ -73,16 +74,6 @@ static uint8_t next(struct history *h)
 {
     return h->at < h->end ? *h->at++ : 0;
 }
-
-static void require_at(bool holds, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_engine.c:%d does not hold\n", line);
-        abort();
-    }
-}
-
-#define require(holds) require_at(holds, __LINE__)
 
 static void take_verdicts(struct history *h)
 {

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "require.h"
 #include "state.h"
 
 enum { MAX_TAGS = 2048, FRAGMENTS = 12, SESSIONS = 4, OPERATIONS = 7, LAST_S = 1 << 28, ASSEMBLED = 1 << 17 };
@@ -35,16 +36,6 @@ static uint8_t next(struct history *h)
 {
     return h->at < h->end ? *h->at++ : 0;
 }
-
-static void require_at(bool holds, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_fragment.c:%d does not hold\n", line);
-        abort();
-    }
-}
-
-#define require(holds) require_at(holds, __LINE__)
 
 static bool goes_on(const struct verdict *v)
 {

@@ -7,22 +7,13 @@
 #include <stdio.h>
 
 #include "build.h"
+#include "require.h"
 #include "state.h"
 #include "tcp_options.h"
 
 enum { HEADER = 3, LARGEST_DATA = 100 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void require_at(bool holds, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_tcp_options.c:%d does not hold\n", line);
-        abort();
-    }
-}
-
-#define require(holds) require_at(holds, __LINE__)
 
 static struct engine *protected_engine(uint64_t checks)
 {

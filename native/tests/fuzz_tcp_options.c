@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "require.h"
 #include "state.h"
 #include "tcp_options.h"
 
@@ -29,16 +30,6 @@ struct history {
     uint32_t added;         /* to the server's sequence numbers */
     bool is_told, is_added;
 };
-
-static void require_at(bool holds, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_tcp_options.c:%d does not hold\n", line);
-        abort();
-    }
-}
-
-#define require(holds) require_at(holds, __LINE__)
 
 static uint8_t next(struct history *h)
 {
