@@ -169,6 +169,7 @@
     X(133, flow_parse_udp_hdr, drop, flow, parse, "Packets dropped: UDP header truncated") \
     X(134, flow_parse_ip6_ext_order, drop, flow, parse, "Packets dropped: IPv6 extension headers too many or out of place") \
     X(135, flow_parse_ip6_mcast_source, drop, flow, parse, "Packets dropped: IPv6 source is a multicast address") \
+    X(136, flow_dos_syncookie_probe, info, flow, dos, "Clients probed: their server has not answered yet (SYN cookies)") \
     X(140, flow_dos_pf_ipspoof, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-spoof'") \
     X(141, flow_dos_pf_strictip, drop, flow, dos, "Packets dropped: zone protection option 'strict-ip-check'") \
     X(142, flow_dos_pf_ipfrag, drop, flow, dos, "Packets dropped: zone protection option 'discard-ip-frag'") \

@@ -56,11 +56,10 @@ static void unlink_session(struct engine *e, uint32_t slot)
         a->occupied[level][at / 64] &= ~(1ull << at % 64);
 }
 
-void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns)
+void ager_look(struct engine *e, uint32_t slot, int64_t at_ns)
 {
     struct session *s = &e->sessions[slot];
-    uint64_t tick = tick_of(expires_ns);
-    s->expires_ns = expires_ns;
+    uint64_t tick = tick_of(at_ns);
     if (is_in_ager(s) && tick >= s->ager_tick)
         return;
     if (is_in_ager(s))
@@ -69,6 +68,12 @@ void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns)
         e->ager.count++;
     s->ager_tick = tick > e->ager.now_tick ? tick : e->ager.now_tick + 1;
     link_session(e, slot);
+}
+
+void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns)
+{
+    e->sessions[slot].expires_ns = expires_ns;
+    ager_look(e, slot, expires_ns);
 }
 
 void ager_remove(struct engine *e, uint32_t slot)
@@ -128,6 +133,8 @@ static void run_slot(struct engine *e, uint32_t at)
             continue;
         if (!is_in_ager(s)) /* packets came since */
             ager_set(e, slot, s->expires_ns);
+        if (s->flags & SESSION_SYN_COOKIE)
+            cookie_remind(e, slot);
     }
 }
 

@@ -21,8 +21,9 @@
  * has a chance of 2^-22 with a packet, or 2^-31 with timestamps. One that is none is a segment without a session.
  *
  * Until the server has answered, nothing of the client's goes to it but a RST: an ACK, data, a FIN or a probe is replaced by
- * the SYN, which so is sent again without a timer. A server that never answers lets the session end by timeout-tcpinit;
- * the client is told nothing, and its next probe opens another session as long as its cookie holds.
+ * the SYN, which so is sent again. A client whose server speaks first has nothing to send, though: for the first seconds it is
+ * probed (RFC 9293 3.8.4, a keep-alive), and answers with an ACK. A server that never answers lets the session end by
+ * timeout-tcpinit; the client is told nothing, and its next probe opens another session as long as its cookie holds.
  *
  * From then on the two connections are one, with numbers that differ by a constant each. TCP tracking knows the server's.
  *
@@ -58,7 +59,10 @@ enum {
     STAMP_MASK = 0xffffff,
     OLDEST_STAMP = 2048,
     TTL = 64,
+    PROBES = 4, /* one a second */
 };
+
+static const int64_t probe_ns = 1000000000;
 
 /* struct packet, cookie: the offer and this. */
 enum { COOKIE_IS_RIGHT = 256, COOKIE_HAS_STAMP = 512, COOKIE_IN_PROBE = 1024, COOKIE_SYN = 2048 };
@@ -216,6 +220,12 @@ bool cookie_accept(struct engine *e, struct packet *p)
     return p->cookie;
 }
 
+/* Before it began for both ends. */
+static bool has_been_reset(const struct engine *e, uint32_t slot)
+{
+    return e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT;
+}
+
 /* Sends the SYN to the server in the place of a packet of the client's. */
 static void send_syn(struct engine *e, uint32_t slot, const struct packet *p, uint64_t tag)
 {
@@ -270,8 +280,42 @@ void cookie_open(struct engine *e, uint32_t slot, struct packet *p, uint64_t tag
         .options = (uint8_t)((p->cookie & OFFER_SACK ? CLIENT_SACK : 0) | (p->cookie & COOKIE_HAS_STAMP ? CLIENT_STAMPS : 0) |
                              (p->cookie >> OFFER_SIZE_SHIFT & 7) << SIZE_SHIFT),
     };
+    if (p->cookie & COOKIE_HAS_STAMP)
+        s->proxied.heard = be32(stamps_of(p) + 2);
+    memcpy(s->proxied.mac, p->mac, sizeof s->proxied.mac);
     s->window[C2S].end = p->tcp_seq + !!(p->cookie & COOKIE_IN_PROBE);
+    ager_look(e, slot, e->age_ns + probe_ns);
     send_syn(e, slot, p, tag);
+}
+
+void cookie_remind(struct engine *e, uint32_t slot)
+{
+    struct session *s = &e->sessions[slot];
+    struct proxied *x = &s->proxied;
+    if (x->is_open || has_been_reset(e, slot) || x->probes == PROBES || !port_takes(e, s->port[C2S]))
+        return;
+    x->probes++;
+    ager_look(e, slot, e->age_ns + probe_ns);
+    struct held *h = held_take(e);
+    if (!h) {
+        count(e, COUNTER_flow_emit_fail);
+        return;
+    }
+    bool is_stamped = x->options & CLIENT_STAMPS;
+    uint32_t stamps[2] = {x->timestamp, x->heard};
+    uint8_t options[LARGEST_TCP_OPTIONS];
+    struct flow_key as = segment_answer(&s->key[C2S]);
+    struct segment segment = {
+        .as = &as,
+        .seq = x->sequence, /* what it has acknowledged already */
+        .ack = s->window[C2S].end,
+        .flags = TCP_ACK,
+        .ttl = TTL,
+        .options = options,
+        .options_len = write_options(options, 0, false, NO_SCALE, is_stamped ? stamps : NULL),
+    };
+    count(e, COUNTER_flow_dos_syncookie_probe);
+    verdict_emit(e, h, segment_write(h->packet.data, &segment), s->port[C2S], 0, x->mac);
 }
 
 /* The last step of the handshake with the server, in the client's name: `syn_ack` is what it answers. */
@@ -418,12 +462,6 @@ static bool to_window_update(const struct proxied *x, struct packet *p)
 static bool is_syn_ack(const struct packet *p)
 {
     return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK);
-}
-
-/* Before it began for both ends. */
-static bool has_been_reset(const struct engine *e, uint32_t slot)
-{
-    return e->sessions[slot].tcp_state == TCP_STATE_TIME_WAIT;
 }
 
 /* Of the client, before the server has answered. */

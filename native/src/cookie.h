@@ -14,6 +14,9 @@ struct proxied {
     uint8_t scale[2];   /* of the windows the client and the server offer, as each has said; NO_SCALE: they do not scale */
     uint8_t options;    /* cookie.c */
     bool is_open;       /* the server has answered */
+    uint8_t probes;     /* the client got, or still gets none */
+    uint8_t mac[6];     /* the client's, until the server has answered */
+    uint32_t heard;     /* the client's timestamp, until then */
 };
 
 /* Whether a cookie can stand for the server of this SYN: not where nothing may be sent (a tap), not for the firewall itself,
@@ -33,6 +36,8 @@ bool cookie_outbound(struct engine *e, uint32_t slot, enum direction direction, 
 /* An ICMP error that goes the way of a flow of a proxied session: numbers of the TCP header it quotes as its receiver
  * knows them. Whether bytes were changed; checksums are complete then. */
 bool cookie_quoted(const struct session *s, enum direction direction, const struct packet *p);
+/* A proxied session the ager looks at: whoever waits for the server is asked to speak again. */
+void cookie_remind(struct engine *e, uint32_t slot);
 /* A sequence number of the server's as the client of a proxied session knows it. */
 uint32_t cookie_told(const struct session *s, uint32_t sequence);
 

@@ -331,6 +331,8 @@ void flow_table_remove(struct engine *e, uint32_t ref);
 
 /* (Re)sets when a session expires on the ager's clock. Later than before costs one store, earlier a relink. */
 void ager_set(struct engine *e, uint32_t slot, int64_t expires_ns);
+/* Looks at a session then as well, on the same clock. */
+void ager_look(struct engine *e, uint32_t slot, int64_t at_ns);
 void ager_remove(struct engine *e, uint32_t slot);
 /* Ends every session that expired by e->age_ns, a tick's delay at most. */
 void ager_run(struct engine *e);

@@ -323,6 +323,39 @@ def test_a_silent_server() -> None:
     assert opening.firewall.send(opening.ack(), at_s=7).session == 2
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("stamps", [False, True])
+def test_a_client_that_waits_in_silence_is_probed(family: int, stamps: bool) -> None:
+    """One whose server speaks first has nothing to send, and would wait for ever for a lost SYN."""
+    opening = Opening(FULL._replace(stamps=stamps), family)
+    first, told = opening.open(), opening.cookie
+    echo = None if told.stamps is None else (told.stamps[0], 1001)
+    probe = Segment(ACK, told.seq, CLIENT_ISN + 1, 0, stamps=echo)
+    for number in range(1, 5):  # once a second, and a tick of the ager at most
+        assert opening.firewall.tick(1.1 * number - 0.2) == ()
+        ((port, data),) = opening.firewall.tick(1.1 * number)
+        assert (port, decode(data)) == (TRUST, (opening.way.back(), probe))
+        assert opening.send(decode(opening.ack())[1]) == first
+    assert opening.firewall.tick(8) == ()
+    assert opening.firewall.counters()["flow_dos_syncookie_probe"] == 4
+    opening.answer()
+
+
+def test_who_is_not_probed() -> None:
+    served = Opening()
+    served.open()
+    served.answer()
+    assert served.firewall.tick(6) == ()
+    for back, reset in (
+        (False, Segment(RST | ACK, CLIENT_ISN + 1, 0, 0)),
+        (True, Segment(RST | ACK, 0, CLIENT_ISN + 1, 0)),
+    ):
+        opening = Opening()
+        opening.open()
+        opening.send(reset, back=back)
+        assert opening.firewall.tick(4) == ()
+
+
 def test_a_denied_client() -> None:
     for action, told in (("deny", ()), ("reset-both", (TRUST,))):
         rule = SecurityRule(name="no", action=action)

@@ -4,6 +4,7 @@ tests/support/nat_lab.py draws the lab: every connection is translated, and each
 SYNs with cookies. In the other labs the two hosts are in one network, with bridged ports between.
 """
 
+import concurrent.futures
 import contextlib
 import subprocess
 from collections.abc import Iterator
@@ -88,6 +89,21 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5) as pee
         assert wanted.digest() == digest.digest()
 """
 )
+
+
+def ask_while_its_syn_is_lost(lab: Lab, firewall: Firewall, address: str) -> str:
+    """As `ask`: the client has nothing to send, and is probed until the SYN gets through."""
+    tool = "ip6tables" if ":" in address else "iptables"
+    loss = f"{tool} -{{}} INPUT -p tcp --syn -j DROP"
+    probed = Counted(firewall, "flow_dos_syncookie_probe")
+    shell(lab, "server", loss.format("I"))
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, lab, address)
+        try:
+            wait_until(lambda: probed.by_now() > 0, "the client is probed", seconds=10)
+        finally:
+            shell(lab, "server", loss.format("D"))
+        return asked.result()
 
 
 @contextlib.contextmanager
@@ -214,6 +230,13 @@ def test_packets_that_get_lost(lab: Lab, family: int) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_server_that_speaks_first_and_misses_the_syn(
+    lab: Lab, firewall: Firewall, family: int
+) -> None:
+    assert ask_while_its_syn_is_lost(lab, firewall, SERVER[family]) == ""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.usefixtures("firewall")
 def test_a_smaller_mtu_on_the_way(lab: Lab, family: int) -> None:
     """What the router behind the server tells of segments too long reaches who sent them."""
@@ -254,20 +277,23 @@ def test_nothing_but_cookies_opens_a_connection(firewall: Firewall) -> None:
 @pytest.fixture(scope="module", params=[WIRE, VLAN], ids=["virtual-wire", "layer2"])
 def bridged(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lab]:
+) -> Iterator[tuple[Lab, Firewall]]:
     with Lab.start(lambda _: None) as lab, serving(lab, "server"):
         for host, number in (("client", 1), ("server", 2)):
             for address in (f"10.1.0.{number}/24", f"2001:db8:a::{number}/64"):
                 shell(lab, host, f"ip addr replace {address} dev eth0 nodad")
         config = tmp_path_factory.mktemp("bridged") / "config.set"
         firewall = start(lab, config, request.param + RULE + COOKIES + BOUND.format("left"))
-        yield lab
+        yield lab, firewall
         assert counters(firewall)["flow_dos_syncookie_ack_rcv"] > 0
         firewall.kill()
 
 
 @pytest.mark.parametrize("family", list(TARGETS))
-def test_between_bridged_ports(bridged: Lab, family: str) -> None:
+def test_between_bridged_ports(bridged: tuple[Lab, Firewall], family: str) -> None:
+    lab, firewall = bridged
+    target = TARGETS[family][1]
     for order in "<>":
-        assert ask(bridged, TARGETS[family][1], order, FEW) == ""
-    assert "ConnectionResetError" in ask(bridged, TARGETS[family][1], port=CLOSED)
+        assert ask(lab, target, order, FEW) == ""
+    assert "ConnectionResetError" in ask(lab, target, port=CLOSED)
+    assert ask_while_its_syn_is_lost(lab, firewall, target) == ""

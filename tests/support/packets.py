@@ -377,9 +377,12 @@ class Firewall:
         assert verdict.reason == 0
         return Answer(verdict.action.name.lower(), port, verdict.session, verdict.data, sent)
 
-    def tick(self, at_s: float, *, after_ns: int = 0) -> None:
+    def tick(self, at_s: float, *, after_ns: int = 0) -> tuple[tuple[str, bytes], ...]:
+        """Lets time pass; packets the engine sends of itself, each with its port."""
         self._now_ns = round(at_s * NS) + after_ns
-        assert self.engine.tick(self._now_ns) == []
+        emitted = self.engine.tick(self._now_ns)
+        assert all(item.action is VerdictAction.EMIT for item in emitted)
+        return tuple((self.engine.port_name(item.port), item.data or b"") for item in emitted)
 
     def entries(self) -> list[Entry]:
         """Log entries since the last call."""
