@@ -60,6 +60,14 @@ def namespaces_in_use() -> set[int]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
 class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, frozen=True):
     """What the tests look at of a traffic log entry."""
 
@@ -115,6 +123,11 @@ def put(firewall: Firewall, name: str, text: str) -> Path:
     done = firewall.lab.run(FIREWALL, ["sh", "-ec", program, "sh", text, str(path)])
     assert done.returncode == 0, done.stderr
     return path
+
+
+def commit(firewall: Firewall, text: str) -> str:
+    """Makes a whole configuration the running one, by its command line."""
+    return firewall.ask(f"load config from {put(firewall, 'new.set', text)}", "commit")
 
 
 def counters(firewall: Firewall) -> dict[str, int]:
