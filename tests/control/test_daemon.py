@@ -32,6 +32,7 @@ if patience_s := os.environ.get("PATIENCE_S"):
 fake = (sys.executable, "-m", "tests.support.fake_dataplane")
 ports = dict(port.split("=") for port in sys.argv[3:])
 sys.exit(run(Options(config=Path(sys.argv[1]), ports=ports, directory=Path(sys.argv[2]),
+    logs=Path(sys.argv[2]), persist=bool(os.environ.get("PERSIST")),
     io="netfilterqueue", queue=6, platform="pa-7000", dataplane=fake)))
 """
 
