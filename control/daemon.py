@@ -394,8 +394,8 @@ class Daemon:
             await asyncio.to_thread(candidate.save, committed, file)
         except OSError as error:
             line = (
-                f"in force, but not written to {file}: {error.strerror}; the next start reads "
-                "what is there. Set that right, then commit again"
+                f"in force, but not written to {file}, which the next start reads: "
+                f"{error.strerror}; set that right, then 'save config to {file}'"
             )
             LOG.warning("%s", line)
             return [line]
