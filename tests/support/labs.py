@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from vm.firewall import CONFIG, DIRECTORY, TRAFFIC_LOG, Firewall
+from vm.firewall import CONFIG, DIRECTORY, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
@@ -94,7 +94,7 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    done = firewall.lab.run(FIREWALL, ["cat", str(TRAFFIC_LOG)])  # as well where that is a machine
+    done = firewall.lab.run(FIREWALL, ["cat", str(firewall.traffic_log)])  # as well where that is a machine
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
