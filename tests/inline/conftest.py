@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from vm.machine_lab import MachineLab
 
 from tests.support.inline import firewall_in
 from tests.support.labs import SHORT_TIMERS, Held, Hold
+from vm import image
 from vm.firewall import CONFIG, Firewall
 from vm.namespaces import Lab
 
@@ -45,15 +47,12 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
-    from vm.machine_lab import MachineLab
-
-    from vm import image
 
     built = image.build(progress)
-    with MachineLab.start(progress, built, cpus=CPUS) as lab:
+    with MachineLab.boot(built, progress, cpus=CPUS) as lab:
         request.config.stash[FIGURES] = {
             "accelerator": lab.machine.accelerator,
-            "image": f"{built.bytes / 1e6:.0f} MB",
+            "image": f"{built.size_bytes / 1e6:.0f} MB",
         }
         yield lab
 
