@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.test_modes import RULE, TARGETS, VLAN, WIRE
 from tests.netns.test_queue import resident_bytes
+from tests.support.bridged import RULE, TARGETS, VLAN, WIRE
 from tests.support.labs import PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import CLIENT, CONFIG, FAR, SERVER, nat_lab, shell
 from vm.firewall import Firewall

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from vm.firewall import CONFIG, TRAFFIC_LOG, Firewall
+from vm.firewall import CONFIG, DIRECTORY, TRAFFIC_LOG, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
@@ -24,7 +24,7 @@ UNTRANSLATED = "".join(
 )
 
 # Timers that a test can wait for.
-_SHORT_TIMERS = """
+SHORT_TIMERS = """
 set deviceconfig setting session timeout-tcp-time-wait 1
 set deviceconfig setting session timeout-icmp 1
 set deviceconfig setting session timeout-udp 1
@@ -32,7 +32,7 @@ set deviceconfig setting session timeout-udp 1
 
 
 def firewall_config(path: Path) -> Path:
-    path.write_text(UNTRANSLATED + _SHORT_TIMERS)
+    path.write_text(UNTRANSLATED + SHORT_TIMERS)
     return path
 
 
@@ -86,7 +86,9 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    for line in firewall.lab.path(TRAFFIC_LOG).read_bytes().splitlines():
+    done = firewall.lab.run(FIREWALL, ["cat", str(TRAFFIC_LOG)])  # as well where that is a machine
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
 
 
@@ -104,6 +106,15 @@ def await_entry(firewall: Firewall, sport: int, *subtypes: str, seconds: float =
 
     wait_until(is_there, f"a log entry {'/'.join(subtypes)} for port {sport}", seconds=seconds)
     return found[0]
+
+
+def put(firewall: Firewall, name: str, text: str) -> Path:
+    """A file of the firewall's host, where it can read it."""
+    path = DIRECTORY / name
+    program = 'printf %s "$1" >"$2"; chmod 644 "$2"'
+    done = firewall.lab.run(FIREWALL, ["sh", "-ec", program, "sh", text, str(path)])
+    assert done.returncode == 0, done.stderr
+    return path
 
 
 def counters(firewall: Firewall) -> dict[str, int]:
