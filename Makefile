@@ -15,8 +15,8 @@ FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-c test-py netns lint format asan fuzz bench clean
-.PHONY: packages packages-fuzz c-tests fuzzers
+.PHONY: help setup run test test-c test-py vm vm-lock netns lint format asan fuzz bench clean
+.PHONY: packages packages-fuzz packages-vm c-tests fuzzers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -36,7 +36,13 @@ test-c: packages ## tests of the C engine, with address and undefined-behaviour 
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 test-py: setup ## tests in Python, those in network namespaces included
-	@.venv/bin/pytest tests
+	@.venv/bin/pytest tests -m "not vm"
+
+vm: setup packages-vm ## the image of the machine: build/vm, from Debian packages and this checkout
+	@$(PYTHON) -m vm.image
+
+vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in vm/packages.lock
+	@$(PYTHON) -m vm.image --lock
 
 netns: setup ## only the tests in network namespaces
 	@.venv/bin/pytest tests -m netns
@@ -82,6 +88,9 @@ packages:
 
 packages-fuzz: packages
 	@scripts/packages fuzz
+
+packages-vm: packages
+	@scripts/packages vm
 
 # in parallel and quietly, and without a word where there is nothing to do
 build = $(MAKE) --silent --question $1 || \
