@@ -32,9 +32,8 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
-    from vm.machine_lab import MachineLab
-
     from vm import image
+    from vm.machine_lab import MachineLab
 
     built = image.build(progress)
     with MachineLab.start(progress, built, cpus=CPUS) as lab:
