@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import pytest
 
 from vm.firewall import CONFIG, TRAFFIC_LOG, Firewall
 from vm.namespaces import Lab, kill
@@ -17,6 +18,7 @@ from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
 
 PYTHON = sys.executable
+FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 
 # The lab's configuration, but its translation: at both ends tests look for what a host has sent.
 UNTRANSLATED = "".join(
@@ -24,7 +26,7 @@ UNTRANSLATED = "".join(
 )
 
 # Timers that a test can wait for.
-_SHORT_TIMERS = """
+SHORT_TIMERS = """
 set deviceconfig setting session timeout-tcp-time-wait 1
 set deviceconfig setting session timeout-icmp 1
 set deviceconfig setting session timeout-udp 1
@@ -32,7 +34,7 @@ set deviceconfig setting session timeout-udp 1
 
 
 def firewall_config(path: Path) -> Path:
-    path.write_text(UNTRANSLATED + _SHORT_TIMERS)
+    path.write_text(UNTRANSLATED + SHORT_TIMERS)
     return path
 
 
