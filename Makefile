@@ -15,7 +15,7 @@ FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-c test-py netns lint format asan fuzz bench clean
+.PHONY: help setup run test test-c test-py vm-test netns lint format asan fuzz bench clean
 .PHONY: packages packages-fuzz c-tests fuzzers
 
 help: ## this list
@@ -26,7 +26,7 @@ setup: build/native.stamp ## install what is missing: Debian packages, .venv, th
 run: setup ## the demonstration: a lab, the firewall in it, traffic, then its CLI
 	@$(PYTHON) -m vm.demo
 
-test: test-c test-py ## every test
+test: test-c test-py ## every test but those that boot a machine
 
 test-c: packages ## tests of the C engine, with address and undefined-behaviour sanitizers
 	@$(call build,c-tests,building the C tests)
@@ -36,7 +36,10 @@ test-c: packages ## tests of the C engine, with address and undefined-behaviour 
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 test-py: setup ## tests in Python, those in network namespaces included
-	@.venv/bin/pytest tests
+	@.venv/bin/pytest tests -m "not vm"
+
+vm-test: setup ## tests with the firewall as a machine: builds its image, boots it (qemu)
+	@.venv/bin/pytest -v tests -m vm
 
 netns: setup ## only the tests in network namespaces
 	@.venv/bin/pytest tests -m netns

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.netns.test_modes import RULE, TARGETS, VLAN, WIRE
 from tests.netns.test_queue import resident_bytes
+from tests.support.bridged import RULE, TARGETS, VLAN, WIRE
 from tests.support.labs import FAMILIES, PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import CLIENT, CONFIG, FAR, SERVER, nat_lab, shell
 from vm.firewall import Firewall

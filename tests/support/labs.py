@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from vm.firewall import CONFIG, TRAFFIC_LOG, Firewall
+from vm.firewall import CONFIG, DIRECTORY, TRAFFIC_LOG, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
@@ -88,7 +88,9 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    for line in firewall.lab.path(TRAFFIC_LOG).read_bytes().splitlines():
+    done = firewall.lab.run(FIREWALL, ["cat", str(TRAFFIC_LOG)])  # as well where that is a machine
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
 
 
@@ -106,6 +108,15 @@ def await_entry(firewall: Firewall, sport: int, *subtypes: str, seconds: float =
 
     wait_until(is_there, f"a log entry {'/'.join(subtypes)} for port {sport}", seconds=seconds)
     return found[0]
+
+
+def put(firewall: Firewall, name: str, text: str) -> Path:
+    """A file of the firewall's host, where it can read it."""
+    path = DIRECTORY / name
+    program = 'printf %s "$1" >"$2"; chmod 644 "$2"'
+    done = firewall.lab.run(FIREWALL, ["sh", "-ec", program, "sh", text, str(path)])
+    assert done.returncode == 0, done.stderr
+    return path
 
 
 def counters(firewall: Firewall) -> dict[str, int]:
