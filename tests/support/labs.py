@@ -96,7 +96,9 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    done = firewall.lab.run(FIREWALL, ["cat", str(firewall.traffic_log)])  # as well where that is a machine
+    done = firewall.lab.run(
+        FIREWALL, ["cat", str(firewall.traffic_log)]
+    )  # as well where that is a machine
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
