@@ -28,6 +28,7 @@ PACKAGES = (
     "tiny-initramfs",  # nobody uses it, but the kernel's package wants one that makes an initrd
     "systemd-sysv",
     "udev",
+    "dbus",  # an agent's `shutdown` asks by it
     "kmod",
     "qemu-guest-agent",
     "python3",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec import Struct
@@ -83,6 +84,11 @@ def _check(options: Options, setup: Setup) -> None:
             path.stat()
         except OSError as error:
             raise ReplayError(f"{path}: cannot be read: {error.strerror}") from None
+    if options.plot and find_spec("matplotlib") is None:
+        raise ReplayError(
+            f"--plot {options.plot}: matplotlib is not installed, which draws it: pip install"
+            " matplotlib, or for Debian's own Python apt-get install python3-matplotlib"
+        )
     if options.capture_dir:
         _make_folder(options.capture_dir)
         for output in (options.capture_dir / output_name(port) for port in ports):

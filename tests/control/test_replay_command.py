@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -579,6 +580,18 @@ def test_what_cannot_be_replayed_is_one_line(
     outcome = run(*(word.format(**files) for word in arguments.split(" ")))
     assert outcome == (2, b"", line.format(**files) + "\n")
     assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == before
+
+
+def test_a_plot_without_matplotlib_names_what_to_install(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    path, picture = capture(tmp_path / "a.pcap", question()), tmp_path / "a.png"
+    status, out, err = run(path, "--config", config(tmp_path), "--plot", picture)
+    assert (status, out) == (2, b"")
+    assert err.startswith(f"--plot {picture}: matplotlib is not installed")
+    assert err.count("\n") == 1
+    assert "python3-matplotlib" in err
 
 
 def test_every_error_of_a_configuration_is_said(run: Run, tmp_path: Path) -> None:

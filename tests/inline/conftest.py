@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from vm.machine_lab import MachineLab
 
 from tests.support.inline import firewall_in
-from tests.support.labs import SHORT_TIMERS, Held, Hold
+from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Held, Hold
 from vm import image
-from vm.firewall import CONFIG, Firewall
+from vm.firewall import Firewall
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab
 
 CPUS = 2
 FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
-
-
 LAST = "test_reboot.py"
 
 
@@ -47,7 +45,6 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
-
     built = image.build(progress)
     with MachineLab.boot(built, progress, cpus=CPUS) as lab:
         request.config.stash[FIGURES] = {
@@ -85,8 +82,8 @@ def tell(request: pytest.FixtureRequest, lab: Lab) -> Callable[[str, str], None]
 
 @pytest.fixture(scope="module")
 def config() -> str:
-    """The lab's own, with timers that a test can wait for."""
-    return CONFIG.read_text() + SHORT_TIMERS
+    """The lab's own, with timers that a test can wait for; a file with another one says so."""
+    return UNTRANSLATED + SHORT_TIMERS
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from vm.machine_lab import MachineLab
-from vm.service import Service
 
 from tests.support.inline import MACHINE_ONLY
 from tests.support.labs import commit, has_ended, namespaces_in_use
 from tests.support.nat_lab import shell
 from vm import traffic
 from vm.firewall import CONFIG
+from vm.machine_lab import MachineLab
 from vm.namespaces import LabError, kill
+from vm.service import Service
 from vm.topology import DMZ, FIREWALL, PING_TARGET
 from vm.waiting import wait_until
 

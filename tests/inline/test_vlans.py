@@ -15,7 +15,6 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
-from vm.switch import MACHINE_TRUNK
 
 from tests.support.inline import MACHINE_ONLY
 from tests.support.labs import Counted, commit, session_ids
@@ -23,6 +22,7 @@ from tests.support.nat_lab import asked_from, serving, shell
 from tests.support.transfers import MB, transfer_s, transfers
 from vm.firewall import CONFIG, Firewall
 from vm.namespaces import Lab, kill
+from vm.switch import MACHINE_TRUNK
 from vm.topology import FIREWALL, SERVER, SERVER6
 from vm.waiting import wait_until
 

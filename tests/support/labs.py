@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import pytest
 
 from vm.firewall import CONFIG, DIRECTORY, Firewall
 from vm.namespaces import Lab, kill
@@ -17,6 +18,7 @@ from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
 
 PYTHON = sys.executable
+FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 
 # The lab's configuration, but its translation: at both ends tests look for what a host has sent.
 UNTRANSLATED = "".join(
