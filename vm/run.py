@@ -29,16 +29,19 @@ def step(line: str) -> None:
 @contextlib.contextmanager
 def known() -> Iterator[MachineLab]:
     """The lab, which other terminals find by its name."""
+    built = image.build(step)
     with registry.locked(NAME):
         if registry.find(NAME):
             raise LabError(
                 f"lab {NAME} is up already; end it with: sixtuple lab down --name {NAME}"
             )
-        lab = MachineLab.boot(image.build(step), step)
+        lab = MachineLab.boot(built, step)
         registry.add(NAME, lab)
-    with lab:
-        yield lab
-    registry.remove(NAME)
+    try:
+        with lab:
+            yield lab
+    finally:
+        registry.remove(NAME)
 
 
 def await_service(lab: MachineLab) -> None:
