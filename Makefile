@@ -15,8 +15,8 @@ FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-c test-py vm vm-lock netns lint format asan fuzz bench clean
-.PHONY: packages packages-fuzz packages-vm c-tests fuzzers
+.PHONY: help setup run test test-c test-py vm vm-lock vm-test netns lint format asan fuzz bench
+.PHONY: clean packages packages-fuzz packages-vm c-tests fuzzers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -26,7 +26,7 @@ setup: build/native.stamp ## install what is missing: Debian packages, .venv, th
 run: setup ## the demonstration: a lab, the firewall in it, traffic, then its CLI
 	@$(PYTHON) -m vm.demo
 
-test: test-c test-py ## every test
+test: test-c test-py ## every test but those that boot a machine
 
 test-c: packages ## tests of the C engine, with address and undefined-behaviour sanitizers
 	@$(call build,c-tests,building the C tests)
@@ -43,6 +43,9 @@ vm: setup packages-vm ## the image of the machine: build/vm, from Debian package
 
 vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in vm/packages.lock
 	@$(PYTHON) -m vm.image --lock
+
+vm-test: setup packages-vm ## tests with the firewall as a machine: builds its image, boots it
+	@.venv/bin/pytest -v tests -m vm
 
 netns: setup ## only the tests in network namespaces
 	@.venv/bin/pytest tests -m netns

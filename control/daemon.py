@@ -11,15 +11,14 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control import candidate, state_dir
+from control import candidate, service_manager, state_dir
 from control.cli.operations import Operations
 from control.cli.server import CliServer, CliSocketError
 from control.config.compile import compile_snapshot
@@ -61,10 +60,12 @@ class Options(Struct, frozen=True, kw_only=True):
     config: Path
     ports: dict[str, str]  # Linux interface by port, where it is not the usual one
     directory: Path
+    logs: Path  # a directory
     io: str  # one of the dataplane's edges
     queue: int
     platform: str  # one of dataplane.offload.PROFILES
     dataplane: tuple[str, ...] = DATAPLANE  # the program to start, without its options
+    persist: bool = False  # what is committed is written to `config`
 
 
 class Running(Struct, frozen=True):
@@ -84,22 +85,19 @@ _REFUSALS = (CommitError, DataplaneError, DataplaneUnavailable, KernelError, Cli
 
 def run(options: Options) -> int:
     """Runs a firewall until it is told to end; the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    service_manager.log_to_stderr()
     os.umask(0o077)
     try:
         config = load(options)
         _check_machine(config)
         state_dir.prepare(options.directory)
+        state_dir.prepare_logs(options.logs)
         with Locks(options.directory):
             return asyncio.run(Daemon(options, config).run())
     except CommitError as error:
-        lines: Sequence[str] = error.lines
+        service_manager.refuse(error.lines)
     except StateDirError as error:
-        lines = [str(error)]
-    for line in lines:
-        print(line, file=sys.stderr)
+        service_manager.refuse((str(error),))
     return 2
 
 
@@ -174,6 +172,7 @@ class Daemon:
             io=options.io,
             queue=options.queue,
             platform=options.platform,
+            logs=options.logs,
             program=options.dataplane,
         )
         self._kernel = Kernel(
@@ -282,10 +281,10 @@ class Daemon:
         return await asyncio.to_thread(self._kernel.refused_frames)
 
     def traffic_log(self) -> Path:
-        return self._options.directory / state_dir.TRAFFIC_LOG
+        return self._options.logs / state_dir.TRAFFIC_LOG
 
     def threat_log(self) -> Path:
-        return self._options.directory / state_dir.THREAT_LOG
+        return self._options.logs / state_dir.THREAT_LOG
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -322,6 +321,7 @@ class Daemon:
             self._supervisor.run(self._forget_told),
             self._keep_in_step(),
             self._reload_when_wanted(),
+            service_manager.keep_watchdog(),
         )
         print(
             f"ready: {len(self._config.snapshot.ports)} ports, queue {self._options.queue}, "
@@ -329,8 +329,17 @@ class Daemon:
             f"state in {self._options.directory}",
             flush=True,
         )
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        config = self._config
+        service_manager.notify(
+            "READY=1",
+            f"STATUS=forwarding by {len(config.snapshot.ports)} ports, {config.loaded.name}",
+        )
 
     async def _stop(self, *tasks: asyncio.Task[None] | asyncio.Task[Committed]) -> list[str]:
+        service_manager.notify("STOPPING=1", "STATUS=closing what it has opened")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -364,6 +373,7 @@ class Daemon:
         async with self._committing:
             try:
                 warnings = await self._commit_config(wanted, progress)
+                warnings += await self._persist(wanted, progress)
             except _REFUSALS as error:
                 refusal = _commit_error(error)
                 for line in refusal.lines:
@@ -371,7 +381,25 @@ class Daemon:
                 LOG.error("%s not committed, the old configuration stays", wanted.name)
                 raise refusal from None
         LOG.info("%s committed", wanted.name)
+        self._say_ready()
         return Committed((*_warnings(wanted), *warnings), loop.time() - started_s)
+
+    async def _persist(self, committed: LoadedConfig, progress: Callable[[str], None]) -> list[str]:
+        """Writes it to where the next start will read it; why that did not work, a line at most."""
+        if not self._options.persist:
+            return []
+        progress("writing the configuration")
+        file = self._options.config
+        try:
+            await asyncio.to_thread(candidate.save, committed, file)
+        except OSError as error:
+            line = (
+                f"in force, but not written to {file}, which the next start reads: "
+                f"{error.strerror}; set that right, then 'save config to {file}'"
+            )
+            LOG.warning("%s", line)
+            return [line]
+        return []
 
     async def _commit_config(
         self, loaded: LoadedConfig, progress: Callable[[str], None]
@@ -428,6 +456,13 @@ class Daemon:
             await self._reload()
 
     async def _reload(self) -> None:
+        service_manager.notify("RELOADING=1", f"STATUS=reading {self._options.config} again")
+        try:
+            await self._load_again()
+        finally:
+            self._say_ready()
+
+    async def _load_again(self) -> None:
         file = self._options.config
         async with self._committing:
             try:

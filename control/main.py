@@ -104,6 +104,17 @@ def _run(arguments: list[str]) -> int:
         help="for sockets, locks and logs; %(default)s otherwise",
     )
     parser.add_argument(
+        "--log-dir",
+        type=Path,
+        metavar="DIR",
+        help="for the logs, where they are to outlive the state directory",
+    )
+    parser.add_argument(
+        "--persist",
+        action="store_true",
+        help="write what is committed to FILE, so that the next start finds it",
+    )
+    parser.add_argument(
         "--io",
         choices=NAMES,
         default=NAMES[0],
@@ -134,6 +145,8 @@ def _run(arguments: list[str]) -> int:
             config=options.config,
             ports=ports,
             directory=options.state_dir,
+            logs=options.log_dir or options.state_dir,
+            persist=options.persist,
             io=options.io,
             queue=options.queue,
             platform=options.platform,

@@ -30,11 +30,15 @@ class StateDirError(Exception):
     """Why the directory cannot be used; one line."""
 
 
+_OF_THE_SERVICE = Path("/run/sixtuple")
+
+
 def default() -> Path:
+    """Where a firewall of this user is by itself, and where its command line looks for it."""
     if given := os.environ.get("STATE_DIRECTORY"):  # systemd; several are separated by colons
         return Path(given.split(":")[0])
-    if os.geteuid() == 0:
-        return Path("/run/sixtuple")
+    if os.geteuid() == 0 or _is_own(_OF_THE_SERVICE):
+        return _OF_THE_SERVICE
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "sixtuple"
     return Path(f"/tmp/sixtuple-{os.geteuid()}")
@@ -61,9 +65,30 @@ def prepare(path: Path) -> None:
         raise StateDirError(f"others can write to state directory {path}: chmod 700 it, or {hint}")
 
 
+def prepare_logs(path: Path) -> None:
+    """Makes the directory of the logs where it is another one."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StateDirError(
+            f"log directory {path} is a file; name another with --log-dir"
+        ) from None
+    except OSError as error:
+        raise StateDirError(
+            f"cannot make log directory {path}: {error.strerror}; name another with --log-dir"
+        ) from None
+
+
 def no_follow(path: str, flags: int) -> int:
     """The opener for files in it: a link somebody put there leads nowhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 class Locks:

@@ -83,13 +83,14 @@ class Supervisor:
         io: str,
         queue: int,
         platform: str,
+        logs: Path,
         program: Sequence[str] = DATAPLANE,
     ) -> None:
         self._directory = directory
         self._client = client
         self._socket = directory / state_dir.DATAPLANE_SOCKET
-        logs = {"--log": state_dir.TRAFFIC_LOG, "--threat-log": state_dir.THREAT_LOG}
-        named = (word for option, name in logs.items() for word in (option, directory / name))
+        traffic, threat = logs / state_dir.TRAFFIC_LOG, logs / state_dir.THREAT_LOG
+        named = ("--log", traffic, "--threat-log", threat)
         options = ("--socket", self._socket, *named, "--io", io, "--queue", queue)
         self._command = [*program, *map(str, options)]  # and the platform
         self._platform = platform

@@ -14,25 +14,25 @@ from dataplane.policy import RULE_TYPES
 from dataplane.snapshot import FloodLimits, Port, Snapshot, Timeouts, ZoneProtection
 from native import (
     ACTIONS,
+    CLASSIFIED_BY,
+    DOS_ACTIONS,
     FLOODS,
     MAX_DOS_RULES,
     MAX_PROTECTIONS,
     MAX_TUNNELS,
     MAX_VIRTUAL_ROUTERS,
+    PORT_MODES,
     PROTECTIONS,
     SCAN_ACTIONS,
     SCANS,
     TIMERS,
+    TUNNEL_TYPES,
 )
-from native.protection import TUNNEL_TYPES
 
 _MAX_TIMEOUT_S = max(timer.max_s for timer in TIMERS)
 _MAX_AGING_FACTOR = 16
 _MAX_OVERSUBSCRIPTION = 8
 _MAX_RESERVE_S = 604_800
-_MODES = ("layer3", "layer2", "virtual-wire", "tap", "loopback", "tunnel")
-_DOS_ACTIONS = ("deny", "allow", "protect")
-_CLASSIFIED_BY = ("source-ip-only", "destination-ip-only", "src-dest-ip-both")
 _PBF_ACTIONS = ("forward", "discard", "no-pbf")
 
 
@@ -82,8 +82,8 @@ def _check_protection(snapshot: Snapshot) -> None:
             _check_zone_protection(zone.protection)
     for rule in snapshot.dos_rules:
         owner = f"DoS rule {rule.name}"
-        _known(owner, "action", [rule.action], _DOS_ACTIONS)
-        _known(owner, "classification", [rule.classified_by], _CLASSIFIED_BY)
+        _known(owner, "action", [rule.action], DOS_ACTIONS)
+        _known(owner, "classification", [rule.classified_by], CLASSIFIED_BY)
         for limits in (rule.aggregate, rule.classified):
             if limits is not None:
                 _check_floods(f"DoS profile {limits.name}", limits.floods)
@@ -116,7 +116,7 @@ def _known(owner: str, noun: str, names: Iterable[str], known: Collection[str]) 
 
 
 def _check_port(port: Port) -> None:
-    if port.mode not in _MODES:
+    if port.mode not in PORT_MODES:
         raise ValueError(f"port {port.name}: {port.mode} is no interface mode")
     for service in port.management.services if port.management else ():
         if service not in SERVICES:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataplane.addresses import V4_PREFIX, packed
 from dataplane.port_configs import USUAL_MTU
 from dataplane.snapshot import Snapshot, Tunnel
-from native.protection import TunnelConfig
+from native import TunnelConfig
 
 _IP_HEADER = {True: 20, False: 40}  # of IPv4, of IPv6
 _OVERHEAD = {"gre": 4, "ipip": 0, "vxlan": 8 + 8 + 14}  # UDP, VXLAN, Ethernet

@@ -6,6 +6,7 @@ import os
 
 from native._engine import ffi, lib
 from native.packets import MAX_BURST, LinkType, Packet
+from native.structs import text
 
 
 class CaptureError(Exception):
@@ -20,7 +21,7 @@ class Capture:
         error = ffi.new("char[256]")
         capture = lib.capture_open(os.fsencode(path), error)
         if not capture:
-            raise CaptureError(_text(error))
+            raise CaptureError(text(error))
         self._capture = ffi.gc(capture, lib.capture_close)
         self._inputs = ffi.new("struct input[]", MAX_BURST)
 
@@ -40,7 +41,7 @@ class Capture:
     @property
     def damage(self) -> str:
         """Why it could not be read to its end; "" as long as it could."""
-        return _text(lib.capture_error(self._capture))
+        return text(lib.capture_error(self._capture))
 
     @property
     def untimed(self) -> int:
@@ -63,7 +64,7 @@ class CaptureWriter:
         error = ffi.new("char[256]")
         self._writer = lib.capture_writer_open(os.fsencode(path), error)
         if not self._writer:
-            raise CaptureError(_text(error))
+            raise CaptureError(text(error))
 
     def write(self, data: bytes, now_ns: int) -> None:
         lib.capture_writer_write(self._writer, data, len(data), now_ns)
@@ -80,8 +81,3 @@ class CaptureWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _text(value: object) -> str:
-    result: str = ffi.string(value).decode(errors="replace")
-    return result

@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
+from native.structs import fill, table
 
-if TYPE_CHECKING:
-    from native import EngineConfig
-
+MAX_PROTECTIONS: int = lib.MAX_PROTECTIONS
+MAX_DOS_RULES: int = lib.MAX_DOS_RULES
 SCAN_ACTIONS = ("allow", "alert", "block", "block-ip")
-
-
-def _text(value: Any) -> str:
-    result: str = ffi.string(value).decode()
-    return result
-
-
-class ProtectionInfo(NamedTuple):
-    """What a zone protection profile can refuse or do about single packets."""
-
-    name: str
-    element: str  # below the profile: "discard-ip-spoof", "ipv6 routing-header-0"
-    counter: int
-
-
-class ThreatInfo(NamedTuple):
-    """A flood or a scan."""
-
-    name: str
-    element: str  # of a flood, below the profile's `flood`
-    text: str  # name of the threat
-    id: int
-
-
-def _protections() -> Iterator[ProtectionInfo]:
-    for number in range(lib.PROTECTION_COUNT):
-        info = lib.protection_info(number)
-        yield ProtectionInfo(_text(info.name), _text(info.element), info.counter)
-
-
-def _threat_infos(info_of: Any, count: int) -> Iterator[ThreatInfo]:
-    for number in range(count):
-        info = info_of(number)
-        yield ThreatInfo(_text(info.name), _text(info.element), _text(info.text), info.id)
-
-
-PROTECTIONS = tuple(_protections())
-FLOODS = tuple(_threat_infos(lib.flood_info, lib.FLOOD_COUNT))
-SCANS = tuple(_threat_infos(lib.scan_info, lib.SCAN_COUNT))
-
-
-class ThreatType(IntEnum):
-    FLOOD = lib.THREAT_FLOOD
-    SCAN = lib.THREAT_SCAN
-    PACKET = lib.THREAT_PACKET
-    SESSION_LIMIT = lib.THREAT_SESSION_LIMIT
-    BUFFER = lib.THREAT_BUFFER
-
-
-TUNNEL_TYPES = {"gre": lib.TUNNEL_GRE, "ipip": lib.TUNNEL_IPIP, "vxlan": lib.TUNNEL_VXLAN}
-_DOS_ACTIONS = {"deny": lib.DOS_DENY, "allow": lib.DOS_ALLOW, "protect": lib.DOS_PROTECT}
-_CLASSIFIED_BY = {
+DOS_ACTIONS = {"deny": lib.DOS_DENY, "allow": lib.DOS_ALLOW, "protect": lib.DOS_PROTECT}
+CLASSIFIED_BY = {
     "source-ip-only": lib.DOS_BY_SOURCE,
     "destination-ip-only": lib.DOS_BY_DESTINATION,
     "src-dest-ip-both": lib.DOS_BY_BOTH,
@@ -150,22 +100,6 @@ class BufferProtection(NamedTuple):
     block_duration_s: int = 3600
 
 
-class TunnelConfig(NamedTuple):
-    """What arrives from `peer` for `local` has come in by `port`; see struct tunnel_config."""
-
-    port: int
-    outer_port: int
-    type: str  # of TUNNEL_TYPES
-    local: bytes  # 16 bytes
-    peer: bytes
-    ttl: int = 64
-    copy_tos: bool = False
-    udp_port: int = 0
-    vni: int = 0
-    mac: bytes = bytes(6)
-    peer_mac: bytes = bytes(6)  # zeros: learnt
-
-
 class _Tables:
     """The tables that lists are pieces of."""
 
@@ -176,47 +110,45 @@ class _Tables:
 
     def fill(self, raw: Any) -> list[Any]:
         numbers = ffi.new("uint16_t[]", self.numbers or 1)
-        ranges = ffi.new("struct address_range[]", max(len(self.ranges), 1))
-        for item, (first, last) in zip(ranges, self.ranges, strict=False):
-            ffi.memmove(item.first, first, 16)
-            ffi.memmove(item.last, last, 16)
-        services = ffi.new("struct service_range[]", max(len(self.services), 1))
-        for item, service in zip(services, self.services, strict=False):
-            item.proto = service.protocol
-            item.sport_first, item.sport_last = service.source_first, service.source_last
-            item.dport_first, item.dport_last = service.first, service.last
+        ranges = table("address_range", self.ranges, _fill_range)
+        services = table("service_range", self.services, _fill_service)
         raw.number_count, raw.numbers = len(self.numbers), numbers
         raw.range_count, raw.ranges = len(self.ranges), ranges
         raw.service_count, raw.services = len(self.services), services
         return [numbers, ranges, services]
 
 
-def _add(raw: Any, table: list[Any], items: Iterable[Any]) -> None:
+def _add(raw: Any, whole: list[Any], items: Iterable[Any]) -> None:
     """Makes a list of a table's new end."""
-    raw.first = len(table)
-    table += items
-    raw.count = len(table) - raw.first
+    raw.first = len(whole)
+    whole += items
+    raw.count = len(whole) - raw.first
+
+
+def _fill_range(raw: Any, addresses: tuple[bytes, bytes]) -> None:
+    first, last = addresses
+    ffi.memmove(raw.first, first, 16)
+    ffi.memmove(raw.last, last, 16)
+
+
+def _fill_service(raw: Any, service: ServiceRange) -> None:
+    raw.proto = service.protocol
+    raw.sport_first, raw.sport_last = service.source_first, service.source_last
+    raw.dport_first, raw.dport_last = service.first, service.last
 
 
 def _fill_floods(raw: Any, floods: Sequence[FloodLimits]) -> None:
     for item, flood in zip(raw, floods, strict=True):
-        for name, value in flood._asdict().items():
-            setattr(item, name, value)
+        fill(item, flood, flood._fields)
 
 
 def _fill_zone(raw: Any, zone: ZoneProtection, tables: _Tables) -> None:
-    for name in (
-        "zone",
-        "checks",
-        "tcp_reject_non_syn",
-        "tcp_asymmetric_bypass",
-        "buffer_protection",
-    ):
-        setattr(raw, name, getattr(zone, name))
+    names = ("zone", "checks", "tcp_reject_non_syn", "tcp_asymmetric_bypass", "buffer_protection")
+    fill(raw, zone, names)
     _fill_floods(raw.flood, zone.floods)
     for item, scan in zip(raw.scan, zone.scans, strict=True):
-        for name, value in scan._asdict().items():
-            setattr(item, name, SCAN_ACTIONS.index(value) if name == "action" else value)
+        fill(item, scan, ("enabled", "by_pair", "interval_s", "threshold", "block_s"))
+        item.action = SCAN_ACTIONS.index(scan.action)
     _add(raw.scan_exempt, tables.ranges, zone.scan_exempt)
 
 
@@ -229,8 +161,8 @@ def _fill_limits(raw: Any, limits: DosLimits | None) -> None:
 
 
 def _fill_dos_rule(raw: Any, rule: DosRule, tables: _Tables) -> None:
-    raw.number, raw.action = rule.number, _DOS_ACTIONS[rule.action]
-    raw.classified_by = _CLASSIFIED_BY[rule.classified_by]
+    raw.number, raw.action = rule.number, DOS_ACTIONS[rule.action]
+    raw.classified_by = CLASSIFIED_BY[rule.classified_by]
     raw.negate_source, raw.negate_destination = rule.negate_source, rule.negate_destination
     for name in ("from_zones", "from_ports", "to_zones", "to_ports"):
         _add(getattr(raw, name), tables.numbers, getattr(rule, name))
@@ -241,29 +173,13 @@ def _fill_dos_rule(raw: Any, rule: DosRule, tables: _Tables) -> None:
     _fill_limits(raw.classified, rule.classified)
 
 
-def _fill_tunnel(raw: Any, tunnel: TunnelConfig) -> None:
-    for name in ("port", "outer_port", "ttl", "copy_tos", "udp_port", "vni", "mac", "peer_mac"):
-        setattr(raw, name, getattr(tunnel, name))
-    raw.type = TUNNEL_TYPES[tunnel.type]
-    ffi.memmove(raw.local, tunnel.local, 16)
-    ffi.memmove(raw.peer, tunnel.peer, 16)
-
-
-def fill_protection(raw: Any, config: EngineConfig) -> list[Any]:
+def fill_protection(
+    raw: Any, zones: Sequence[ZoneProtection], rules: Sequence[DosRule]
+) -> list[Any]:
     """Fills a struct engine_config; what is returned must live as long as it is used."""
     tables = _Tables()
-    for name, value in config.buffer_protection._asdict().items():
-        setattr(raw.buffer_protection, name, value)
-    zones = ffi.new("struct zone_protection[]", max(len(config.protections), 1))
-    for item, zone in zip(zones, config.protections, strict=False):
-        _fill_zone(item, zone, tables)
-    rules = ffi.new("struct dos_rule[]", max(len(config.dos_rules), 1))
-    for item, rule in zip(rules, config.dos_rules, strict=False):
-        _fill_dos_rule(item, rule, tables)
-    tunnels = ffi.new("struct tunnel_config[]", max(len(config.tunnels), 1))
-    for item, tunnel in zip(tunnels, config.tunnels, strict=False):
-        _fill_tunnel(item, tunnel)
-    raw.protection_count, raw.protections = len(config.protections), zones
-    raw.dos_rule_count, raw.dos_rules = len(config.dos_rules), rules
-    raw.tunnel_count, raw.tunnels = len(config.tunnels), tunnels
-    return [zones, rules, tunnels, *tables.fill(raw)]
+    raw_zones = table("zone_protection", zones, partial(_fill_zone, tables=tables))
+    raw_rules = table("dos_rule", rules, partial(_fill_dos_rule, tables=tables))
+    raw.protection_count, raw.protections = len(zones), raw_zones
+    raw.dos_rule_count, raw.dos_rules = len(rules), raw_rules
+    return [raw_zones, raw_rules, *tables.fill(raw)]

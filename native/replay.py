@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from native._engine import ffi, lib
 from native.captures import Capture, CaptureWriter
+from native.engine import Engine
 from native.packets import LinkType, Packet, Verdict, VerdictAction
-
-if TYPE_CHECKING:
-    from native import Engine
+from native.structs import read, table
 
 
 class ReplayStop(IntEnum):
@@ -48,9 +47,7 @@ class Replay:
 
     def __init__(self, sources: Sequence[tuple[Capture, int | None]], engine: Engine) -> None:
         """Each with its packets' ingress port; None: the port the route to their source is by."""
-        raw = ffi.new("struct replay_source[]", max(len(sources), 1))
-        for item, (capture, port) in zip(raw, sources, strict=False):
-            item.capture, item.by_source, item.port = capture._capture, port is None, port or 0
+        raw = table("replay_source", sources, _fill_source)
         replay = lib.replay_new(raw, len(sources))
         if not replay:
             raise MemoryError
@@ -104,5 +101,9 @@ class Replay:
 
     def stats(self) -> ReplayStats:
         raw = self._stats
-        values = {name: getattr(raw, name) for name in ReplayStats._fields}
-        return ReplayStats(**values | {"unrouted_source": bytes(raw.unrouted_source)})
+        return read(ReplayStats, raw, unrouted_source=bytes(raw.unrouted_source))
+
+
+def _fill_source(raw: Any, source: tuple[Capture, int | None]) -> None:
+    capture, port = source
+    raw.capture, raw.by_source, raw.port = capture._capture, port is None, port or 0

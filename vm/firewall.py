@@ -27,6 +27,8 @@ _STOPPED_WITHIN_S = 20
 class Firewall:
     """Start it, ask it, stop or kill it, start it again."""
 
+    traffic_log, threat_log = TRAFFIC_LOG, THREAT_LOG  # on its host
+
     def __init__(self, lab: Lab, config: Path = CONFIG, *options: str) -> None:
         """`options` are those of `sixtuple run` besides its configuration and its directory."""
         self.lab = lab

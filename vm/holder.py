@@ -5,6 +5,10 @@ seen outside and everything is gone when it is: the kernel ends every process of
 with its process 1, and the named network namespaces are mounts of a mount namespace that nobody is
 left in.
 
+With the argument `machine`, the firewall is a machine: the hosts' ends of the links are taps, which
+qemu opens (launcher.py), and a switch is between it and the tagged hosts. The namespace `firewall`
+is then qemu's and has no interfaces.
+
 Started by namespaces.py. Standard output speaks to the one who started it: a line for each step,
 then `ready`, or `error: ` and one line on why not.
 """
@@ -15,12 +19,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vm.topology import FIREWALL, HOSTS, LINKS, SERVER, SERVER6, WEB_NAME
+from vm import switch
+from vm.topology import (
+    FIREWALL,
+    HOSTS,
+    LINKS,
+    MACHINE_HOSTS,
+    MACHINE_LINKS,
+    SERVER,
+    SERVER6,
+    WEB_NAME,
+    Link,
+)
 from vm.waiting import wait_until
 
 STATE = Path("/run/lab")
 READY = "ready"
 ERROR = "error: "
+MACHINE = "machine"
 DOWNLOAD_BYTES = 1 << 20
 
 
@@ -50,22 +66,35 @@ def _ip(lines: list[str], *, host: str | None = None) -> None:
     _do(["ip", *where, "-batch", "-"], "\n".join(lines) + "\n")
 
 
-def make_network() -> None:
-    _ip([f"netns add {host}" for host in HOSTS])
-    for host in HOSTS:
+def make_hosts(hosts: tuple[str, ...]) -> None:
+    _ip([f"netns add {host}" for host in hosts])
+    for host in hosts:
         # nothing else is on a link: its addresses are good at once
-        switch = "/proc/sys/net/ipv6/conf/default/accept_dad"
-        _do(["ip", "netns", "exec", host, "sh", "-c", f"echo 0 >{switch}"])
+        setting = "/proc/sys/net/ipv6/conf/default/accept_dad"
+        _do(["ip", "netns", "exec", host, "sh", "-c", f"echo 0 >{setting}"])
+        _ip(["link set lo up"], host=host)
+
+
+def link_by_veths() -> None:
     _ip(
         [
             f"link add eth0 netns {link.host} type veth peer name {link.port} netns {FIREWALL}"
             for link in LINKS
         ]
     )
-    for host in HOSTS:
-        _ip(["link set lo up"], host=host)
     _ip([f"link set {link.port} up" for link in LINKS], host=FIREWALL)
-    for link in LINKS:
+
+
+def make_taps() -> None:
+    """They outlive whoever opens them: a machine can be started again and finds its links."""
+    for link in MACHINE_LINKS:
+        # one tap can be opened for each queue of the machine's port; the switch has one
+        queues = "" if link.vlan else "multi_queue"
+        _do(["ip", "-n", link.host, *f"tuntap add dev eth0 mode tap {queues}".split()])
+
+
+def bring_up(links: tuple[Link, ...]) -> None:
+    for link in links:
         _ip(
             [
                 "link set eth0 up",
@@ -126,11 +155,37 @@ def await_servers(servers: dict[str, subprocess.Popen[bytes]]) -> None:
     wait_until(answers, "nginx and dnsmasq answer", seconds=20)
 
 
-def build() -> None:
+def start_switch() -> None:
+    with (STATE / "switch.out").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", switch.__name__],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+
+    def is_there() -> bool:
+        if process.poll() is not None:
+            said = " ".join((STATE / "switch.out").read_text(errors="replace").split())
+            raise HolderError(f"the switch of the tagged hosts does not run: {said}")
+        return switch.TRUNK.exists()
+
+    wait_until(is_there, "the switch of the tagged hosts", seconds=20)
+
+
+def build(*, with_machine: bool) -> None:
     _do(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"])
     STATE.mkdir()
-    print(f"hosts and links: {', '.join(HOSTS)}", flush=True)
-    make_network()
+    hosts, links = (MACHINE_HOSTS, MACHINE_LINKS) if with_machine else (HOSTS, LINKS)
+    print(f"hosts and links: {', '.join(hosts)}", flush=True)
+    make_hosts(hosts)
+    if with_machine:
+        make_taps()
+    else:
+        link_by_veths()
+    bring_up(links)
+    if with_machine:
+        start_switch()
     print("servers: nginx, dnsmasq", flush=True)
     await_servers(start_servers())
 
@@ -150,7 +205,7 @@ def reap_for_ever() -> None:
 
 def main() -> int:
     try:
-        build()
+        build(with_machine=sys.argv[1:] == [MACHINE])
     except (HolderError, OSError, subprocess.SubprocessError) as error:
         print(f"{ERROR}{error}", flush=True)
         return 1

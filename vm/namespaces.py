@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from vm.holder import ERROR, READY
 from vm.topology import HOSTS
@@ -92,6 +92,9 @@ def _children(pid: int) -> list[int]:
 class Lab:
     """A running lab. As a context manager it is stopped at the end."""
 
+    HOSTS: ClassVar = HOSTS
+    HOLDER_OPTIONS: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, holder: int, init: int) -> None:
         """Raises ProcessLookupError where one of the two has ended."""
         self.holder, self.init = holder, init
@@ -101,7 +104,7 @@ class Lab:
         except OSError:
             os.close(self._holder_fd)
             raise
-        self.hosts = HOSTS
+        self.hosts: tuple[str, ...] = self.HOSTS
         self._process: subprocess.Popen[str] | None = None
         self._is_stopped = False
 
@@ -118,7 +121,7 @@ class Lab:
         if tied:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         process = subprocess.Popen(
-            [*command, sys.executable, "-m", "vm.holder"],
+            [*command, sys.executable, "-m", "vm.holder", *cls.HOLDER_OPTIONS],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -181,6 +184,10 @@ class Lab:
         """The command that runs argv on a host. Raises LabError for a host there is not."""
         if host not in self.hosts:
             raise LabError(f"no host {host!r} in the lab; there are: {', '.join(self.hosts)}")
+        return self.in_namespace(host, argv, cwd=cwd)
+
+    def in_namespace(self, host: str, argv: Sequence[str], *, cwd: str = "/") -> list[str]:
+        """The command that runs argv on this machine, in the network namespace of a host."""
         return [*self._enter(cwd), "ip", "netns", "exec", host, *argv]
 
     def _enter(self, cwd: str) -> list[str]:
@@ -231,16 +238,7 @@ class Lab:
         stderr: int = subprocess.STDOUT,
     ) -> subprocess.Popen[str]:
         """Starts a command on a host, in a session of its own: end it with `kill`."""
-        return subprocess.Popen(
-            self.command(host, argv),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            text=True,
-            errors="replace",
-            env=environment(),
-            start_new_session=True,
-        )
+        return spawn(self.command(host, argv), stdin=stdin, stdout=stdout, stderr=stderr)
 
     def run(
         self, host: str, argv: Sequence[str], *, timeout: float = 15
@@ -271,6 +269,26 @@ class Lab:
             except (OSError, KeyError):
                 continue
             yield host, int(entry.name), " ".join(words).strip()
+
+
+def spawn(
+    command: list[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.STDOUT,
+) -> subprocess.Popen[str]:
+    """Starts a command of `Lab.command`, in a session of its own: end it with `kill`."""
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+        env=environment(),
+        start_new_session=True,
+    )
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -4,12 +4,17 @@ import time
 from collections.abc import Callable
 
 
+def now_s() -> float:
+    """Seconds since some moment; good for differences."""
+    return time.monotonic()  # noqa: TID251 - the lab is an edge
+
+
 def wait_until(
     condition: Callable[[], bool], what: str, *, seconds: float, every_s: float = 0.02
 ) -> None:
     """Polls until the condition holds. Raises TimeoutError, which says what was waited for."""
-    deadline = time.monotonic() + seconds  # noqa: TID251 - the lab is an edge
+    deadline = now_s() + seconds
     while not condition():
-        if time.monotonic() > deadline:  # noqa: TID251
+        if now_s() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
         time.sleep(every_s)

@@ -1,5 +1,6 @@
 """The operational command line.
 
-`grammar` knows the commands, `operations` answers them, `server` and `client` carry them over a
-Unix socket, `terminal` is the prompt. The other files each draw one output.
+`commands` is the table of commands, of `tokens` and `arguments`; `grammar` reads lines by it and
+`syntax` lists it. `operations` answers commands, `server` and `client` carry them over a Unix
+socket, `terminal` is the prompt. The other files each draw one output.
 """

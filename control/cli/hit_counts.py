@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from control.cli.answers import RefusedError, ask
-from control.cli.grammar import listed
+from control.cli.arguments import listed
 from control.management import Management
 from dataplane.messages import ClearHits, Done, GetHits, Hit, Hits
 

@@ -1,13 +1,15 @@
-"""What `help` prints and what docs/cli.md says, both from the grammar's table.
+"""What `help` prints and what docs/cli.md says, both from the table of commands.
 
 `python -m control.cli.manual > docs/cli.md` writes the page.
 """
 
 from __future__ import annotations
 
-from control.cli import grammar
+from control.cli.commands.table import PIPES
 from control.cli.logs import DEFAULT_ENTRIES
 from control.cli.sessions import MAX_LISTED
+from control.cli.syntax import commands
+from control.cli.tokens import Token
 
 _INTRODUCTION = f"""\
 # Operational commands
@@ -68,10 +70,10 @@ This page is written by `python -m control.cli.manual`.
 
 def summary() -> str:
     """Every command on a line."""
-    syntaxes = list(grammar.commands())
+    syntaxes = list(commands())
     width = max(len(syntax.name) for syntax in syntaxes)
     lines = [f"{syntax.name:<{width}s}  {syntax.help}" for syntax in syntaxes]
-    pipes = "  ".join(f"| {_pipe(token)}" for token in grammar.PIPES.then)
+    pipes = "  ".join(f"| {_pipe(token)}" for token in PIPES.then)
     lines += ["", f"Pipes: {pipes}", "? lists what can come next, Tab completes."]
     return "\n".join(lines) + "\n"
 
@@ -79,19 +81,17 @@ def summary() -> str:
 def markdown() -> str:
     """docs/cli.md."""
     parts = [_INTRODUCTION]
-    for syntax in grammar.commands():
+    for syntax in commands():
         parts.append(f"\n## {syntax.name}\n\n{syntax.help}.\n")
         if syntax.options:
             rows = "".join(f"| `{_cell(text)}` | {help} |\n" for text, help in syntax.options)
             parts.append(f"\n| option | meaning |\n| --- | --- |\n{rows}")
-    pipes = "".join(
-        f"| `\\| {_pipe(token)}` | {token.help.lower()} |\n" for token in grammar.PIPES.then
-    )
+    pipes = "".join(f"| `\\| {_pipe(token)}` | {token.help.lower()} |\n" for token in PIPES.then)
     parts.append(f"\n## Pipes\n\n| after a command | meaning |\n| --- | --- |\n{pipes}")
     return "".join(parts)
 
 
-def _pipe(token: grammar.Token) -> str:
+def _pipe(token: Token) -> str:
     return " ".join([token.text, *(one.label for one in token.then)])
 
 

@@ -30,9 +30,12 @@ from control.cli import (
     zone_protection,
 )
 from control.cli.answers import Refusal, RefusedError, ask
+from control.cli.arguments import Kind
+from control.cli.commands.table import PIPES
 from control.cli.counters import GlobalCounters
-from control.cli.grammar import GrammarError, Kind, Token
+from control.cli.grammar import GrammarError
 from control.cli.protocol import Choice, Choices
+from control.cli.tokens import Token
 from control.management import DataplaneUnavailable, Management
 from dataplane.messages import Counter, Counters, GetCounters, GetSessions, SessionPage
 
@@ -85,7 +88,7 @@ class Operations:
             choices += await self._choices(token, possible.arguments)
         if possible.may_end:
             if not text.rstrip().endswith("|"):
-                choices.append(Choice("|", grammar.PIPES.help, "", "|"))
+                choices.append(Choice("|", PIPES.help, "", "|"))
             choices.append(Choice("<Enter>", "Finish input", ""))
         wanted = [
             choice
@@ -266,7 +269,7 @@ class Operations:
             case "validate full":
                 yield await configuration.validate(management)
             case _:
-                raise AssertionError(f"{name} is in the grammar and has no answer")
+                raise AssertionError(f"{name} is in the table and has no answer")
 
 
 def _quoted(name: str) -> str:

@@ -16,6 +16,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from control.cli import grammar
+from control.cli.arguments import PATTERN
 from control.cli.client import OK, Client, UnreachableError, is_exit
 from control.cli.grammar import GrammarError
 from control.cli.protocol import Choices
@@ -56,7 +57,7 @@ def render_choices(answer: Choices) -> str:
 def _is_free_text(text: str) -> bool:
     """Whether a ? typed here belongs to the line: in a quote, or in a pattern."""
     kinds = {token.kind for token in grammar.possible(text).tokens}
-    return text.count('"') % 2 == 1 or grammar.PATTERN in kinds
+    return text.count('"') % 2 == 1 or PATTERN in kinds
 
 
 def _bindings(client: Client, prompt: Callable[[], str]) -> KeyBindings:

@@ -8,7 +8,8 @@ from pathlib import Path
 from control.system import hook, modes
 from dataplane.snapshot import Port
 
-_CAP_NET_ADMIN = 12  # linux/capability.h
+_CAP_NET_ADMIN, _CAP_NET_RAW = 12, 13  # linux/capability.h
+_NEEDED = {"change the network": _CAP_NET_ADMIN, "send packets of its own": _CAP_NET_RAW}
 _QUEUE = Path("/proc/net/netfilter/nfnetlink_queue")
 _BRIDGES = Path("/proc/sys/net/bridge")
 _PROGRAM_DIRECTORIES = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -17,8 +18,11 @@ _LOAD_S = 10
 
 def problems(ports: Iterable[Port]) -> list[str]:
     """What is missing for these ports and what to do about it, a line each."""
-    if not _may_administer():
-        return ["no privilege to change the network: start as root, or with CAP_NET_ADMIN"]
+    if missing := [what for what, bit in _NEEDED.items() if not _capabilities() >> bit & 1]:
+        return [
+            f"no privilege to {' and '.join(missing)}: "
+            "start as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
+        ]
     result = []
     if missing := hook.missing_tools():
         result.append(f"{', '.join(missing)} not found: install the package iptables")
@@ -37,12 +41,12 @@ def problems(ports: Iterable[Port]) -> list[str]:
     return result
 
 
-def _may_administer() -> bool:
+def _capabilities() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "CapEff":
-            return bool(int(value, 16) >> _CAP_NET_ADMIN & 1)
-    return False
+            return int(value, 16)
+    return 0
 
 
 def _load(module: str) -> None:

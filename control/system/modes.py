@@ -175,7 +175,7 @@ def _make_virtual(netlink: Netlink, port: Port, present: Mapping[str, Link]) -> 
     link, parent = present.get(port.interface), present.get(port.parent)
     if port.mode == "tunnel":
         if link is None:
-            netlink.add_link(port.interface, "tuntap", mode="tun")
+            _make_tun(netlink, port)
         elif link.kind != "tun":
             raise OSError(0, f"{port.name}: {port.interface} is there and is no tun device")
     elif parent:
@@ -184,6 +184,18 @@ def _make_virtual(netlink: Netlink, port: Port, present: Mapping[str, Link]) -> 
         elif (link.kind, link.parent, link.tag) != ("vlan", parent.ifindex, port.tag):
             wanted = f"VLAN {port.tag} of {port.parent}"
             raise OSError(0, f"{port.name}: {port.interface} is there and is not {wanted}")
+
+
+def _make_tun(netlink: Netlink, port: Port) -> None:
+    try:
+        netlink.add_link(port.interface, "tuntap", mode="tun")
+    except OSError as error:
+        reason = f"cannot use /dev/net/tun: {error.strerror}"
+        if isinstance(error, PermissionError):
+            reason += "; let this user read and write it (Debian's udev lets everybody)"
+        elif error.errno in (errno.ENOENT, errno.ENODEV):
+            reason += "; load it with 'modprobe tun'"
+        raise OSError(error.errno, f"{port.name}: {reason}") from None
 
 
 def _make_vlan(netlink: Netlink, port: Port, parent: Link) -> None:

@@ -1,9 +1,11 @@
 """What has to be undone some day: in memory, and in a file for whoever starts after a crash.
 
 The file may be gone by the time it is needed (somebody cleared the state directory); what this
-process did it can still undo.
+process did it can still undo. It may also be from before a reboot, on a disk: of what it speaks of
+nothing is left then, and the same name may mean somebody else's link by now.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -27,7 +29,10 @@ class Remembered(Generic[T]):
         if self._value is None:
             try:
                 with open(self._file, "rb", opener=no_follow) as file:
-                    self._value = msgspec.json.decode(file.read(), type=self._kind)
+                    boot, value = msgspec.json.decode(file.read(), type=tuple[str, msgspec.Raw])
+                if boot != _boot():
+                    return self._nothing
+                self._value = msgspec.json.decode(value, type=self._kind)
             except (FileNotFoundError, msgspec.MsgspecError):
                 return self._nothing  # the first start, or a file cut off by a crash
             except OSError as error:
@@ -38,7 +43,7 @@ class Remembered(Generic[T]):
         """Raises KernelError where a successor would not know it; then nothing has changed."""
         try:
             with open(self._file, "wb", opener=no_follow) as file:
-                file.write(msgspec.json.encode(value))
+                file.write(msgspec.json.encode((_boot(), value)))
         except OSError as error:
             raise self._failure(error) from None
         self._value = value
@@ -53,3 +58,9 @@ class Remembered(Generic[T]):
 
     def _failure(self, error: OSError) -> KernelError:
         return KernelError(f"{self._file}: {error.strerror}")
+
+
+@cache
+def _boot() -> str:
+    """What no two boots have in common."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

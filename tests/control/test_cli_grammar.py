@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.cli import grammar
-from control.cli.grammar import GrammarError, Pipe, listed, parse, possible
+from control.cli.arguments import listed
+from control.cli.grammar import GrammarError, Pipe, parse, possible
+from control.cli.syntax import commands
 from tests.control.cli_fake import example
 
 SESSION_WORDS = ["all", "id", "info", "meter", "packet-buffer-protection"]
@@ -303,7 +304,7 @@ def _read(text: str) -> None:
 
 
 def test_every_command_of_the_list_parses() -> None:
-    names = [syntax.name for syntax in grammar.commands()]
+    names = [syntax.name for syntax in commands()]
     for name in names:
         assert parse(example(name)) is not None
     assert names == sorted(names)

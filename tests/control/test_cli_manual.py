@@ -1,4 +1,4 @@
-"""docs/cli.md says what the grammar says."""
+"""docs/cli.md says what the table of commands says."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from control.cli import grammar, sessions
+from control.cli import sessions
 from control.cli.answers import Refusal
 from control.cli.operations import Operations
 from control.cli.protocol import Choice
+from control.cli.syntax import commands
 from control.management import InterfaceStatus, Neighbor
 from dataplane.messages import Counter, Done, Failed, Flow, GetSessions, Session
 from dataplane.snapshot import (
@@ -1178,7 +1179,7 @@ def test_the_system_is_known_without_a_dataplane(firewall: FakeManagement) -> No
 
 def test_help_lists_every_command(firewall: FakeManagement) -> None:
     text = run(firewall, "help")
-    assert all(syntax.name in text for syntax in grammar.commands())
+    assert all(syntax.name in text for syntax in commands())
 
 
 # ---- show log traffic ----------------------------------------------------------------------------
@@ -1353,7 +1354,7 @@ def test_the_dataplane_may_refuse(
 
 def test_every_command_has_an_answer(firewall: FakeManagement) -> None:
     firewall.sessions = pings(1)
-    for syntax in grammar.commands():
+    for syntax in commands():
         chunks(Operations(firewall), example(syntax.name))
 
 

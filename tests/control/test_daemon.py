@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ if patience_s := os.environ.get("PATIENCE_S"):
 fake = (sys.executable, "-m", "tests.support.fake_dataplane")
 ports = dict(port.split("=") for port in sys.argv[3:])
 sys.exit(run(Options(config=Path(sys.argv[1]), ports=ports, directory=Path(sys.argv[2]),
+    logs=Path(sys.argv[2]), persist=bool(os.environ.get("PERSIST")),
     io="netfilterqueue", queue=6, platform="pa-7000", dataplane=fake)))
 """
 
@@ -58,7 +60,13 @@ class Firewall:
     """A management process; what it says is kept in files."""
 
     def __init__(
-        self, *ports: str, state: Path = STATE, fake: str = "", patience_s: str = ""
+        self,
+        *ports: str,
+        state: Path = STATE,
+        fake: str = "",
+        patience_s: str = "",
+        persist: bool = False,
+        manager: Path | None = None,
     ) -> None:
         self._out, self._err = Path(f"{state}.out"), Path(f"{state}.err")
         environment = {
@@ -66,6 +74,8 @@ class Firewall:
             "FAKE_JOURNAL": str(JOURNAL),
             "FAKE_DATAPLANE": fake,
             "PATIENCE_S": patience_s,  # with a dataplane that does not answer
+            "PERSIST": "yes" if persist else "",
+            "NOTIFY_SOCKET": str(manager or ""),
         }
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
@@ -92,9 +102,11 @@ class Firewall:
         return self.process.wait(20)
 
 
-def refused(*ports: str, state: Path = STATE, fake: str = "") -> list[str]:
+def refused(
+    *ports: str, state: Path = STATE, fake: str = "", manager: Path | None = None
+) -> list[str]:
     """What a firewall says that does not start."""
-    firewall = Firewall(*ports, state=state, fake=fake)
+    firewall = Firewall(*ports, state=state, fake=fake, manager=manager)
     assert firewall.process.wait(20) == 2, firewall.err()
     assert "ready" not in firewall.out()
     return firewall.err().splitlines()
@@ -546,7 +558,7 @@ def test_without_privilege() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "no privilege to change the network: start as root, or with CAP_NET_ADMIN\n"
+        "no privilege to change the network: start as root, or with CAP_NET_ADMIN and CAP_NET_RAW\n"
     )
     assert list(STATE.iterdir()) == []
 
@@ -665,6 +677,66 @@ def test_a_candidate_is_loaded_compared_saved_and_committed() -> None:
     assert "203.0.113.1/24" not in run("ip addr show dev eth9")
     assert cli("check pending-changes") == (0, "no\n")
     assert firewall.end() == 0
+
+
+@in_namespace
+def test_what_is_committed_persists_where_that_is_wanted() -> None:
+    setup()
+    firewall = Firewall(persist=True).ready()
+    Path("/run/new.set").write_text(LINES.replace("fw1", "fw2"))
+    status, shown = cli("load config from new.set", "commit")
+    assert status == 0
+    assert "writing the configuration ..." in shown
+    assert "fw2" in CONFIG.read_text()
+    assert Path(f"{CONFIG}.previous").read_text() == LINES
+    assert firewall.end() == 0
+    firewall = Firewall(persist=True).ready()
+    assert "hostname: fw2" in cli("show system info")[1]
+
+    # what cannot be written is in force all the same, and said with what to do
+    CONFIG.write_text("no configuration\n")
+    Path("/run/new.set").write_text(LINES.replace("fw1", "fw3"))
+    status, shown = cli("load config from new.set", "commit")
+    warning = (
+        f"in force, but not written to {CONFIG}, which the next start reads: something is there "
+        f"that is no configuration; choose another name; set that right, then 'save config to "
+        f"{CONFIG}'"
+    )
+    assert status == 0
+    assert warning in shown
+    assert warning in firewall.err()
+    assert "hostname: fw3" in cli("show system info")[1]
+    assert CONFIG.read_text() == "no configuration\n"
+    CONFIG.unlink()
+    assert cli(f"save config to {CONFIG}")[0] == 0
+    assert "fw3" in CONFIG.read_text()
+    assert firewall.end() == 0
+
+
+@in_namespace
+def test_a_service_manager_is_told_how_it_goes() -> None:
+    setup()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("/run/notify")
+        manager.settimeout(20)
+
+        def told() -> list[str]:
+            return manager.recv(4096).decode().splitlines()
+
+        firewall = Firewall(manager=Path("/run/notify"))
+        forwarding = ["READY=1", f"STATUS=forwarding by 2 ports, {CONFIG}"]
+        assert told() == forwarding
+        assert is_open()
+        firewall.process.send_signal(signal.SIGHUP)
+        assert told() == ["RELOADING=1", f"STATUS=reading {CONFIG} again"]
+        assert told() == forwarding
+        firewall.process.send_signal(signal.SIGTERM)
+        assert told() == ["STOPPING=1", "STATUS=closing what it has opened"]
+        assert firewall.process.wait(20) == 0
+
+        CONFIG.write_text("nonsense\n")
+        (line,) = refused(manager=Path("/run/notify"))
+        assert told() == [f"STATUS={line}"]
 
 
 @pytest.mark.parametrize(

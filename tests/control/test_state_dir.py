@@ -32,6 +32,32 @@ def test_default(
     assert state_dir.default() == Path(expected)
 
 
+def test_a_service_is_found_by_the_user_it_runs_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr(state_dir, "_OF_THE_SERVICE", tmp_path)
+    assert state_dir.default() == tmp_path
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    assert state_dir.default() != tmp_path
+
+
+def test_logs_have_a_directory_of_their_own(tmp_path: Path) -> None:
+    state_dir.prepare_logs(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    rows = {
+        "file": f"log directory {tmp_path}/file is a file; name another with --log-dir",
+        "file/below": f"cannot make log directory {tmp_path}/file/below: Not a directory; "
+        "name another with --log-dir",
+    }
+    for name, message in rows.items():
+        with pytest.raises(StateDirError) as error:
+            state_dir.prepare_logs(tmp_path / name)
+        assert str(error.value) == message
+
+
 def test_made_for_us_alone(tmp_path: Path) -> None:
     path = tmp_path / "state"
     state_dir.prepare(path)

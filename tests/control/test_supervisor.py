@@ -31,7 +31,13 @@ class Bench:
         client = DataplaneClient(self.directory / "dataplane.sock", answer_s=0.5)
         self._clients.append(client)
         return Supervisor(
-            self.directory, client, io="fake", queue=queue, platform=platform, program=FAKE
+            self.directory,
+            client,
+            io="fake",
+            queue=queue,
+            platform=platform,
+            logs=self.directory,
+            program=FAKE,
         )
 
     async def management_dies(self) -> None:
@@ -199,7 +205,13 @@ def test_a_program_that_is_not_there(bench: Bench) -> None:
     async def test() -> None:
         client = DataplaneClient(bench.directory / "dataplane.sock")
         supervisor = Supervisor(
-            bench.directory, client, io="x", queue=1, platform="pa-5000", program=("/nowhere/x",)
+            bench.directory,
+            client,
+            io="x",
+            queue=1,
+            platform="pa-5000",
+            logs=bench.directory,
+            program=("/nowhere/x",),
         )
         with pytest.raises(
             DataplaneError, match=r"^cannot start the dataplane: /nowhere/x: No such"

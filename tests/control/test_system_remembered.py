@@ -37,11 +37,32 @@ def test_it_outlives_its_file(tmp_path: Path) -> None:
     assert names.get() == []
 
 
-@pytest.mark.parametrize("content", [b"", b'["eth', b"7"])
-def test_a_file_that_was_cut_off_counts_as_none(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("kept", [0, 1, 40, 45, -1])
+def test_a_file_that_was_cut_off_counts_as_none(tmp_path: Path, kept: int) -> None:
+    file = tmp_path / "names.json"
+    remembered(file).set(["eth1"])
+    file.write_bytes(file.read_bytes()[:kept])
+    assert remembered(file).get() == []
+
+
+@pytest.mark.parametrize("content", [b"7", b'["eth1"]', b'["boot", ["eth1"], 7]'])
+def test_a_file_of_something_else_counts_as_none(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "names.json"
     file.write_bytes(content)
     assert remembered(file).get() == []
+
+
+def test_what_was_before_a_reboot_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "names.json"
+    with monkeypatch.context() as before:
+        before.setattr("control.system.remembered._boot", lambda: "another")
+        remembered(file).set(["eth1"])
+        assert remembered(file).get() == ["eth1"]
+    assert remembered(file).get() == []
+    remembered(file).set(["eth2"])
+    assert remembered(file).get() == ["eth2"]
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from native import (
     Packet,
     PortConfig,
     SessionSpec,
+    TunnelConfig,
     Verdict,
 )
-from native.protection import TunnelConfig
 from tests.support.translation import packed, parsed, rebuilt
 
 INSIDE, OUTSIDE, TUNNEL, NESTED, BARE = range(1, 6)  # ports, and their zones

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.netns.test_modes import RULE, WIRE, pings
+from tests.support.bridged import RULE, WIRE, pings
 from tests.support.labs import PYTHON
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill

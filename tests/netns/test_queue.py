@@ -33,10 +33,10 @@ from tests.support.packets import (
     udp,
 )
 from tests.support.private import in_namespace
+from tests.support.transfers import PORT, Transfer
 from tests.support.wires import QUEUE, Wire, finished, forwarded, unfinished, wired_firewall
 from vm import traffic
 from vm.firewall import Firewall
-from vm.holder import STATE
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER, SERVER6
 from vm.waiting import wait_until
@@ -266,13 +266,13 @@ def test_the_longest_packets(mode: str) -> None:
 
 # ---- the firewall in its lab ---------------------------------------------------------------------
 
-TCP_PORT, UDP_PORT, RESET_PORT = 5001, 5002, 5003
+UDP_PORT, RESET_PORT = 5002, 5003
 
 _RULE = "set rulebase security rules {} from trust to untrust source any destination servers"
 _RULES = "\n".join(
     (
         "",
-        f"set service load-tcp protocol tcp port {TCP_PORT}",
+        f"set service load-tcp protocol tcp port {PORT}",
         "set service load-udp protocol udp port 1-65535",
         f"set service to-reset protocol tcp port {RESET_PORT}",
         f"{_RULE.format('load')} application any service [ load-tcp load-udp ] action allow",
@@ -322,42 +322,6 @@ def test_a_firewall_whose_queue_is_taken(lab: Lab, config: Path, io: str) -> Non
     assert "queue 6" in said[0]
     assert "another program" in said[0]
     assert "--queue" in said[0]
-
-
-class Transfer:
-    """A TCP connection on which the server sends as fast as it can, until `finish`."""
-
-    def __init__(self, lab: Lab, address: str = SERVER) -> None:
-        words = [address, str(TCP_PORT)]
-        board = STATE / "board"
-        self._board = lab.path(board)
-        self._board.unlink(missing_ok=True)
-        self._source = lab.popen("server", [*_LOAD, "source", *words], stdin=subprocess.PIPE)
-        assert self._source.stdout
-        assert self._source.stdout.readline() == "ready\n"
-        self._sink = lab.popen("client", [*_LOAD, "sink", *words, str(board)])
-        self.await_bytes(1 << 20)
-
-    def received(self) -> int:
-        return int(self._board.read_text() or 0) if self._board.exists() else 0
-
-    def await_bytes(self, number: int) -> None:
-        """Waits for so many bytes more."""
-        wanted = self.received() + number
-        wait_until(lambda: self.received() >= wanted, f"{number} bytes more", seconds=20)
-
-    def finish(self) -> int:
-        """Ends it; all that was sent has to have arrived. The number of bytes."""
-        assert self._source.stdin
-        self._source.stdin.close()
-        self._source.stdin = None
-        sent, received = (end.communicate(timeout=60)[0] for end in (self._source, self._sink))
-        assert sent == received
-        return int(received.split()[0])
-
-    def close(self) -> None:
-        kill(self._source)
-        kill(self._sink)
 
 
 @pytest.fixture
@@ -431,7 +395,7 @@ def test_a_flood_of_new_flows(lab: Lab, firewall: Firewall, transfer: Transfer, 
 
 def test_large_packets_are_queued_whole(lab: Lab, firewall: Firewall, transfer: Transfer) -> None:
     transfer.await_bytes(50 << 20)
-    (number,) = session_ids(firewall, destination_port=TCP_PORT)
+    (number,) = session_ids(firewall, destination_port=PORT)
     detail = firewall.ask(f"show session id {number}")
     total, packets = (
         int(value)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import pytest
 
-from vm.firewall import CONFIG, TRAFFIC_LOG, Firewall
+from vm.firewall import CONFIG, DIRECTORY, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
 
 PYTHON = sys.executable
+FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 
 # The lab's configuration, but its translation: at both ends tests look for what a host has sent.
 UNTRANSLATED = "".join(
@@ -24,7 +26,7 @@ UNTRANSLATED = "".join(
 )
 
 # Timers that a test can wait for.
-_SHORT_TIMERS = """
+SHORT_TIMERS = """
 set deviceconfig setting session timeout-tcp-time-wait 1
 set deviceconfig setting session timeout-icmp 1
 set deviceconfig setting session timeout-udp 1
@@ -32,7 +34,7 @@ set deviceconfig setting session timeout-udp 1
 
 
 def firewall_config(path: Path) -> Path:
-    path.write_text(UNTRANSLATED + _SHORT_TIMERS)
+    path.write_text(UNTRANSLATED + SHORT_TIMERS)
     return path
 
 
@@ -58,6 +60,14 @@ def namespaces_in_use() -> set[int]:
         with contextlib.suppress(OSError):
             found.add(link.stat().st_ino)
     return found
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, frozen=True):
@@ -86,7 +96,11 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    for line in firewall.lab.path(TRAFFIC_LOG).read_bytes().splitlines():
+    done = firewall.lab.run(
+        FIREWALL, ["cat", str(firewall.traffic_log)]
+    )  # as well where that is a machine
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
 
 
@@ -104,6 +118,20 @@ def await_entry(firewall: Firewall, sport: int, *subtypes: str, seconds: float =
 
     wait_until(is_there, f"a log entry {'/'.join(subtypes)} for port {sport}", seconds=seconds)
     return found[0]
+
+
+def put(firewall: Firewall, name: str, text: str) -> Path:
+    """A file of the firewall's host, where it can read it."""
+    path = DIRECTORY / name
+    program = 'printf %s "$1" >"$2"; chmod 644 "$2"'
+    done = firewall.lab.run(FIREWALL, ["sh", "-ec", program, "sh", text, str(path)])
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def commit(firewall: Firewall, text: str) -> str:
+    """Makes a whole configuration the running one, by its command line."""
+    return firewall.ask(f"load config from {put(firewall, 'new.set', text)}", "commit")
 
 
 def counters(firewall: Firewall) -> dict[str, int]:

@@ -6,6 +6,9 @@
     python -m tests.support.load numbers ADDRESS PORT
     python -m tests.support.load numbered ADDRESS PORT
     python -m tests.support.load whoami PORT
+    python -m tests.support.load transfers ADDRESS PORT
+    python -m tests.support.load download ADDRESS PORT BYTES
+    python -m tests.support.load upload ADDRESS PORT BYTES
 
 `flood` sends UDP packets, so many a second, each from another host and port to another port, and
 prints how many. `source` and `sink` are the ends of a TCP connection: what the first sends until
@@ -13,8 +16,10 @@ its standard input ends has to arrive at the other. Both print the bytes and the
 board, a file, shows how many have come so far. `numbered` sends UDP packets with numbers, some
 hundred a second, until its standard input ends, and prints how many; `numbers` prints how many
 different ones have come. `whoami` is a web server that answers with the address and the port it
-is asked from, over IPv4 and IPv6; `POST` is answered with the digest of what came. Servers print
-`ready` when they are.
+is asked from, over IPv4 and IPv6; `POST` is answered with the digest of what came. `download` and
+`upload` move so many bytes by TCP from or to `transfers`, print how many seconds that took, and
+end with 1 where the digest of what came is not that of what was sent. Servers print `ready` when
+they are.
 """
 
 import contextlib
@@ -25,10 +30,11 @@ import os
 import random
 import select
 import socket
+import socketserver
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tests.support.wires import checksum
 
@@ -162,8 +168,92 @@ def whoami(port: str) -> None:
         server.serve_forever()
 
 
+_ORDER = struct.Struct("!cQ")  # who sends, s(erver) or c(lient), and how many bytes
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def _blocks(total: int) -> Iterator[bytes]:
+    """No two are alike, so that none can take the place of another."""
+    noise = random.Random(6).randbytes(_BLOCK_BYTES - 8)
+    for start in range(0, total, _BLOCK_BYTES):
+        yield (struct.pack("!Q", start) + noise)[: total - start]
+
+
+def _send(peer: socket.socket, total: int) -> bytes:
+    """The digest of what was sent."""
+    digest = hashlib.sha256()
+    for block in _blocks(total):
+        peer.sendall(block)
+        digest.update(block)
+    return digest.digest()
+
+
+def _receive(peer: socket.socket, total: int) -> bytes:
+    """The digest of what came, up to its end."""
+    digest = hashlib.sha256()
+    while total and (block := peer.recv(min(total, _BLOCK_BYTES))):
+        digest.update(block)
+        total -= len(block)
+    return digest.digest()
+
+
+class _Transfer(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        peer: socket.socket = self.request
+        peer.settimeout(_PATIENCE_S)
+        sender, total = _ORDER.unpack(peer.recv(_ORDER.size, socket.MSG_WAITALL))
+        peer.sendall((_send if sender == b"s" else _receive)(peer, total))
+
+
+class _Transfers(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+def transfers(address: str, port: str) -> None:
+    _Transfers.address_family = _family(address)
+    with _Transfers((address, int(port)), _Transfer) as server:
+        print("ready", flush=True)
+        server.serve_forever()
+
+
+def download(address: str, port: str, total: str) -> None:
+    _transfer(address, port, total, b"s", _receive)
+
+
+def upload(address: str, port: str, total: str) -> None:
+    _transfer(address, port, total, b"c", _send)
+
+
+def _transfer(
+    address: str,
+    port: str,
+    total: str,
+    sender: bytes,
+    ours: Callable[[socket.socket, int], bytes],
+) -> None:
+    began = time.monotonic()  # noqa: TID251 - an edge
+    with socket.create_connection((address, int(port)), timeout=_PATIENCE_S) as peer:
+        peer.sendall(_ORDER.pack(sender, int(total)))
+        digest = ours(peer, int(total))
+        if peer.recv(_DIGEST_BYTES, socket.MSG_WAITALL) != digest:
+            sys.exit(1)
+    print(f"{time.monotonic() - began:.3f}")  # noqa: TID251
+
+
 PROGRAMS: dict[str, Callable[..., None]] = {
-    program.__name__: program for program in (flood, source, sink, numbers, numbered, whoami)
+    program.__name__: program
+    for program in (
+        flood,
+        source,
+        sink,
+        numbers,
+        numbered,
+        whoami,
+        transfers,
+        download,
+        upload,
+    )
 }
 
 if __name__ == "__main__":

@@ -5,7 +5,15 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.labs import PYTHON, Counted, Hold, await_entry, session_ids
+from tests.support.labs import (
+    PYTHON,
+    SHORT_TIMERS,
+    UNTRANSLATED,
+    Counted,
+    Hold,
+    await_entry,
+    session_ids,
+)
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import (
@@ -23,6 +31,11 @@ from vm.waiting import wait_until
 
 CLIENT = "192.0.2.10"
 CLIENT6 = "2001:db8:1::10"
+
+
+@pytest.fixture(scope="module")
+def config() -> str:
+    return UNTRANSLATED + SHORT_TIMERS
 
 
 def curl(port: int, host: str) -> list[str]:

@@ -4,12 +4,12 @@ client 192.0.2.10 ---- eth1 [ firewall ] eth2 203.0.113.1 ---- 203.0.113.10 serv
 """
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.support.labs import Hold, session_ids
-from vm.firewall import Firewall
+from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Hold, commit, session_ids
+from tests.support.transfers import MB, RULE, Transfer
+from vm.firewall import DIRECTORY, Firewall
 from vm.namespaces import Lab, LabError
 from vm.topology import SERVER, WEB_NAME
 
@@ -28,9 +28,9 @@ def fetch(lab: Lab, sport: int) -> str:
     return lab.run("client", ["curl", "-sf", *limits, f"http://{SERVER}/"]).stdout
 
 
-def commit(firewall: Firewall, path: Path, more: str) -> str:
-    path.write_text(firewall.config.read_text() + more)
-    return firewall.ask(f"load config from {path}", "commit")
+@pytest.fixture(scope="module")
+def config() -> str:
+    return UNTRANSLATED + SHORT_TIMERS + RULE
 
 
 def hits(firewall: Firewall, rulebase: str, rule: str) -> int:
@@ -40,13 +40,13 @@ def hits(firewall: Firewall, rulebase: str, rule: str) -> int:
 
 
 def test_connections_that_are_still_allowed_stay(
-    lab: Lab, firewall: Firewall, hold: Hold, tmp_path: Path
+    lab: Lab, firewall: Firewall, config: str, hold: Hold
 ) -> None:
     held = hold(46001)
     assert held.request() == "ok"
     sessions = session_ids(firewall, source_port=46001)
     assert len(sessions) == 1
-    assert "committed successfully" in commit(firewall, tmp_path / "new.set", HIDE)
+    assert "committed successfully" in commit(firewall, config + HIDE)
     assert held.request() == "ok"
     assert session_ids(firewall, source_port=46001) == sessions
     assert session_ids(firewall, source_port=46001, nat="none") == sessions
@@ -65,20 +65,20 @@ def test_connections_that_are_still_allowed_stay(
     assert pools[-1].split()[0] == "hide"
 
     before = hits(firewall, "security", "allow-web")
-    assert "committed successfully" in commit(firewall, tmp_path / "old.set", "")
+    assert "committed successfully" in commit(firewall, config)
     assert held.request() == "ok"
     assert hits(firewall, "security", "allow-web") == before  # over the commit
 
 
 def test_connections_that_are_not_allowed_any_more_end(
-    lab: Lab, firewall: Firewall, hold: Hold, tmp_path: Path
+    lab: Lab, firewall: Firewall, config: str, hold: Hold
 ) -> None:
     held = hold(46011, answer_within_s=1)
     assert held.request() == "ok"
-    assert "committed successfully" in commit(firewall, tmp_path / "new.set", DENY)
+    assert "committed successfully" in commit(firewall, config + DENY)
     assert held.request() == "TimeoutError"
     assert fetch(lab, 46012) == ""
-    commit(firewall, tmp_path / "old.set", "")
+    commit(firewall, config)
     assert WEB_NAME in fetch(lab, 46013)
 
 
@@ -88,15 +88,26 @@ def test_connections_that_are_not_allowed_any_more_end(
     ids=["syntax", "reference"],
 )
 def test_a_configuration_with_errors_leaves_everything_as_it_is(
-    lab: Lab, firewall: Firewall, hold: Hold, tmp_path: Path, sport: int, more: str
+    lab: Lab, firewall: Firewall, config: str, hold: Hold, sport: int, more: str
 ) -> None:
     held = hold(sport)
     assert held.request() == "ok"
-    path = tmp_path / "bad.set"
-    line = firewall.config.read_text().count("\n") + 1
+    path = DIRECTORY / "new.set"
+    line = config.count("\n") + 1
     with pytest.raises(LabError, match=f"{path}:{line}: error: .*Commit failed"):
-        commit(firewall, path, more)
+        commit(firewall, config + more)
     assert held.request() == "ok"
     assert WEB_NAME in fetch(lab, sport + 1)
     firewall.ask("revert config")
     assert firewall.ask("check pending-changes") == "no\n"
+
+
+def test_a_transfer_goes_on_over_commits(lab: Lab, firewall: Firewall, config: str) -> None:
+    transfer = Transfer(lab)
+    try:
+        for more in (HIDE, DENY, ""):
+            commit(firewall, config + more)
+            transfer.await_bytes(MB)
+        transfer.finish()
+    finally:
+        transfer.close()

@@ -9,62 +9,28 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.bridged import RULE, TAP, TARGETS, VLAN, WIRE, pings
+from tests.support.inline import addresses
 from tests.support.labs import PYTHON, Counted
+from tests.support.transfers import MB, transfer_s, transfers
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL
 
-PORT = "set network interface ethernet ethernet1/{} {}\n"
-ZONE = "set zone {} network {} ethernet1/{}\n"
-WIRE = (
-    PORT.format(1, "virtual-wire")
-    + PORT.format(2, "virtual-wire")
-    + "set network virtual-wire wire interface1 ethernet1/1 interface2 ethernet1/2\n"
-    + ZONE.format("left", "virtual-wire", 1)
-    + ZONE.format("right", "virtual-wire", 2)
-)
-VLAN = (
-    PORT.format(1, "layer2")
-    + PORT.format(2, "layer2")
-    + "set network vlan lan interface [ ethernet1/1 ethernet1/2 ]\n"
-    + ZONE.format("left", "layer2", 1)
-    + ZONE.format("right", "layer2", 2)
-)
-TAP = (
-    PORT.format(4, "tap")
-    + ZONE.format("heard", "tap", 4)
-    + "set rulebase security rules all from heard to heard source any destination any "
-    "application any service any action allow\n"
-)
-RULE = (
-    "set rulebase security rules out from left to right source any destination any "
-    "application any service any action allow\n"
-)
-TARGETS = {"IPv4": ("10.1.0.1", "10.1.0.2"), "IPv6": ("2001:db8:a::1", "2001:db8:a::2")}
-
 
 @pytest.fixture(scope="module", params=[WIRE, VLAN], ids=["virtual-wire", "layer2"])
-def firewall(
-    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(request.param + TAP + RULE)
-    for host, number in (("client", 1), ("server", 2)):
-        for address in (f"10.1.0.{number}/24", f"2001:db8:a::{number}/64"):
-            done = lab.run(host, ["ip", "addr", "replace", address, "dev", "eth0", "nodad"])
-            assert done.returncode == 0, done.stderr
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.stop()
-    assert "sx" not in lab.run(FIREWALL, ["ip", "link"]).stdout
-    assert "SIXTUPLE" not in lab.run(FIREWALL, ["ebtables-nft-save"]).stdout
-    firewall.kill()
+def config(request: pytest.FixtureRequest) -> str:
+    return str(request.param) + TAP + RULE
 
 
-def pings(lab: Lab, host: str, target: str, *options: str) -> bool:
-    ping = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", *options, target]
-    return lab.run(host, ping).returncode == 0
+@pytest.fixture(scope="module", autouse=True)
+def network(lab: Lab) -> Iterator[None]:
+    """Client and server in one."""
+    with (
+        addresses(lab, "client", "10.1.0.1/24", "2001:db8:a::1/64"),
+        addresses(lab, "server", "10.1.0.2/24", "2001:db8:a::2/64"),
+    ):
+        yield
 
 
 @pytest.mark.parametrize("family", list(TARGETS))
@@ -85,9 +51,17 @@ def test_zones_of_both_ports_are_in_the_session(lab: Lab, firewall: Firewall) ->
     assert re.search(r"10\.1\.0\.2\[80\]/right", shown), shown
 
 
+def test_a_long_transfer_arrives_as_it_was(lab: Lab, firewall: Firewall) -> None:
+    late = Counted(firewall, "tcp_drop_out_of_wnd")
+    with transfers(lab, "server", "10.1.0.2"):
+        for way in ("download", "upload"):
+            transfer_s(lab, "client", way, "10.1.0.2", 20 * MB, within_s=60)
+    assert late.by_now() == 0
+
+
 def test_a_tap_makes_sessions_and_lets_nothing_out(lab: Lab, firewall: Firewall) -> None:
     neighbor = ["ip", "neigh", "replace", "198.51.100.77", "lladdr", "02:00:00:00:00:77"]
-    assert lab.run("dmz", [*neighbor, "dev", "eth0"]).returncode == 0
+    assert lab.run("dmz", [*neighbor, "dev", "eth0", "nud", "reachable"]).returncode == 0
     heard = Counted(firewall, "flow_tap_drop")
     assert not pings(lab, "dmz", "198.51.100.77")
     assert heard.by_now() >= 2
@@ -139,3 +113,13 @@ def test_without_the_dataplane_nothing_passes(lab: Lab, firewall: Firewall) -> N
     assert not pings(lab, "client", "2001:db8:a::2")
     firewall.start()
     assert pings(lab, "client", "10.1.0.2")
+
+
+def test_a_stop_leaves_no_bridge(lab: Lab, firewall: Firewall) -> None:
+    firewall.stop()
+    try:
+        assert "sx" not in lab.run(FIREWALL, ["ip", "link"]).stdout
+        assert "SIXTUPLE" not in lab.run(FIREWALL, ["ebtables-nft-save"]).stdout
+        assert not pings(lab, "client", "10.1.0.2")
+    finally:
+        firewall.start()

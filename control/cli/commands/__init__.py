@@ -1,0 +1,1 @@
+"""The one table of commands, a file for each word with many commands; `table` has the whole."""

@@ -1,0 +1,122 @@
+"""The firewall inline by both drivers: beside its hosts in namespaces, and as a machine of its own.
+
+A lab of each kind serves every file here, since a machine takes its time to boot: a file has a
+configuration of its own, by a fixture `config`, and leaves the hosts as it found them.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.inline import firewall_in
+from tests.support.labs import SHORT_TIMERS, Held, Hold
+from vm.firewall import CONFIG, Firewall
+from vm.namespaces import Lab
+
+CPUS = 2
+FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+
+
+LAST = "test_reboot.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The machine ends with the last file that has it, and before other machines are booted."""
+    here = Path(__file__).parent
+    places = [place for place, item in enumerate(items) if item.path.parent == here]
+    ordered = sorted((items[place] for place in places), key=lambda item: item.path.name == LAST)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+@pytest.fixture(scope="session")
+def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says at once what takes long."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"  {line}")
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
+    from vm import image
+    from vm.machine_lab import MachineLab
+
+    built = image.build(progress)
+    with MachineLab.start(progress, built, cpus=CPUS) as lab:
+        request.config.stash[FIGURES] = {
+            "accelerator": lab.machine.accelerator,
+            "image": f"{built.bytes / 1e6:.0f} MB",
+        }
+        yield lab
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("namespaces", marks=pytest.mark.netns),
+        pytest.param("vm", marks=pytest.mark.vm),
+    ],
+)
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    if request.param == "vm":
+        yield request.getfixturevalue("machine_lab")
+    else:
+        with Lab.start(lambda _: None) as lab:
+            yield lab
+
+
+@pytest.fixture(scope="session")
+def tell(request: pytest.FixtureRequest, lab: Lab) -> Callable[[str, str], None]:
+    """Has a figure of the machine told at the end."""
+
+    def note(name: str, value: str) -> None:
+        if FIGURES in request.config.stash:
+            request.config.stash[FIGURES][name] = value
+
+    return note
+
+
+@pytest.fixture(scope="module")
+def config() -> str:
+    """The lab's own, with timers that a test can wait for."""
+    return CONFIG.read_text() + SHORT_TIMERS
+
+
+@pytest.fixture(scope="module")
+def firewall(lab: Lab, config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
+    """A running firewall; a test that stops it starts it again."""
+    path = tmp_path_factory.mktemp("firewall") / "config.set"
+    path.write_text(config)
+    firewall = firewall_in(lab, path)
+    firewall.start()
+    yield firewall
+    firewall.kill()
+
+
+@pytest.fixture
+def hold(lab: Lab, firewall: Firewall) -> Iterator[Hold]:
+    opened: list[Held] = []
+
+    def connect(sport: int, *, answer_within_s: float = 5) -> Held:
+        opened.append(Held(lab, sport, answer_within_s=answer_within_s))
+        return opened[-1]
+
+    yield connect
+    for held in opened:
+        held.close()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if figures := config.stash.get(FIGURES, {}):
+        terminalreporter.section("the firewall as a machine")
+        for name, value in figures.items():
+            terminalreporter.write_line(f"{name:<22} {value}")
