@@ -20,11 +20,10 @@ class DosPolicy:
     ) -> Iterator[DosRule]:
         """Every rule that matches at that time of day, in order; of ingress and egress a port or
         zone "", as a layer 4 port 0, may be any."""
-        src, dst, sport, dport, _, proto, _ = key
         among = self._in_force.at(wall_ns)
         ingress, egress = ports
         if ingress:
             among &= self._by_ingress.get(ingress, self._other_ingress)
         if egress:
             among &= self._by_egress.get(egress, self._other_egress)
-        return self._policy.match_all(*zones, src, dst, proto, sport, dport, among)
+        return self._policy.match_all(*zones, key, among)

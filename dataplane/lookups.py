@@ -44,12 +44,11 @@ def _key(asked: Match) -> FlowKey:
 def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterator[str]:
     from_zone = _zone(tables, asked.from_zone, asked.from_interface)
     to_zone = _zone(tables, asked.to_zone, asked.to_interface)
-    packet = (from_zone, to_zone, key.src, key.dst, key.proto, key.sport, key.dport)
     match asked.rulebase:
         case "security":
             policy = tables.policy
             in_force = rules_in_force(tables.in_force, now_ns + tables.wall_offset_ns)
-            yield from (rule.name for rule in policy.match_all(*packet, in_force))
+            yield from (rule.name for rule in policy.match_all(from_zone, to_zone, key, in_force))
             if from_zone and to_zone:
                 yield policy.default(from_zone, to_zone).name
         case "nat" if tables.nat is not None:
@@ -64,7 +63,8 @@ def _matching(tables: Tables, asked: Match, key: FlowKey, now_ns: int) -> Iterat
             wall_ns = now_ns + tables.wall_offset_ns
             yield from (r.name for r in tables.dos.match_all(ports, zones, key, wall_ns))
         case "application-override" if tables.application_overrides is not None:
-            yield from (rule.name for rule in tables.application_overrides.match_all(*packet))
+            overrides = tables.application_overrides.match_all(from_zone, to_zone, key)
+            yield from (rule.name for rule in overrides)
         case "nat" | "pbf" | "qos" | "dos" | "application-override":
             return
         case other:

@@ -282,19 +282,16 @@ class NatPolicy:
 
     def match(self, from_zone: str, to_zone: str, egress: str, key: FlowKey) -> Nat | None:
         """By the original packet and where it would leave."""
-        src, dst, sport, dport, _, proto, family = key
-        among = self._by_family[family] & self._by_egress.get(egress, self._other_egress)
-        index = self._policy.find(from_zone, to_zone, src, dst, proto, sport, dport, among)
+        among = self._by_family[key.family] & self._by_egress.get(egress, self._other_egress)
+        index = self._policy.find(from_zone, to_zone, key, among)
         return None if index is None else self.nats[index]
 
     def match_all(self, from_zone: str, to_zone: str, egress: str, key: FlowKey) -> Iterator[Nat]:
         """Every rule that matches, in order; a zone or egress "" and a port 0 may be any."""
-        src, dst, sport, dport, _, proto, family = key
-        among = self._by_family[family]
+        among = self._by_family[key.family]
         if egress:
             among &= self._by_egress.get(egress, self._other_egress)
-        fields = (from_zone, to_zone, src, dst, proto, sport, dport, among)
-        for index in self._policy.find_all(*fields):
+        for index in self._policy.find_all(from_zone, to_zone, key, among):
             yield self.nats[index]
 
 

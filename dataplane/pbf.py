@@ -19,14 +19,12 @@ class PbfPolicy:
         )
 
     def match(self, ingress: str, from_zone: str, key: FlowKey) -> PbfRule | None:
-        src, dst, sport, dport, _, proto, _ = key
         among = self.in_force & self._by_ingress.get(ingress, self._other_ingress)
-        return self._policy.match(from_zone, "", src, dst, proto, sport, dport, among)
+        return self._policy.match(from_zone, "", key, among)
 
     def match_all(self, ingress: str, from_zone: str, key: FlowKey) -> Iterator[PbfRule]:
         """Every rule that matches, in order; an ingress or zone "" and a port 0 may be any."""
-        src, dst, sport, dport, _, proto, _ = key
         among = self.in_force
         if ingress:
             among &= self._by_ingress.get(ingress, self._other_ingress)
-        return self._policy.match_all(from_zone, "", src, dst, proto, sport, dport, among)
+        return self._policy.match_all(from_zone, "", key, among)

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dataplane.addresses import V4_PREFIX, widened
 from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch, Wildcard
+from native import FlowKey
 
 Interval = tuple[int, int]  # first and last, both included
 
@@ -160,32 +161,13 @@ class Policy(Generic[R, D]):
             for rule in rules
         )
 
-    def match(
-        self,
-        from_zone: str,
-        to_zone: str,
-        src: bytes,
-        dst: bytes,
-        proto: int,
-        sport: int,
-        dport: int,
-        among: int = EVERY_RULE,
-    ) -> R | D:
-        """The first rule that matches, of those whose bit is set; addresses are 16 bytes, ports as
-        in the flow key."""
-        index = self.find(from_zone, to_zone, src, dst, proto, sport, dport, among)
+    def match(self, from_zone: str, to_zone: str, key: FlowKey, among: int = EVERY_RULE) -> R | D:
+        """The first rule that matches, of those whose bit is set; the key's zone is not asked."""
+        index = self.find(from_zone, to_zone, key, among)
         return self.default(from_zone, to_zone) if index is None else self._rules[index]
 
     def find(
-        self,
-        from_zone: str,
-        to_zone: str,
-        src: bytes,
-        dst: bytes,
-        proto: int,
-        sport: int,
-        dport: int,
-        among: int = EVERY_RULE,
+        self, from_zone: str, to_zone: str, key: FlowKey, among: int = EVERY_RULE
     ) -> int | None:
         """Like match, the place of the rule."""
         matching = (
@@ -195,19 +177,19 @@ class Policy(Generic[R, D]):
             & among
         )
         if matching:
-            services = self._services.get(proto)
-            matching &= self._any_service if services is None else services.at(dport)
+            services = self._services.get(key.proto)
+            matching &= self._any_service if services is None else services.at(key.dport)
         if matching:
-            source = int.from_bytes(src, "big")
+            source = int.from_bytes(key.src, "big")
             matching &= self._source.at(source)
         if matching:
-            destination = int.from_bytes(dst, "big")
+            destination = int.from_bytes(key.dst, "big")
             matching &= self._destination.at(destination)
         while matching:
             lowest = matching & -matching
             index = lowest.bit_length() - 1
             if not lowest & self._look_closer or _accepts(
-                self._rules[index], source, destination, proto, sport, dport
+                self._rules[index], source, destination, key
             ):
                 return index
             matching ^= lowest
@@ -218,18 +200,10 @@ class Policy(Generic[R, D]):
         return self._intrazone if from_zone == to_zone else self._interzone
 
     def find_all(
-        self,
-        from_zone: str,
-        to_zone: str,
-        src: bytes,
-        dst: bytes,
-        proto: int,
-        sport: int,
-        dport: int,
-        among: int = EVERY_RULE,
+        self, from_zone: str, to_zone: str, key: FlowKey, among: int = EVERY_RULE
     ) -> Iterator[int]:
         """Like find, every one of them, in order; a zone "" and a port 0 may be any."""
-        source, destination = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
+        source, destination = int.from_bytes(key.src, "big"), int.from_bytes(key.dst, "big")
         zones = {from_zone, to_zone}
         for number, rule in enumerate(self._rules):
             if (
@@ -237,7 +211,7 @@ class Policy(Generic[R, D]):
                 and (not from_zone or not rule.from_zones or from_zone in rule.from_zones)
                 and (not to_zone or not rule.to_zones or to_zone in rule.to_zones)
                 and ("" in zones or rule.rule_type in ("universal", _RULE_TYPE_OF[len(zones)]))
-                and _may_serve(rule, proto, sport, dport)
+                and _may_serve(rule, key)
                 and self._source.at(source) >> number & 1
                 and self._destination.at(destination) >> number & 1
                 and _accepts_addresses(rule, source, destination)
@@ -245,18 +219,10 @@ class Policy(Generic[R, D]):
                 yield number
 
     def match_all(
-        self,
-        from_zone: str,
-        to_zone: str,
-        src: bytes,
-        dst: bytes,
-        proto: int,
-        sport: int,
-        dport: int,
-        among: int = EVERY_RULE,
+        self, from_zone: str, to_zone: str, key: FlowKey, among: int = EVERY_RULE
     ) -> Iterator[R]:
         """Likewise, the rules."""
-        for index in self.find_all(from_zone, to_zone, src, dst, proto, sport, dport, among):
+        for index in self.find_all(from_zone, to_zone, key, among):
             yield self._rules[index]
 
 
@@ -308,9 +274,9 @@ def _is_like(address: int, wildcard: Wildcard) -> bool:
     return not (address ^ own) & ~mask
 
 
-def _accepts(rule: Rule, source: int, destination: int, proto: int, sport: int, dport: int) -> bool:
+def _accepts(rule: Rule, source: int, destination: int, key: FlowKey) -> bool:
     """Of a rule that the tables have chosen: whether what they do not know fits too."""
-    if rule.services and service_of(rule, proto, sport, dport) is None:
+    if rule.services and service_of(rule, key) is None:
         return False
     return _accepts_addresses(rule, source, destination)
 
@@ -323,11 +289,11 @@ def _accepts_addresses(rule: Rule, source: int, destination: int) -> bool:
     )
 
 
-def _may_serve(rule: Rule, proto: int, sport: int, dport: int) -> bool:
+def _may_serve(rule: Rule, key: FlowKey) -> bool:
     return not rule.services or any(
-        service.protocol == proto
-        and (not sport or _in(service.source_ports, sport))
-        and (not dport or _in(service.destination_ports, dport))
+        service.protocol == key.proto
+        and (not key.sport or _in(service.source_ports, key.sport))
+        and (not key.dport or _in(service.destination_ports, key.dport))
         for service in rule.services
     )
 
@@ -379,13 +345,13 @@ def _complement(intervals: list[Interval], highest: int) -> list[Interval]:
     return result
 
 
-def service_of(rule: Rule, proto: int, sport: int, dport: int) -> ServiceMatch | None:
+def service_of(rule: Rule, key: FlowKey) -> ServiceMatch | None:
     """The first of the rule's services that matches."""
     for service in rule.services:
         if (
-            service.protocol == proto
-            and _in(service.source_ports, sport)
-            and _in(service.destination_ports, dport)
+            service.protocol == key.proto
+            and _in(service.source_ports, key.sport)
+            and _in(service.destination_ports, key.dport)
         ):
             return service
     return None

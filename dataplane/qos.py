@@ -18,12 +18,9 @@ class QosPolicy:
 
     def match(self, from_zone: str, to_zone: str, key: FlowKey, dscp: int) -> QosRule | None:
         """By the first packet: original addresses, and the zone it leaves for."""
-        src, dst, sport, dport, _, proto, _ = key
-        among = self._by_dscp[dscp]
-        return self._policy.match(from_zone, to_zone, src, dst, proto, sport, dport, among)
+        return self._policy.match(from_zone, to_zone, key, self._by_dscp[dscp])
 
     def match_all(self, from_zone: str, to_zone: str, key: FlowKey) -> Iterator[QosRule]:
         """Every rule that matches, in order, whatever the DSCP; a zone "" and a port 0 may be
         any."""
-        src, dst, sport, dport, _, proto, _ = key
-        return self._policy.match_all(from_zone, to_zone, src, dst, proto, sport, dport)
+        return self._policy.match_all(from_zone, to_zone, key)

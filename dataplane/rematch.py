@@ -31,17 +31,8 @@ class Rematch:
         in_force = rules_in_force(tables.in_force, now_ns + tables.wall_offset_ns)
         views, cursor = native.sessions(self._cursor, matching=_ACTIVE, scan=_SLOTS)
         for view in views:
-            key, to_zone = view.c2s, tables.zones.name(view.s2c.zone)
-            rule = tables.policy.match(
-                tables.zones.name(key.zone),
-                to_zone,
-                key.src,
-                key.dst,
-                key.proto,
-                key.sport,
-                key.dport,
-                in_force,
-            )
+            zones = tables.zones.name(view.c2s.zone), tables.zones.name(view.s2c.zone)
+            rule = tables.policy.match(*zones, view.c2s, in_force)
             if rule.action != "allow":
                 native.deny(view.id, rule.action, tables.rules.number(rule.name))
         self._cursor = cursor or None

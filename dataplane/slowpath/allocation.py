@@ -69,7 +69,7 @@ def allocation(context: Context, tables: Tables) -> Context:
 
 def _service_timeouts(rule: SecurityRule, key: FlowKey) -> Timeouts | None:
     """The timers of the service that let the session in."""
-    service = service_of(rule, key.proto, key.sport, key.dport)
+    service = service_of(rule, key)
     return None if service is None else service.override
 
 

@@ -7,9 +7,7 @@ from dataplane.slowpath.context import Context, Tables
 def application_override(context: Context, tables: Tables) -> Context:
     packet, key = context.packet, context.packet.key
     if tables.application_overrides is not None:
-        rule = tables.application_overrides.match(
-            context.from_zone, context.to_zone, key.src, key.dst, key.proto, key.sport, key.dport
-        )
+        rule = tables.application_overrides.match(context.from_zone, context.to_zone, key)
         if rule is not None:
             context.override, context.application = rule, rule.application
             return context

@@ -10,8 +10,6 @@ from dataplane.slowpath.context import Context, Tables
 def security(context: Context, tables: Tables) -> Context:
     packet = context.packet
     in_force = rules_in_force(tables.in_force, packet.now_ns + tables.wall_offset_ns)
-    src, dst, sport, dport, _, proto, _ = packet.key
-    context.rule = tables.policy.match(
-        context.from_zone, context.to_zone, src, dst, proto, sport, dport, in_force
-    )
+    zones = context.from_zone, context.to_zone
+    context.rule = tables.policy.match(*zones, packet.key, in_force)
     return context

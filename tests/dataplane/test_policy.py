@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from dataplane.addresses import packed
 from dataplane.policy import Policy
 from dataplane.snapshot import AddressRange, SecurityRule, ServiceMatch, Wildcard
+from native import FlowKey
 from tests.support.packets import default_rule
 
 INTRAZONE = default_rule("intrazone-default", "allow")
@@ -38,19 +39,19 @@ def service(
     return ServiceMatch(protocol, () if source is None else ((source, source),), ranges)
 
 
-def match(
-    *rules: SecurityRule,
-    zones: str = "trust>untrust",
+def key(
     src: str = "192.0.2.10",
     dst: str = "198.51.100.20",
     proto: int = TCP,
     sport: int = 40001,
     dport: int = 80,
-) -> str:
-    from_zone, to_zone = zones.split(">")
+) -> FlowKey:
+    return FlowKey(packed(src), packed(dst), sport, dport, 0, proto, 6 if ":" in src else 4)
+
+
+def match(*rules: SecurityRule, zones: str = "trust>untrust", **packet: object) -> str:
     policy = Policy(rules, INTRAZONE, INTERZONE)
-    found = policy.match(from_zone, to_zone, packed(src), packed(dst), proto, sport, dport)
-    return found.name
+    return policy.match(*zones.split(">"), key(**packet)).name
 
 
 V6 = {"src": "2001:db8:1::10", "dst": "2001:db8:2::20"}
@@ -278,15 +279,7 @@ def dull_match(rules: list[SecurityRule], packet: Packet) -> str:
 def test_many_rules_against_a_walk(rules: list[SecurityRule], packets: list[Packet]) -> None:
     policy = Policy(tuple(rules), INTRAZONE, INTERZONE)
     for packet in packets:
-        found = policy.match(
-            packet.from_zone,
-            packet.to_zone,
-            packed(packet.src),
-            packed(packet.dst),
-            packet.proto,
-            packet.sport,
-            packet.dport,
-        )
+        found = policy.match(packet.from_zone, packet.to_zone, key(*packet[2:]))
         assert found.name == dull_match(rules, packet)
 
 
@@ -388,14 +381,14 @@ def test_wildcards_against_bits(
             for place, (own, negate) in enumerate(rules)
             if not own or any(like(address, one) for one in own) != negate
         ]
-        packet = ("trust", "untrust", packed(str(ip_address(address))), bytes(16), TCP, 1, 2)
+        packet = ("trust", "untrust", key(str(ip_address(address))))
         assert [found.name for found in policy.match_all(*packet)] == expected
         assert policy.match(*packet).name == [*expected, "interzone-default"][0]
 
 
 def test_rules_that_are_left_out() -> None:
     policy = Policy([rule("a"), rule("b"), rule("c")], INTRAZONE, INTERZONE)
-    packet = ("trust", "untrust", packed("192.0.2.1"), packed("192.0.2.2"), TCP, 1, 2)
+    packet = ("trust", "untrust", key())
     names = [policy.match(*packet, among).name for among in (-1, 0b110, 0b100, 0)]
     assert names == ["a", "b", "c", "interzone-default"]
     assert [found.name for found in policy.match_all(*packet, 0b101)] == ["a", "c"]
@@ -407,9 +400,9 @@ def test_every_match(rules: list[SecurityRule], packet: Packet) -> None:
     if not packet.sport or not packet.dport:
         packet = packet._replace(sport=1, dport=1)
     policy = Policy(tuple(rules), INTRAZONE, INTERZONE)
-    fields = packet._replace(src=packed(packet.src), dst=packed(packet.dst))  # type: ignore[arg-type]
     expected = [r.name for r in rules if dull_match([r], packet) == r.name]
-    assert [found.name for found in policy.match_all(*fields)] == expected  # type: ignore[arg-type]
+    found = policy.match_all(packet.from_zone, packet.to_zone, key(*packet[2:]))
+    assert [one.name for one in found] == expected
 
 
 UNSAID = [
@@ -428,9 +421,7 @@ UNSAID = [
 def test_what_is_not_said_may_be_anything(
     fields: dict[str, object], packet: dict[str, object], matches: bool
 ) -> None:
-    asked = {"zones": "trust>untrust", "proto": TCP, "sport": 40001, "dport": 80} | packet
-    from_zone, to_zone = str(asked.pop("zones")).split(">")
+    asked = {"zones": "trust>untrust"} | packet
+    zones = str(asked.pop("zones")).split(">")
     policy = Policy([rule(**fields)], INTRAZONE, INTERZONE)
-    ends = (packed("192.0.2.10"), packed("198.51.100.20"))
-    found = policy.match_all(from_zone, to_zone, *ends, **asked)  # type: ignore[arg-type]
-    assert len(list(found)) == matches
+    assert len(list(policy.match_all(*zones, key(**asked)))) == matches

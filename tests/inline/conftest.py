@@ -5,6 +5,7 @@ configuration of its own, by a fixture `config`, and leaves the hosts as it foun
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,18 @@ from vm.namespaces import Lab
 
 CPUS = 2
 FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+
+
+LAST = "test_reboot.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The machine ends with the last file that has it, and before other machines are booted."""
+    here = Path(__file__).parent
+    places = [place for place, item in enumerate(items) if item.path.parent == here]
+    ordered = sorted((items[place] for place in places), key=lambda item: item.path.name == LAST)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Hold, put, session_ids
+from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Hold, commit, session_ids
 from tests.support.transfers import MB, RULE, Transfer
 from vm.firewall import DIRECTORY, Firewall
 from vm.namespaces import Lab, LabError
@@ -33,23 +33,20 @@ def config() -> str:
     return UNTRANSLATED + SHORT_TIMERS + RULE
 
 
-def commit(firewall: Firewall, more: str) -> str:
-    path = put(firewall, "new.set", firewall.config.read_text() + more)
-    return firewall.ask(f"load config from {path}", "commit")
-
-
 def hits(firewall: Firewall, rulebase: str, rule: str) -> int:
     line = f"show rule-hit-count vsys vsys-name vsys1 rule-base {rulebase} rules list {rule}"
     *_, row = firewall.ask(line).splitlines()
     return int(row.split()[1])
 
 
-def test_connections_that_are_still_allowed_stay(lab: Lab, firewall: Firewall, hold: Hold) -> None:
+def test_connections_that_are_still_allowed_stay(
+    lab: Lab, firewall: Firewall, config: str, hold: Hold
+) -> None:
     held = hold(46001)
     assert held.request() == "ok"
     sessions = session_ids(firewall, source_port=46001)
     assert len(sessions) == 1
-    assert "committed successfully" in commit(firewall, HIDE)
+    assert "committed successfully" in commit(firewall, config + HIDE)
     assert held.request() == "ok"
     assert session_ids(firewall, source_port=46001) == sessions
     assert session_ids(firewall, source_port=46001, nat="none") == sessions
@@ -68,20 +65,20 @@ def test_connections_that_are_still_allowed_stay(lab: Lab, firewall: Firewall, h
     assert pools[-1].split()[0] == "hide"
 
     before = hits(firewall, "security", "allow-web")
-    assert "committed successfully" in commit(firewall, "")
+    assert "committed successfully" in commit(firewall, config)
     assert held.request() == "ok"
     assert hits(firewall, "security", "allow-web") == before  # over the commit
 
 
 def test_connections_that_are_not_allowed_any_more_end(
-    lab: Lab, firewall: Firewall, hold: Hold
+    lab: Lab, firewall: Firewall, config: str, hold: Hold
 ) -> None:
     held = hold(46011, answer_within_s=1)
     assert held.request() == "ok"
-    assert "committed successfully" in commit(firewall, DENY)
+    assert "committed successfully" in commit(firewall, config + DENY)
     assert held.request() == "TimeoutError"
     assert fetch(lab, 46012) == ""
-    commit(firewall, "")
+    commit(firewall, config)
     assert WEB_NAME in fetch(lab, 46013)
 
 
@@ -91,25 +88,25 @@ def test_connections_that_are_not_allowed_any_more_end(
     ids=["syntax", "reference"],
 )
 def test_a_configuration_with_errors_leaves_everything_as_it_is(
-    lab: Lab, firewall: Firewall, hold: Hold, sport: int, more: str
+    lab: Lab, firewall: Firewall, config: str, hold: Hold, sport: int, more: str
 ) -> None:
     held = hold(sport)
     assert held.request() == "ok"
     path = DIRECTORY / "new.set"
-    line = firewall.config.read_text().count("\n") + 1
+    line = config.count("\n") + 1
     with pytest.raises(LabError, match=f"{path}:{line}: error: .*Commit failed"):
-        commit(firewall, more)
+        commit(firewall, config + more)
     assert held.request() == "ok"
     assert WEB_NAME in fetch(lab, sport + 1)
     firewall.ask("revert config")
     assert firewall.ask("check pending-changes") == "no\n"
 
 
-def test_a_transfer_goes_on_over_commits(lab: Lab, firewall: Firewall) -> None:
+def test_a_transfer_goes_on_over_commits(lab: Lab, firewall: Firewall, config: str) -> None:
     transfer = Transfer(lab)
     try:
         for more in (HIDE, DENY, ""):
-            commit(firewall, more)
+            commit(firewall, config + more)
             transfer.await_bytes(MB)
         transfer.finish()
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import Held, Hold, firewall_config
+from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Held, Hold
 from vm.firewall import Firewall
 from vm.namespaces import Lab
 
@@ -24,9 +24,17 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
+def config() -> str:
+    """The lab's own, with timers that a test can wait for; a file with another one says so."""
+    return UNTRANSLATED + SHORT_TIMERS
+
+
+@pytest.fixture(scope="module")
+def firewall(lab: Lab, config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
     """A running firewall; a test that stops it starts it again."""
-    firewall = Firewall(lab, firewall_config(tmp_path_factory.mktemp("firewall") / "config.set"))
+    path = tmp_path_factory.mktemp("firewall") / "config.set"
+    path.write_text(config)
+    firewall = Firewall(lab, path)
     firewall.start()
     yield firewall
     firewall.kill()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.labs import PYTHON, UNTRANSLATED, Counted
+from tests.support.labs import FAMILIES, PYTHON, UNTRANSLATED, Counted
 from tests.support.nat_lab import shell
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
@@ -22,7 +22,6 @@ OUTER = {4: "203.0.113.1", 6: "2001:db8:2::1"}
 CLIENT = {4: "192.0.2.10", 6: "2001:db8:1::10"}
 SERVERS = {4: SERVER, 6: SERVER6}
 BEHIND_DMZ = "198.18.5.5"
-FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 ACTIONS = {
     7001: "drop",
     7002: "deny",
@@ -75,13 +74,8 @@ except OSError as error:
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(f"{UNTRANSLATED}\n{LINES}\n")
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+def config() -> str:
+    return f"{UNTRANSLATED}\n{LINES}\n"
 
 
 def connect(lab: Lab, host: str, target: str, port: int) -> str:

@@ -7,13 +7,13 @@ out by protection alone; what has arrived, the server's packet filter counts.
 
 import re
 import subprocess
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from tests.support.labs import PYTHON, Counted, counters
+from vm.firewall import CONFIG as LAB_CONFIG
 from vm.firewall import THREAT_LOG, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import SERVER, SERVER6
@@ -148,16 +148,15 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    base = Firewall(lab).config.read_text()
-    config.write_text(without_policy(base) + CONFIG + ALL)
-    firewall = Firewall(lab, config)
-    firewall.start()
+def config() -> str:
+    return without_policy(LAB_CONFIG.read_text()) + CONFIG + ALL
+
+
+@pytest.fixture(scope="module")
+def firewall(lab: Lab, firewall: Firewall) -> Firewall:
     done = lab.run("server", ["sh", "-ec", COUNT])
     assert done.returncode == 0, done.stderr
-    yield firewall
-    firewall.kill()
+    return firewall
 
 
 def without_policy(text: str) -> str:

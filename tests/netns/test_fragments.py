@@ -12,41 +12,26 @@ from typing import NamedTuple
 import pytest
 
 from tests.netns.test_queue import Transfer, port_address, resident_bytes
-from tests.support.labs import PYTHON, Counted, counters, session_ids
+from tests.support.labs import FAMILIES, PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import (
-    CONFIG,
     DMZ,
     DMZ_OUTSIDE,
     FAR,
     GATEWAY,
     OUTSIDE,
     SERVER,
-    nat_lab,
+    nat_config,
+    nat_lab_up,
     shell,
 )
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.waiting import wait_until
 
-FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 DNS_PORT = 5300
 TEXTS = [chr(ord("a") + number) * 250 for number in range(16)]  # an answer of 4,000 bytes
 
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with nat_lab() as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(CONFIG)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+lab, config = nat_lab_up, nat_config  # fixtures
 
 
 class Way(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import PYTHON, forward_plainly, namespaces_in_use
+from tests.support.labs import PYTHON, forward_plainly, has_ended, namespaces_in_use
 from vm import registry, traffic
 from vm.lab import main
 from vm.namespaces import Lab, LabError, environment, kill
@@ -92,14 +92,6 @@ def sleeping_lab() -> Iterator[tuple[Lab, set[int], list[int]]]:
         yield lab, namespaces_in_use() - before, [*running, lab.init]
         for sleeper in sleepers:
             kill(sleeper)
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_killed_holder_leaves_no_process_and_no_namespace(

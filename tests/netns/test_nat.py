@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import PYTHON, Counted, session_ids, traffic_log
+from tests.support.labs import FAMILIES, PYTHON, Counted, session_ids, traffic_log
 from tests.support.nat_lab import (
     ASK_PORT,
     BUSY,
@@ -39,7 +39,8 @@ from tests.support.nat_lab import (
     Way,
     asked_from,
     await_route,
-    nat_lab,
+    nat_config,
+    nat_lab_up,
     serving,
     shell,
 )
@@ -50,24 +51,9 @@ from vm.namespaces import Lab, kill
 from vm.topology import WEB_NAME
 from vm.waiting import wait_until
 
-FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 SSH_PORT = 2222
 
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with nat_lab() as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(CONFIG)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+lab, config = nat_lab_up, nat_config  # fixtures
 
 
 # ---- reachability --------------------------------------------------------------------------------

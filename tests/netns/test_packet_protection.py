@@ -4,8 +4,6 @@ client  192.0.2.10  --- eth1 guarded [ firewall ] eth2 untrust --- 203.0.113.10 
 client2 192.0.2.130 --- eth3 open
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.labs import PYTHON, UNTRANSLATED, Counted
@@ -42,13 +40,8 @@ CONFIG = (
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(CONFIG)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+def config() -> str:
+    return CONFIG
 
 
 # ---- single packets ------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ forwarding leads client2 to the DMZ. The client is translated to 203.0.113.50 on
 10.8.0.0/24 is both hosts' too, and the routes lead to both.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.labs import UNTRANSLATED, Counted
@@ -52,17 +50,17 @@ application any service any action allow
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(UNTRANSLATED + LINES)
+def config() -> str:
+    return UNTRANSLATED + LINES
+
+
+@pytest.fixture(scope="module")
+def lab(lab: Lab) -> Lab:
     for host in ("server", "dmz"):
         for address in (f"{TARGET}/32", "10.8.0.1/24"):
             done = lab.run(host, ["ip", "addr", "replace", address, "dev", "lo"])
             assert done.returncode == 0, done.stderr
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+    return lab
 
 
 def echoes(lab: Lab, host: str) -> int:

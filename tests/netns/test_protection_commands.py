@@ -5,7 +5,6 @@ client2 192.0.2.130 --- eth3 open
 """
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -53,13 +52,8 @@ for port in range(int(sys.argv[2]), int(sys.argv[2]) + int(sys.argv[3])):
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(CONFIG)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+def config() -> str:
+    return CONFIG
 
 
 def send(lab: Lab, host: str, first: int, count: int, kind: str) -> None:

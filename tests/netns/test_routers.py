@@ -4,7 +4,6 @@ client  eth1 --[ default ]-- eth2  server        client2 eth3 --[ second ]-- eth
 """
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,19 +35,14 @@ set network qos interface ethernet1/2 regular-traffic default-group qos-profile 
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
+def config() -> str:
     text = UNTRANSLATED.replace(
         "set network virtual-router default interface [ ethernet1/1 ethernet1/2 ethernet1/3 "
         "ethernet1/4 ]",
         "set network virtual-router default interface [ ethernet1/1 ethernet1/2 ]",
     )
     assert text != UNTRANSLATED
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(text + LINES)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    yield firewall
-    firewall.kill()
+    return text + LINES
 
 
 def ping(lab: Lab, host: str, target: str) -> bool:

@@ -8,13 +8,12 @@ import concurrent.futures
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.netns.test_queue import resident_bytes
 from tests.support.bridged import RULE, TARGETS, VLAN, WIRE
-from tests.support.labs import PYTHON, Counted, counters, session_ids
+from tests.support.labs import FAMILIES, PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import CLIENT, CONFIG, FAR, SERVER, nat_lab, shell
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
@@ -24,7 +23,6 @@ PORT = 7000
 CLOSED = 7001
 MEGABYTES = 100
 FEW = 8
-FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 
 PROFILE = "set network profiles zone-protection-profile cookies flood tcp-syn {}\n"
 COOKIES = PROFILE.format("enable yes") + PROFILE.format(
@@ -129,19 +127,9 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def start(lab: Lab, config: Path, text: str) -> Firewall:
-    config.write_text(text)
-    firewall = Firewall(lab, config)
-    firewall.start()
-    return firewall
-
-
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    text = CONFIG + COOKIES + BOUND.format("trust") + BOUND.format("untrust")
-    firewall = start(lab, tmp_path_factory.mktemp("firewall") / "config.set", text)
-    yield firewall
-    firewall.kill()
+def config() -> str:
+    return CONFIG + COOKIES + BOUND.format("trust") + BOUND.format("untrust")
 
 
 @pytest.fixture
@@ -283,7 +271,9 @@ def bridged(
             for address in (f"10.1.0.{number}/24", f"2001:db8:a::{number}/64"):
                 shell(lab, host, f"ip addr replace {address} dev eth0 nodad")
         config = tmp_path_factory.mktemp("bridged") / "config.set"
-        firewall = start(lab, config, request.param + RULE + COOKIES + BOUND.format("left"))
+        config.write_text(request.param + RULE + COOKIES + BOUND.format("left"))
+        firewall = Firewall(lab, config)
+        firewall.start()
         yield lab, firewall
         assert counters(firewall)["flow_dos_syncookie_ack_rcv"] > 0
         firewall.kill()

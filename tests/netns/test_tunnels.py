@@ -136,14 +136,14 @@ def peers(lab: Lab) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    config = tmp_path_factory.mktemp("firewall") / "config.set"
-    config.write_text(UNTRANSLATED + CONFIG)
-    firewall = Firewall(lab, config)
-    firewall.start()
+def config() -> str:
+    return UNTRANSLATED + CONFIG
+
+
+@pytest.fixture(scope="module")
+def firewall(lab: Lab, firewall: Firewall) -> Iterator[Firewall]:
     with peers(lab):
         yield firewall
-    firewall.kill()
 
 
 def ping(lab: Lab, host: str, target: str, *options: str) -> bool:

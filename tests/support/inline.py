@@ -4,11 +4,18 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.nat_lab import shell
 from vm.firewall import Firewall
 from vm.namespaces import Lab, LabError
 from vm.topology import FIREWALL
 from vm.waiting import wait_until
+
+# of files about what only a machine has, or the kernel in it
+MACHINE_ONLY = pytest.mark.parametrize(
+    "lab", [pytest.param("vm", marks=pytest.mark.vm)], indirect=True, scope="session"
+)
 
 
 def firewall_in(lab: Lab, config: Path) -> Firewall:

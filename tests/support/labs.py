@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import pytest
 
-from vm.firewall import CONFIG, DIRECTORY, TRAFFIC_LOG, Firewall
+from vm.firewall import CONFIG, DIRECTORY, Firewall
 from vm.namespaces import Lab, kill
 from vm.topology import FIREWALL, LINKS, SERVER
 from vm.waiting import wait_until
 
 PYTHON = sys.executable
+FAMILIES = [pytest.param(4, id="IPv4"), pytest.param(6, id="IPv6")]
 
 # The lab's configuration, but its translation: at both ends tests look for what a host has sent.
 UNTRANSLATED = "".join(
@@ -60,6 +62,14 @@ def namespaces_in_use() -> set[int]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
 class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, frozen=True):
     """What the tests look at of a traffic log entry."""
 
@@ -86,7 +96,9 @@ class LogEntry(msgspec.Struct, rename={"from_zone": "from", "to_zone": "to"}, fr
 
 
 def traffic_log(firewall: Firewall) -> Iterator[LogEntry]:
-    done = firewall.lab.run(FIREWALL, ["cat", str(TRAFFIC_LOG)])  # as well where that is a machine
+    done = firewall.lab.run(
+        FIREWALL, ["cat", str(firewall.traffic_log)]
+    )  # as well where that is a machine
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         yield msgspec.json.decode(line, type=LogEntry)
@@ -115,6 +127,11 @@ def put(firewall: Firewall, name: str, text: str) -> Path:
     done = firewall.lab.run(FIREWALL, ["sh", "-ec", program, "sh", text, str(path)])
     assert done.returncode == 0, done.stderr
     return path
+
+
+def commit(firewall: Firewall, text: str) -> str:
+    """Makes a whole configuration the running one, by its command line."""
+    return firewall.ask(f"load config from {put(firewall, 'new.set', text)}", "commit")
 
 
 def counters(firewall: Firewall) -> dict[str, int]:

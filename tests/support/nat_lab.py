@@ -15,6 +15,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import pytest
+
 from tests.support.labs import PYTHON
 from vm.namespaces import Lab, kill
 from vm.waiting import wait_until
@@ -188,6 +190,19 @@ def nat_lab() -> Iterator[Lab]:
             for host in ("server", "client2", "dmz", "far", "narrow"):
                 stack.enter_context(serving(lab, host, "whoami", str(ASK_PORT)))
             yield lab
+
+
+@pytest.fixture(scope="module")
+def nat_lab_up() -> Iterator[Lab]:
+    """For a file of tests to have as its `lab`."""
+    with nat_lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def nat_config() -> str:
+    """Likewise, as its firewall's `config`."""
+    return CONFIG
 
 
 def shell(lab: Lab, host: str, *commands: str) -> str:
