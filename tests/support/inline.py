@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from vm.machine_lab import MachineLab
+from vm.service import Service
 
 from tests.support.nat_lab import shell
 from vm.firewall import Firewall
@@ -18,8 +20,8 @@ MACHINE_ONLY = pytest.mark.parametrize(
 )
 
 
-def firewall_in(lab: Lab, config: Path) -> Firewall:
-    return Firewall(lab, config)
+def firewall_in(lab: Lab, config: Path) -> Firewall | Service:
+    return Service(lab, config) if isinstance(lab, MachineLab) else Firewall(lab, config)
 
 
 @contextlib.contextmanager
