@@ -47,7 +47,7 @@ PACKAGES = (
 )
 EXCLUDED = (
     *(f"/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "bug", "lintian")),
-    "/usr/lib/udev/hwdb.d/*",  # 22 MB about hardware that is not there
+    "/lib/udev/hwdb.d/*",  # 22 MB about hardware that is not there; its package still says /lib
 )
 PYTHON_PACKAGE = "python:"  # before a name in packages.lock: of .venv, not Debian's
 USER, USER_ID = "sixtuple", 900
