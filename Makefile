@@ -17,8 +17,8 @@ FUZZERS := $(patsubst native/tests/%.c,build/fuzz/%,$(wildcard native/tests/fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-c test-py vm vm-lock vm-test netns lint format asan fuzz bench
-.PHONY: clean packages packages-fuzz packages-vm c-tests fuzzers
+.PHONY: help setup run test test-c test-py vm vm-lock vm-run vm-test netns lint format asan fuzz
+.PHONY: bench clean packages packages-fuzz packages-vm c-tests fuzzers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -45,6 +45,9 @@ vm: setup packages-vm ## the image of the machine: build/vm, from Debian package
 
 vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in vm/packages.lock
 	@$(WITH_MAKE) $(PYTHON) -m vm.image --lock
+
+vm-run: setup packages-vm ## the demonstration with the firewall as a machine, then its CLI
+	@$(PYTHON) -m vm.run
 
 vm-test: setup packages-vm ## tests with the firewall as a machine: builds its image, boots it
 	@.venv/bin/pytest -v tests -m vm

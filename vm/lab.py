@@ -1,4 +1,4 @@
-"""`sixtuple lab`: the network-namespace lab from the command line."""
+"""`sixtuple lab`: labs from the command line, the firewall a namespace or a machine."""
 
 import argparse
 import os
@@ -9,10 +9,14 @@ from typing import NoReturn
 
 import msgspec
 
-from vm import registry, traffic
+from vm import image, registry, traffic
+from vm.console import LEAVE_NAME, attach
 from vm.firewall import CONFIG
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, LabError, environment
-from vm.topology import HOSTS
+from vm.topology import FIREWALL, HOSTS
+
+_COMMAND_WITHIN_S = 3600  # in a machine; its output comes at the end
 
 
 class _AddressInfo(msgspec.Struct):
@@ -35,22 +39,34 @@ def _running(name: str) -> Lab:
     return lab
 
 
-def up(name: str) -> int:
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+def up(name: str, *, with_machine: bool) -> int:
     with registry.locked(name):
         if registry.find(name):
             print(f"lab {name} is up already")
             return 0
-        lab = Lab.start(lambda line: print(line, flush=True), tied=False)
+        if with_machine:
+            lab: Lab = MachineLab.boot(image.build(_show), _show, tied=False)
+        else:
+            lab = Lab.start(_show, tied=False)
         try:
             registry.add(name, lab)
         except BaseException:
             lab.stop()
             raise
     option = "" if name == "default" else f"--name {name} "
+    if with_machine:
+        firewall = f"  its CLI:        sixtuple lab console {option}".rstrip()
+    else:
+        firewall = (
+            f"  the firewall:   sixtuple lab exec {option}firewall sixtuple run --config {CONFIG}\n"
+            f"  its CLI:        sixtuple lab exec {option}firewall sixtuple cli"
+        )
     print(
-        f"lab {name} is up. In it, run\n"
-        f"  the firewall:   sixtuple lab exec {option}firewall sixtuple run --config {CONFIG}\n"
-        f"  its CLI:        sixtuple lab exec {option}firewall sixtuple cli\n"
+        f"lab {name} is up. In it, run\n{firewall}\n"
         f"  traffic:        sixtuple lab traffic {option}".rstrip()
     )
     return 0
@@ -63,7 +79,7 @@ def status(name: str) -> int:
         return 1
     print(f"lab {name} is up, holder process {lab.holder}\n")
     print(f"{'host':<10} {'interface':<10} addresses")
-    for host in HOSTS:
+    for host in lab.hosts:
         said = lab.run(host, ["ip", "-json", "address"]).stdout
         for link in msgspec.json.decode(said, type=list[_LinkInfo]):
             texts = [
@@ -81,6 +97,11 @@ def status(name: str) -> int:
 
 def execute(name: str, host: str, argv: list[str]) -> int:
     lab = _running(name)
+    if isinstance(lab, MachineLab) and host == FIREWALL:
+        done = lab.run(host, argv, timeout=_COMMAND_WITHIN_S)
+        sys.stdout.write(done.stdout)
+        sys.stderr.write(done.stderr)
+        return done.returncode if done.returncode >= 0 else 128 - done.returncode
     here = Path.cwd()
     # a directory the lab does not show (below its private /run) cannot be stood in
     cwd = str(here) if lab.path(here).is_dir() else "/"
@@ -89,9 +110,23 @@ def execute(name: str, host: str, argv: list[str]) -> int:
     os.execvpe(command[0], command, environment())
 
 
+def console(name: str) -> int:
+    lab = _running(name)
+    if not isinstance(lab, MachineLab):
+        raise LabError(
+            f"the firewall of lab {name} is no machine; its CLI: sixtuple lab exec firewall"
+            " sixtuple cli"
+        )
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LabError("lab console needs a terminal")
+    _show(f"the machine's console; {LEAVE_NAME} leaves")
+    attach(lab)
+    return 0
+
+
 def drive(name: str) -> int:
     lab = _running(name)
-    as_expected = traffic.report(traffic.attempts(lab), lambda row: print(row, flush=True))
+    as_expected = traffic.report(traffic.attempts(lab), _show)
     return 0 if as_expected else 1
 
 
@@ -119,11 +154,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--name", default="default", help="which lab (default: %(default)s)")
         return command
 
-    add("up", "start a lab in the background")
+    command = add("up", "start a lab in the background")
+    command.add_argument("--vm", action="store_true", help="with the firewall as a machine (qemu)")
     add("status", "its hosts, addresses and processes; status 1 where it is not up")
     command = add("exec", f"run a command on a host ({', '.join(HOSTS)})")
     command.add_argument("host", metavar="HOST")
     command.add_argument("argv", metavar="CMD", nargs=argparse.REMAINDER)
+    add("console", "the console of a firewall that is a machine: its command line")
     add("traffic", "drive the demonstration traffic; status 1 where it did not go as expected")
     add("down", "end a lab and everything in it")
     return parser
@@ -135,7 +172,7 @@ def main(argv: list[str]) -> int:
     try:
         match arguments.command:
             case "up":
-                return up(name)
+                return up(name, with_machine=arguments.vm)
             case "status":
                 return status(name)
             case "exec":
@@ -145,6 +182,8 @@ def main(argv: list[str]) -> int:
                 if not command:
                     raise LabError("lab exec: which command? sixtuple lab exec HOST CMD...")
                 return execute(name, arguments.host, command)
+            case "console":
+                return console(name)
             case "traffic":
                 return drive(name)
             case _:

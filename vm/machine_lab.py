@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Self
 
 from vm import taps
-from vm.accelerator import NAMES
+from vm.accelerator import NAMES, check_qemu
 from vm.agent import Agent
 from vm.holder import MACHINE
 from vm.image import Image
@@ -37,6 +37,7 @@ class MachineLab(Lab):
         cls, image: Image, progress: Callable[[str], None], *, tied: bool = True, cpus: int = 1
     ) -> Self:
         """Starts the lab, and the machine in it; waits until its agent answers. Raises LabError."""
+        check_qemu()
         lab = cls.start(progress, tied=tied)
         try:
             machine = Machine(lab, image, cpus=cpus)

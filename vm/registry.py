@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, LabError
 
 
@@ -22,6 +23,7 @@ class Entry(msgspec.Struct, frozen=True):
     holder_started: int  # clock ticks after boot
     init: int
     init_started: int
+    machine: bool = False  # the firewall is one
 
 
 def directory() -> Path:
@@ -65,7 +67,9 @@ def _started(pid: int) -> int:
 
 
 def add(name: str, lab: Lab) -> None:
-    entry = Entry(lab.holder, _started(lab.holder), lab.init, _started(lab.init))
+    entry = Entry(
+        lab.holder, _started(lab.holder), lab.init, _started(lab.init), isinstance(lab, MachineLab)
+    )
     new = _file(name).with_suffix(".new")
     new.write_bytes(msgspec.json.encode(entry))
     new.replace(_file(name))
@@ -75,7 +79,7 @@ def find(name: str) -> Lab | None:
     """The running lab of that name."""
     try:
         entry = msgspec.json.decode(_file(name).read_bytes(), type=Entry)
-        lab = Lab(entry.holder, entry.init)
+        lab = (MachineLab if entry.machine else Lab)(entry.holder, entry.init)
     except (FileNotFoundError, ProcessLookupError, msgspec.DecodeError):
         return None
     # checked after the Lab has hold of the processes: from then on their ids cannot change hands
