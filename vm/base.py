@@ -132,7 +132,7 @@ def _command(tar: Path, preferences: Path) -> list[str]:
         "--format=tar",
         "--variant=essential",
         '--aptopt=APT::Install-Recommends "false"',
-        '--aptopt=Acquire::Retries "2"',
+        '--aptopt=Acquire::Retries "1"',
         *(
             f'--aptopt=Acquire::{protocol}::Timeout "{_NO_PACKET_FOR_S}"'
             for protocol in ("http", "https")
