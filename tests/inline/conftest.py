@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.inline import firewall_in
-from tests.support.labs import SHORT_TIMERS, Held, Hold
-from vm.firewall import CONFIG, Firewall
+from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Held, Hold
+from vm import image
+from vm.firewall import Firewall
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab
 
 CPUS = 2
 FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
-
-
 LAST = "test_reboot.py"
 
 
@@ -45,14 +45,11 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
-    from vm import image
-    from vm.machine_lab import MachineLab
-
     built = image.build(progress)
-    with MachineLab.start(progress, built, cpus=CPUS) as lab:
+    with MachineLab.boot(built, progress, cpus=CPUS) as lab:
         request.config.stash[FIGURES] = {
             "accelerator": lab.machine.accelerator,
-            "image": f"{built.bytes / 1e6:.0f} MB",
+            "image": f"{built.size_bytes / 1e6:.0f} MB",
         }
         yield lab
 
@@ -85,8 +82,8 @@ def tell(request: pytest.FixtureRequest, lab: Lab) -> Callable[[str, str], None]
 
 @pytest.fixture(scope="module")
 def config() -> str:
-    """The lab's own, with timers that a test can wait for."""
-    return CONFIG.read_text() + SHORT_TIMERS
+    """The lab's own, with timers that a test can wait for; a file with another one says so."""
+    return UNTRANSLATED + SHORT_TIMERS
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 In namespaces the test starts the management process again; in a machine systemd does.
 """
 
-import pytest
-
 from tests.support.inline import await_management, kill_dataplane
-from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Hold, hook_rules, session_ids
+from tests.support.labs import Hold, hook_rules, session_ids
 from vm import traffic
 from vm.firewall import Firewall
 from vm.namespaces import Lab
@@ -16,11 +14,6 @@ WEB, WEB6 = (
     next(attempt for attempt in traffic.ATTEMPTS if attempt.what == what)
     for what in ("HTTP", "HTTP over IPv6")
 )
-
-
-@pytest.fixture(scope="module")
-def config() -> str:
-    return UNTRANSLATED + SHORT_TIMERS
 
 
 def passes(lab: Lab) -> bool:

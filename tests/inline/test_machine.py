@@ -41,7 +41,7 @@ def pings(lab: Lab, host: str, target: str) -> bool:
 @pytest.mark.usefixtures("firewall")
 def test_management_answers_pings_and_nothing_else(lab: Lab) -> None:
     assert pings(lab, "admin", MANAGEMENT_ADDRESS)
-    assert shell(lab, FIREWALL, "ss -Hltun 2>/dev/null || cat /proc/net/tcp /proc/net/udp") == ""
+    assert shell(lab, FIREWALL, "ss -Hltun") == ""
     scan = ["nmap", "-n", "-Pn", "--top-ports", "200", "-sS", "-sU", "--max-retries", "1"]
     done = lab.run("admin", [*scan, "--host-timeout", "60", MANAGEMENT_ADDRESS], timeout=90)
     assert done.returncode == 0, done.stderr
@@ -58,6 +58,5 @@ def test_nothing_is_forwarded_between_management_and_the_ports(lab: Lab) -> None
         assert not pings(lab, "client", ADMIN)
         assert not pings(lab, "client", MANAGEMENT_ADDRESS)
         assert not pings(lab, "admin", "192.0.2.10")
-        assert not pings(lab, "admin", "192.0.2.1")
     finally:
         shell(lab, "admin", f"ip route del default via {MANAGEMENT_ADDRESS}")

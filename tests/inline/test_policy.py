@@ -7,8 +7,6 @@ import pytest
 
 from tests.support.labs import (
     PYTHON,
-    SHORT_TIMERS,
-    UNTRANSLATED,
     Counted,
     Hold,
     await_entry,
@@ -31,11 +29,6 @@ from vm.waiting import wait_until
 
 CLIENT = "192.0.2.10"
 CLIENT6 = "2001:db8:1::10"
-
-
-@pytest.fixture(scope="module")
-def config() -> str:
-    return UNTRANSLATED + SHORT_TIMERS
 
 
 def curl(port: int, host: str) -> list[str]:

@@ -17,7 +17,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
 
 from tests.support.inline import MACHINE_ONLY
-from tests.support.labs import SHORT_TIMERS, Counted, commit, session_ids
+from tests.support.labs import Counted, commit, session_ids
 from tests.support.nat_lab import asked_from, serving, shell
 from tests.support.transfers import MB, transfer_s, transfers
 from vm.firewall import CONFIG, Firewall
@@ -54,7 +54,7 @@ set rulebase nat rules hide-red from red to untrust source 10.10.0.0/24 destinat
 
 @pytest.fixture(scope="module")
 def config() -> str:
-    return CONFIG.read_text() + SHORT_TIMERS + "".join(UNITS.values()) + RULES
+    return CONFIG.read_text() + "".join(UNITS.values()) + RULES
 
 
 def pings(lab: Lab, host: str, target: str) -> bool:
@@ -171,7 +171,7 @@ def test_a_sub_interface_comes_and_goes_with_commits(
         assert "eth5.20" not in shell(lab, FIREWALL, "ip link")
         assert "ethernet1/5.20" not in firewall.ask("show interface all")
         assert not pings(lab, "red", BLUE[4])
-        assert asked_from(lab, "red", SERVER, port=80) == ""
+        assert asked_from(lab, "red", SERVER, port=80) != ""  # red goes on as before
     finally:
         commit(firewall, config)
     wait_until(lambda: pings(lab, "red", BLUE[4]), "blue can be reached again", seconds=20)

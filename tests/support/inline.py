@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.nat_lab import shell
 from vm.firewall import Firewall
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, LabError
+from vm.service import Service
 from vm.topology import FIREWALL
 from vm.waiting import wait_until
 
@@ -18,8 +20,8 @@ MACHINE_ONLY = pytest.mark.parametrize(
 )
 
 
-def firewall_in(lab: Lab, config: Path) -> Firewall:
-    return Firewall(lab, config)
+def firewall_in(lab: Lab, config: Path) -> Firewall | Service:
+    return Service(lab, config) if isinstance(lab, MachineLab) else Firewall(lab, config)
 
 
 @contextlib.contextmanager
