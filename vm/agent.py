@@ -241,13 +241,13 @@ class Agent:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def _connected(self, within_s: float = ANSWER_WITHIN_S) -> _Connection:
-        return _Connection(self._path, within_s)
+    def _connected(self) -> _Connection:
+        return _Connection(self._path, ANSWER_WITHIN_S)
 
     def is_there(self) -> bool:
-        """Whether it answers within a second or so."""
+        """Whether it answers within two seconds."""
         try:
-            with self._connected(_SYNCHRONISE_EVERY_S):
+            with _Connection(self._path, _SYNCHRONISE_EVERY_S):
                 return True
         except LabError:
             return False

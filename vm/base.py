@@ -11,11 +11,10 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vm.namespaces import LabError, environment
@@ -47,9 +46,11 @@ PACKAGES = (
     "less",
 )
 EXCLUDED = ("doc", "man", "locale", "info", "bug", "lintian")  # of /usr/share
+PYTHON_PACKAGE = "python:"  # before a name in packages.lock: of .venv, not Debian's
 USER, USER_ID = "sixtuple", 900
 
 _AS_ROOT = ["unshare", "--user", "--map-auto", "--map-root-user"]
+_SUBORDINATE_IDS = (Path("/etc/subuid"), Path("/etc/subgid"))
 _BYTES = 1_500 << 20  # downloaded packages, the unpacked system and the archive of it
 _NO_PACKET_FOR_S = 30
 _WITHIN_S = 1800
@@ -78,7 +79,7 @@ def demand_space(directory: Path, bytes_needed: int) -> None:
 def check_user() -> None:
     """Raises LabError where this user has no ids for the users of the image."""
     name = pwd.getpwuid(os.getuid()).pw_name
-    for path in (Path("/etc/subuid"), Path("/etc/subgid")):
+    for path in _SUBORDINATE_IDS:
         rows = path.read_text().splitlines() if path.exists() else []
         if not any(row.split(":")[0] in (name, str(os.getuid())) for row in rows):
             raise LabError(
@@ -102,6 +103,7 @@ def build(
         "".join(
             f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n"
             for name, version in (locked() if is_locked else {}).items()
+            if not name.startswith(PYTHON_PACKAGE)
         )
     )
     _run(_command(layer / "root.tar", preferences), scratch, log, progress)
@@ -162,7 +164,13 @@ def _run(command: list[str], scratch: Path, log: Path, progress: Callable[[str],
         },
         start_new_session=True,
     )
-    too_late = threading.Timer(_WITHIN_S, process.kill)
+    is_late = threading.Event()
+
+    def give_up() -> None:
+        is_late.set()
+        process.kill()
+
+    too_late = threading.Timer(_WITHIN_S, give_up)
     too_late.daemon = True
     too_late.start()
     try:
@@ -181,7 +189,7 @@ def _run(command: list[str], scratch: Path, log: Path, progress: Callable[[str],
         raise
     finally:
         too_late.cancel()
-    if process.returncode == -signal.SIGKILL:
+    if is_late.is_set():
         raise LabError(f"the Debian packages were not there within {_WITHIN_S} s")
     if process.returncode:
         raise _explain(said, scratch, log)
@@ -227,21 +235,18 @@ def installed(layer: Path) -> dict[str, str]:
 
 def locked() -> dict[str, str]:
     """The packages and versions that packages.lock records."""
-    return dict(line.split("=", 1) for line in _lines(LOCK.read_text()))
+    rows = (line for line in LOCK.read_text().splitlines() if not line.startswith("#"))
+    return dict(row.split("=", 1) for row in rows)
 
 
-def _lines(text: str) -> Iterator[str]:
-    return (line for line in text.splitlines() if line and not line.startswith("#"))
-
-
-def record(packages: dict[str, str]) -> None:
+def record(packages: Mapping[str, str]) -> None:
     """Writes packages.lock anew."""
     head = [line for line in LOCK.read_text().splitlines() if line.startswith("#")]
     rows = [f"{name}={version}" for name, version in packages.items()]
     LOCK.write_text("\n".join([*head, *rows]) + "\n")
 
 
-def differences(packages: dict[str, str]) -> list[str]:
+def differences(packages: Mapping[str, str]) -> list[str]:
     """How packages are others than those recorded."""
     wanted = locked()
     return [
@@ -251,11 +256,33 @@ def differences(packages: dict[str, str]) -> list[str]:
     ]
 
 
+def run_tool(
+    command: Sequence[str], what: str, *, within_s: float, env: Mapping[str, str] | None = None
+) -> None:
+    """Runs a command to its end. Raises LabError with what it said where it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env={**environment(), "SOURCE_DATE_EPOCH": str(EPOCH_S), **(env or {})},
+            timeout=within_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{what}: `{command[0]}` did not end within {within_s:g} s") from None
+    if done.returncode:
+        said = " ".join(done.stdout.split()) or f"exit status {done.returncode}"
+        raise LabError(f"{what}: `{command[0]}` has failed: {said}")
+
+
 def remove(scratch: Path) -> None:
     """Removes a directory, and in it what belongs to others in a user's namespace."""
-    if not scratch.exists():
-        return
-    command = ["rm", "-rf", str(scratch)]
-    if os.geteuid():
-        command = [*_AS_ROOT, *command]
-    subprocess.run(command, capture_output=True, timeout=120, check=False)
+    if scratch.exists():
+        command = ["rm", "-rf", str(scratch)]
+        as_root = _AS_ROOT if os.geteuid() else []
+        run_tool([*as_root, *command], f"removing {scratch}", within_s=120)

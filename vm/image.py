@@ -14,7 +14,6 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
 import time
@@ -55,36 +54,30 @@ class Image(NamedTuple):
 def build(progress: Callable[[str], None], directory: Path = DIRECTORY) -> Image:
     """The image of this checkout, built as far as it is not there. Raises LabError."""
     _check()
-    directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory, progress) as scratch:
         log = directory.with_suffix(".log")
         layer = directory / f"base-{base.key()}"
         if not layer.is_dir():
             with _step("Debian packages, by mmdebstrap", progress):
                 base.build(scratch, log, progress).rename(layer)
-            _tell_differences(base.installed(layer), progress)
         table = payload.files()
-        recipe = f"{layer.name} {payload.key(table)}".encode() + Path(__file__).read_bytes()
+        recipe = f"{layer.name} {payload.key(table)} ".encode() + Path(__file__).read_bytes()
         root = directory / f"root-{hashlib.sha256(recipe).hexdigest()[:12]}.ext2"
         if not root.is_file():
+            _tell_differences(base.installed(layer) | payload.versions(), progress)
             with _step("the checkout's code and the root file system, by genext2fs", progress):
-                _make_root(layer / "root.tar", table, scratch, log).rename(root)
-        for old in directory.glob("base-*"):
-            if old != layer:
-                shutil.rmtree(old)
-        for old in directory.glob("root-*"):
-            if old != root:
-                old.unlink()
+                _make_root(layer / "root.tar", table, scratch).rename(root)
+        for old in {*directory.glob("base-*"), *directory.glob("root-*")} - {layer, root}:
+            base.remove(old)
     return Image(layer / "vmlinuz", root)
 
 
 def record(progress: Callable[[str], None], directory: Path = DIRECTORY) -> None:
     """Writes packages.lock with the versions the mirror has today. Raises LabError."""
     _check()
-    directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory, progress) as scratch, _step("today's Debian packages", progress):
         layer = base.build(scratch, directory.with_suffix(".log"), progress, is_locked=False)
-        packages = base.installed(layer)
+        packages = base.installed(layer) | payload.versions()
     _tell_differences(packages, progress)
     base.record(packages)
 
@@ -114,19 +107,22 @@ def _alone(directory: Path, progress: Callable[[str], None]) -> Iterator[Path]:
         return True
 
     scratch = directory / "scratch"
-    with (directory / "lock").open("w") as lock:
-        if not is_ours():
-            progress("another build of the image is under way: waiting for it")
-            try:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "lock").open("w") as lock:
+            if not is_ours():
+                progress("another build of the image is under way: waiting for it")
                 wait_until(is_ours, "the other build", seconds=_ANOTHER_BUILD_WITHIN_S, every_s=0.2)
-            except TimeoutError as error:
-                raise LabError(f"{error} (it holds {directory / 'lock'})") from None
-        base.remove(scratch)
-        scratch.mkdir()
-        try:
-            yield scratch
-        finally:
             base.remove(scratch)
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                base.remove(scratch)
+    except TimeoutError as error:
+        raise LabError(f"{error} (it holds {directory / 'lock'})") from None
+    except OSError as error:
+        raise LabError(f"{error.filename or directory}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -148,7 +144,7 @@ def _tell_differences(packages: dict[str, str], progress: Callable[[str], None])
         )
 
 
-def _make_root(base_tar: Path, table: dict[str, payload.File], scratch: Path, log: Path) -> Path:
+def _make_root(base_tar: Path, table: dict[str, payload.File], scratch: Path) -> Path:
     """One archive of both layers, and a file system from that."""
     base.demand_space(scratch, 3 * base_tar.stat().st_size)
     both = scratch / "both.tar"
@@ -159,19 +155,7 @@ def _make_root(base_tar: Path, table: dict[str, payload.File], scratch: Path, lo
         *("--size-in-blocks", str(blocks), "--number-of-inodes", str(inodes)),
         *("--reserved-percentage", "0", "--volume-label", "sixtuple", str(root)),
     ]
-    with log.open("a") as said:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment(), "SOURCE_DATE_EPOCH": str(base.EPOCH_S)},
-            timeout=600,
-            check=False,
-        )
-    if done.returncode:
-        raise LabError(f"genext2fs has failed: {' '.join(done.stderr.split())}")
+    base.run_tool(command, "the root file system", within_s=600)
     return root
 
 
@@ -217,14 +201,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if options.lock:
-            record(_show)
-        image = build(_show)
+            record(_show, DIRECTORY)
+        image = build(_show, DIRECTORY)
     except LabError as error:
         print(f"vm: {error}", file=sys.stderr)
         return 2
     for path in image:
         size_mb = path.stat().st_size / 1e6
-        _show(f"{path.relative_to(CHECKOUT)}  {size_mb:.0f} MB  sha256 {_hash(path)}")
+        _show(
+            f"{path.relative_to(DIRECTORY.parent.parent)}  {size_mb:.0f} MB  sha256 {_hash(path)}"
+        )
     return 0
 
 

@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from vm.base import EPOCH_S
+from vm.base import EPOCH_S, PYTHON_PACKAGE, run_tool
 from vm.namespaces import CHECKOUT, LabError
 
 CODE = "opt/sixtuple"
@@ -34,7 +33,8 @@ STATE = "var/lib/sixtuple"  # where the data disk is mounted
 _PACKAGES = ("native", "dataplane", "control")
 _BUILD_ONLY = ("native/build_ffi.py", "native/tests/")
 _CODE_SUFFIXES = {".py", ".so", ".toml", ".typed"}
-_LEFT_OUT = {"matplotlib"}  # and what only it needs: `replay --plot` says what is missing
+# what only `replay --plot` needs, which says so, and what only this room does
+_LEFT_OUT = {"matplotlib", "packaging"}
 # what an installation writes about itself, and sources nobody imports
 _NOT_COPIED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _NOT_COPIED_SUFFIXES = {".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h"}
@@ -99,6 +99,11 @@ def distributions() -> list[metadata.Distribution]:
     return [found[name] for name in sorted(found)]
 
 
+def versions() -> dict[str, str]:
+    """The packages of .venv in the image, named as packages.lock does."""
+    return {f"{PYTHON_PACKAGE}{one.name.lower()}": one.version for one in distributions()}
+
+
 def _files_of(distribution: metadata.Distribution) -> Iterator[tuple[str, File]]:
     # a wheel for this platform alone, not for many Linuxes, was compiled here
     is_built_here = "-linux_" in (distribution.read_text("WHEEL") or "")
@@ -124,15 +129,8 @@ def _stripped(library: Path) -> bytes:
     """A library without what names the directory it was compiled in."""
     with tempfile.NamedTemporaryFile() as stripped:  # strip seeks: no pipe will do
         command = ["strip", "--strip-unneeded", "--remove-section=.note.gnu.build-id"]
-        done = subprocess.run(
-            [*command, "-o", stripped.name, str(library)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            raise LabError(f"strip {library}: {' '.join(done.stderr.split())}")
+        command += ["-o", stripped.name, str(library)]
+        run_tool(command, f"debug information of {library.name}", within_s=60)
         return Path(stripped.name).read_bytes()
 
 
@@ -178,15 +176,5 @@ def _compile(tree: Path) -> None:
         *("--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", "/"),
         str(tree / CODE),
     ]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env={"PYTHONHASHSEED": "0", "PATH": os.defpath},
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        said = " ".join((done.stdout + done.stderr).split())
-        raise LabError(f"compiling the payload: {said}")
+    # hashes decide the order of some constants
+    run_tool(command, "compiling the payload", within_s=600, env={"PYTHONHASHSEED": "0"})

@@ -123,7 +123,8 @@ def test_it_changes_in_place_and_goes() -> None:
     kernel.configure(snapshot(port(1), port(2, other)), ())
     assert "rate 50Mbit ceil 50Mbit" in run("tc class show dev eth2 classid 1:100")
     assert "ceil 50Mbit" in run("tc class show dev eth2 classid 1:8")
-    assert counted(kernel) == before
+    after = counted(kernel)  # the hosts' own packets come at any time
+    assert all(after[number] >= packets for number, packets in before.items())
     assert "CLASSIFY" in run("iptables-save")
     kernel.configure(snapshot(port(1), port(2)), ())
     assert "htb" not in run("tc qdisc show")

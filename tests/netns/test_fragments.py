@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.netns.test_queue import Transfer, port_address, resident_bytes
+from tests.netns.test_queue import port_address, resident_bytes
 from tests.support.labs import FAMILIES, PYTHON, Counted, counters, session_ids
 from tests.support.nat_lab import (
     DMZ,
@@ -24,6 +24,7 @@ from tests.support.nat_lab import (
     nat_lab_up,
     shell,
 )
+from tests.support.transfers import Transfer
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 from vm.waiting import wait_until

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vm.machine_lab import MachineLab
-from vm.service import Service
 
 from tests.support.nat_lab import shell
 from vm.firewall import Firewall
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, LabError
+from vm.service import Service
 from vm.topology import FIREWALL
 from vm.waiting import wait_until
 
