@@ -139,3 +139,21 @@ def test_a_second_one_is_told_of_the_first(capfd: pytest.CaptureFixture[str]) ->
         registry.add(run.NAME, lab)
         assert run.main() == 2
     assert "sixtuple lab down --name vm" in capfd.readouterr().err
+
+
+def test_a_lab_with_a_machine_in_the_background_from_up_to_down(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    program = "import sys; from vm.lab import main; sys.exit(main(sys.argv[1:]))"
+    up = [sys.executable, "-c", program, "up", "--name", "b", "--vm"]
+    subprocess.run(up, env=environment(), timeout=BOOTED_WITHIN_S, check=True)
+    assert "sixtuple lab console --name b\n" in capfd.readouterr().out
+    lab = registry.find("b")
+    assert lab
+    try:
+        running = [lab.holder, *(pid for _, pid, _ in lab.processes())]
+        assert main(["exec", "--name", "b", "firewall", "cat", "/etc/hostname"]) == 0
+    finally:
+        assert main(["down", "--name", "b"]) == 0
+    assert "lab b is down" in capfd.readouterr().out
+    wait_until(lambda: all(map(has_ended, running)), "every process has ended", seconds=10)
