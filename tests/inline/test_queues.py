@@ -65,7 +65,6 @@ def test_every_queue_is_used_and_streams_stay_in_order(
         for end in ends:
             end.result()
     after = interrupts(lab)
-    print({name: after[name] - before[name] for name in after}, out_of_order(lab, receiver) - early)
     for port in ("eth1", "eth2"):
         queues = [name for name in after if name.startswith(f"{virtio(lab, port)}-input")]
         assert len(queues) == 2
