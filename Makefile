@@ -49,7 +49,7 @@ vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in
 vm-run: setup packages-vm ## the demonstration with the firewall as a machine, then its CLI
 	@$(PYTHON) -m vm.run
 
-vm-test: setup packages-vm ## tests with the firewall as a machine: builds its image, boots it
+vm-test: vm ## tests with the firewall as a machine: builds its image, boots it
 	@.venv/bin/pytest -v tests -m vm
 
 netns: setup ## only the tests in network namespaces

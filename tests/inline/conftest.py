@@ -14,7 +14,7 @@ from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Held, Hold
 from vm import image
 from vm.firewall import Firewall
 from vm.machine_lab import MachineLab
-from vm.namespaces import Lab
+from vm.namespaces import Lab, LabError
 
 CPUS = 2
 FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -44,9 +44,15 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def machine_lab(request: pytest.FixtureRequest, progress: Callable[[str], None]) -> Iterator[Lab]:
-    built = image.build(progress)
-    with MachineLab.boot(built, progress, cpus=CPUS) as lab:
+def machine_lab(
+    request: pytest.FixtureRequest, progress: Callable[[str], None]
+) -> Iterator[MachineLab]:
+    try:
+        built = image.build(progress)
+        lab = MachineLab.boot(built, progress, cpus=CPUS)
+    except LabError as error:
+        pytest.exit(f"no machine: {error}", returncode=1)  # it would be the same for every test
+    with lab:
         request.config.stash[FIGURES] = {
             "accelerator": lab.machine.accelerator,
             "image": f"{built.size_bytes / 1e6:.0f} MB",

@@ -76,7 +76,6 @@ def packets(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
 @pytest.mark.usefixtures("packets")
 def test_every_byte_arrives_both_ways(lab: Lab, firewall: Firewall) -> None:
     late = Counted(firewall, "tcp_drop_out_of_wnd")
-    strange = Counted(firewall, "flow_tcp_non_syn_drop")
     offloaded = Counted(firewall, "pkt_offloaded")
     logged = len(list(traffic_log(firewall)))
     with (
@@ -94,7 +93,6 @@ def test_every_byte_arrives_both_ways(lab: Lab, firewall: Firewall) -> None:
     assert lost > sent / 300
     assert offloaded.by_now() > sent / 2
     assert late.by_now() <= sent / 1000
-    assert strange.by_now() <= len(STREAMS)
 
     ended: list[LogEntry] = []
 

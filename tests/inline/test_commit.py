@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Hold, commit, session_ids
+from tests.support.labs import UNTRANSLATED, Hold, commit, session_ids
 from tests.support.transfers import MB, RULE, Transfer
 from vm.firewall import DIRECTORY, Firewall
 from vm.namespaces import Lab, LabError
@@ -30,7 +30,7 @@ def fetch(lab: Lab, sport: int) -> str:
 
 @pytest.fixture(scope="module")
 def config() -> str:
-    return UNTRANSLATED + SHORT_TIMERS + RULE
+    return UNTRANSLATED + RULE
 
 
 def hits(firewall: Firewall, rulebase: str, rule: str) -> int:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,12 +23,11 @@ from tests.support.labs import (
     session_ids,
 )
 from vm.firewall import Firewall
+from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, kill
 from vm.topology import SERVER
 from vm.waiting import wait_until
 
-EVERY_S = 0.5  # slow enough for somebody to ask between two of them
-TIMEOUT_S = 5  # ten heartbeats, when the engine reports every sixteenth packet of a flow
 SWITCH = "Hardware session offloading"
 
 HEARTBEATS = """
@@ -39,9 +39,21 @@ with socket.create_connection((address, 80), timeout=5, source_address=("", port
 """
 
 
+class Pace(NamedTuple):
+    every_s: float
+    timeout_s: int  # ten heartbeats, when the engine reports every sixteenth packet of a flow
+
+
 @pytest.fixture(scope="module")
-def config() -> str:
-    return f"{UNTRANSLATED}{SHORT_TIMERS}set deviceconfig setting session timeout-tcp {TIMEOUT_S}\n"
+def pace(lab: Lab) -> Pace:
+    """A question to a machine whose processor is emulated takes seconds."""
+    return Pace(1, 10) if isinstance(lab, MachineLab) else Pace(0.2, 2)
+
+
+@pytest.fixture(scope="module")
+def config(pace: Pace) -> str:
+    timer = f"set deviceconfig setting session timeout-tcp {pace.timeout_s}\n"
+    return UNTRANSLATED + SHORT_TIMERS + timer
 
 
 class Traffic:
@@ -73,9 +85,9 @@ def received(lab: Lab, host: str, sport: int, path: Path) -> Iterator[Traffic]:
 
 
 @contextmanager
-def heartbeats(lab: Lab, sport: int) -> Iterator[None]:
+def heartbeats(lab: Lab, sport: int, every_s: float) -> Iterator[None]:
     """A connection that beats until the block ends, and is closed then."""
-    program = [PYTHON, "-c", HEARTBEATS, str(sport), SERVER, str(EVERY_S)]
+    program = [PYTHON, "-c", HEARTBEATS, str(sport), SERVER, str(every_s)]
     process = lab.popen("client", program, stdin=subprocess.PIPE)
     try:
         yield
@@ -93,7 +105,7 @@ class Connection:
         self._firewall, self._sport = firewall, sport
         self._to, self._back = to, back
         found = self._ids
-        wait_until(lambda: bool(found()), f"a session for port {sport}", seconds=10)
+        wait_until(lambda: bool(found()), f"a session for port {sport}", seconds=30)
         (self.id,) = found()
 
     def _ids(self) -> list[int]:
@@ -132,11 +144,13 @@ class Connection:
 
 
 @contextmanager
-def connection(lab: Lab, firewall: Firewall, sport: int, where: Path) -> Iterator[Connection]:
+def connection(
+    lab: Lab, firewall: Firewall, sport: int, every_s: float, where: Path
+) -> Iterator[Connection]:
     with ExitStack() as stack:
         to = stack.enter_context(received(lab, "server", sport, where / "server"))
         back = stack.enter_context(received(lab, "client", sport, where / "client"))
-        stack.enter_context(heartbeats(lab, sport))
+        stack.enter_context(heartbeats(lab, sport, every_s))
         yield Connection(firewall, sport, to, back)
 
 
@@ -146,31 +160,31 @@ def switch(firewall: Firewall) -> str:
 
 
 def test_an_offloaded_connection_dies_although_it_beats(
-    lab: Lab, firewall: Firewall, tmp_path: Path
+    lab: Lab, firewall: Firewall, pace: Pace, tmp_path: Path
 ) -> None:
     assert switch(firewall) == "True"
     dropped = Counted(firewall, "flow_tcp_non_syn_drop")
-    with connection(lab, firewall, 42101, tmp_path) as beating:
-        wait_until(beating.is_offloaded_and_unreported, "it is offloaded", seconds=10)
+    with connection(lab, firewall, 42101, pace.every_s, tmp_path) as beating:
+        wait_until(beating.is_offloaded_and_unreported, "it is offloaded", seconds=30)
         entry = beating.ended()
         assert (entry.session_end_reason, entry.offloaded) == ("aged-out", 1)
-        wait_until(lambda: dropped.by_now() > 2, "it beats on in vain", seconds=10)
+        wait_until(lambda: dropped.by_now() > 2, "it beats on in vain", seconds=20)
     over = beating.shown()
     assert "offload" not in over
-    assert float(over["longest gap between packets"].split()[0]) < TIMEOUT_S
+    assert float(over["longest gap between packets"].split()[0]) < pace.timeout_s
     assert over["layer7 packet count(c2s)"] == str(entry.pkts_sent)
 
 
-def test_the_next_one_is_saved(lab: Lab, firewall: Firewall, tmp_path: Path) -> None:
-    with connection(lab, firewall, 42102, tmp_path) as beating:
-        wait_until(beating.is_offloaded_and_unreported, "it is offloaded", seconds=10)
+def test_the_next_one_is_saved(lab: Lab, firewall: Firewall, pace: Pace, tmp_path: Path) -> None:
+    with connection(lab, firewall, 42102, pace.every_s, tmp_path) as beating:
+        wait_until(beating.is_offloaded_and_unreported, "it is offloaded", seconds=30)
         try:
             assert f"{SWITCH}:" in firewall.ask("set session offload no")
             assert switch(firewall) == "False"
-            lives = 3 * TIMEOUT_S / EVERY_S
+            lives = 2 * pace.timeout_s / pace.every_s
             wait_until(
                 lambda: int(beating.shown()["layer7 packet count(c2s)"]) > lives,
-                "it lives three times as long",
+                "it lives twice as long",
                 seconds=40,
             )
             assert "offload" not in beating.shown()
