@@ -2,6 +2,8 @@
 
 PYTHON := .venv/bin/python
 FUZZ_SECONDS ?= 60
+# what ends when make does, even if that is killed
+WITH_MAKE := setpriv --pdeathsig TERM
 
 C_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer \
 	-Inative/include -Inative/src -Inative/tests
@@ -39,10 +41,10 @@ test-py: setup ## tests in Python, those in network namespaces included
 	@.venv/bin/pytest tests -m "not vm"
 
 vm: setup packages-vm ## the image of the machine: build/vm, from Debian packages and this checkout
-	@$(PYTHON) -m vm.image
+	@$(WITH_MAKE) $(PYTHON) -m vm.image
 
 vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in vm/packages.lock
-	@$(PYTHON) -m vm.image --lock
+	@$(WITH_MAKE) $(PYTHON) -m vm.image --lock
 
 vm-run: setup packages-vm ## the demonstration with the firewall as a machine, then its CLI
 	@$(PYTHON) -m vm.run

@@ -392,10 +392,11 @@ class Daemon:
         file = self._options.config
         try:
             await asyncio.to_thread(candidate.save, committed, file)
-        except OSError as error:
+        except (OSError, UnreadableError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
             line = (
-                f"in force, but not written to {file}, which the next start reads: "
-                f"{error.strerror}; set that right, then 'save config to {file}'"
+                f"in force, but not written to {file}, which the next start reads: {why}; "
+                f"set that right, then 'save config to {file}'"
             )
             LOG.warning("%s", line)
             return [line]

@@ -111,7 +111,7 @@ class Management(Protocol):
     async def save_config(self, name: str) -> tuple[Path, Path | None]:
         """Writes the candidate: where to, and where the file is now that was there before.
 
-        Raises CommitError where it has errors, OSError.
+        Raises CommitError where it has errors, OSError; UnreadableError of a file to be replaced.
         """
 
     async def validate_config(self) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""The network-namespace lab: hosts, links and real servers around a firewall, on one machine."""
+"""The lab: hosts, links and real servers around a firewall that is a namespace or a machine."""

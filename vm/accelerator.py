@@ -5,6 +5,7 @@ stops or stalls in the guest. So the kernel is booted under it until its first l
 holds until this host boots again.
 """
 
+import contextlib
 import os
 import select
 import shutil
@@ -33,8 +34,9 @@ def choose(kernel: Path) -> str:
     boot_id = _BOOT_ID.read_text().strip()
     if (known := _cached(boot_id)) is None:
         known = KVM if _boots(kernel) else TCG
-        CACHE.parent.mkdir(parents=True, exist_ok=True)
-        CACHE.write_text(f"{boot_id} {known}\n")
+        with contextlib.suppress(OSError):  # a checkout of somebody else's: tried each time
+            CACHE.parent.mkdir(parents=True, exist_ok=True)
+            CACHE.write_text(f"{boot_id} {known}\n")
     return known
 
 

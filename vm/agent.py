@@ -157,8 +157,9 @@ class _Connection:
 
     def _connect(self) -> socket.socket:
         while True:
+            left = self._left()
             client = socket.socket(socket.AF_UNIX)
-            client.settimeout(self._left())
+            client.settimeout(left)
             try:
                 client.connect(str(self._path))
                 return client

@@ -45,7 +45,10 @@ PACKAGES = (
     "e2fsprogs",
     "less",
 )
-EXCLUDED = ("doc", "man", "locale", "info", "bug", "lintian")  # of /usr/share
+EXCLUDED = (
+    *(f"/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "bug", "lintian")),
+    "/lib/udev/hwdb.d/*",  # 22 MB about hardware that is not there; its package still says /lib
+)
 PYTHON_PACKAGE = "python:"  # before a name in packages.lock: of .venv, not Debian's
 USER, USER_ID = "sixtuple", 900
 
@@ -115,9 +118,8 @@ def _command(tar: Path, preferences: Path) -> list[str]:
     hooks = {
         "setup": f'upload "{preferences}" /etc/apt/preferences.d/lock',
         "customize": (
-            'rm "$1"/etc/apt/preferences.d/lock;'
             # tiny-initramfs made one; the host's would be copied into the image
-            ' rm -f "$1"/boot/initrd* "$1"/initrd* "$1"/etc/resolv.conf;'
+            'rm -f "$1"/boot/initrd* "$1"/initrd* "$1"/etc/resolv.conf;'
             f' echo "{USER}:x:{USER_ID}:{USER_ID}::/nonexistent:/usr/sbin/nologin"'
             ' >>"$1"/etc/passwd;'
             f' echo "{USER}:x:{USER_ID}:" >>"$1"/etc/group'
@@ -130,12 +132,12 @@ def _command(tar: Path, preferences: Path) -> list[str]:
         "--format=tar",
         "--variant=essential",
         '--aptopt=APT::Install-Recommends "false"',
-        '--aptopt=Acquire::Retries "2"',
+        '--aptopt=Acquire::Retries "1"',
         *(
             f'--aptopt=Acquire::{protocol}::Timeout "{_NO_PACKET_FOR_S}"'
             for protocol in ("http", "https")
         ),
-        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in EXCLUDED),
+        *(f"--dpkgopt=path-exclude={path}" for path in EXCLUDED),
         f"--include={','.join(PACKAGES)}",
         *(f"--{when}-hook={hook}" for when, hook in hooks.items()),
         RELEASE,

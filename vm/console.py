@@ -29,7 +29,7 @@ LEAVE_NAME = "Ctrl-]"
 _REDRAW = b"\x0c"
 # what a program in the machine may have switched on and cannot switch off any more: bracketed
 # paste, a hidden cursor, attributes, keypad and cursor keys of an application
-_PLAIN = b"\x1b[?2004l\x1b[?25h\x1b[0m\x1b[?1l\x1b>\r\n"
+_PLAIN = b"\x1b[?2004l\x1b[?25h\x1b[0m\x1b[?1l\x1b>\n"
 _UNREAD_BYTES = 65536  # typed ahead of a machine that does not read
 
 
@@ -118,6 +118,8 @@ def _join(line: socket.socket, keys: int, screen: int) -> None:
             typed = os.read(keys, 4096)
             unread = (unread + typed.partition(LEAVE)[0])[:_UNREAD_BYTES]
             if not typed or LEAVE in typed:
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    line.send(unread)
                 return
         try:
             if line.fileno() in readable:

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -34,6 +35,8 @@ _TOOLS = {  # command: its Debian package
     "unshare": "util-linux",
     "mount": "mount",
 }
+# the kernel, which is started from outside, and the traces of the host's apt: there is none inside
+_LEFT_OUT = re.compile(r"\./(?:boot|vmlinuz.*|initrd.*|etc/apt|var/lib/apt|var/cache/apt)(?:/.*)?")
 _BLOCK_BYTES = 4096
 _INODE_BYTES = 128
 _DIRECT, _POINTERS = 12, 1024  # blocks an inode names, and a block of numbers does
@@ -171,6 +174,8 @@ def _merge(upper: Path, lower: Path, both: Path) -> tuple[int, int]:
         for source in (below, above):
             for member in source:
                 if member.name in (replaced if source is below else seen):
+                    continue
+                if _LEFT_OUT.fullmatch(member.name):
                     continue
                 seen.add(member.name)
                 out.addfile(member, source.extractfile(member) if member.isreg() else None)

@@ -102,7 +102,7 @@ def main() -> None:
         command = command_line(options, opened)
         os.execvp(command[0], command)
     except OSError as error:
-        sys.exit(f"the machine does not start: {error}")
+        sys.exit(f"taps, data disk or qemu: {error}")
 
 
 if __name__ == "__main__":

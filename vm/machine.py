@@ -62,8 +62,10 @@ class Machine:
 
         def is_so() -> bool:
             self._check_process()
-            if _PANIC in (said := self.said()):
-                raise LabError(f"the machine's kernel gave up: {_as_line(said)}")
+            before, panic, after = self.said().partition(_PANIC)
+            if panic:  # what comes after that line are addresses
+                said = _as_line(before + panic + after.partition("\n")[0])
+                raise LabError(f"the machine's kernel gave up: {said}")
             return condition()
 
         try:

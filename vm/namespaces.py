@@ -292,10 +292,17 @@ def spawn(
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Ends a process of `Lab.popen` and its children, and waits for it."""
+    """Ends a process of `Lab.popen` and its children; waits for it and for the command itself."""
+    commands = []
+    for child in _children(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            commands.append(os.pidfd_open(child))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for command in commands:
+        select.select([command], [], [], 10)
+        os.close(command)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             pipe.close()

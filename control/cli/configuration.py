@@ -34,6 +34,8 @@ async def save(management: Management, name: str) -> str:
     except CommitError as error:
         errors = "what has errors cannot be saved, as it would not be the same"
         raise RefusedError(_text([*error.lines, errors]).rstrip()) from None
+    except UnreadableError as error:
+        raise RefusedError(f"{error}; choose another name") from None
     kept = f"; what was there is {previous} now" if previous else ""
     return f"Config saved to {path}{kept}\n"
 

@@ -53,7 +53,9 @@ running-config` make the candidate what is running.
 
 `commit` does not write the file of `sixtuple run --config FILE`, which is what the next start, and
 SIGHUP, make the running configuration; after SIGHUP it is the candidate, too. To make a commit
-last, `save config to FILE`: it writes the candidate as `set` commands. A configuration that is
+last, `save config to FILE`: it writes the candidate as `set` commands. With `sixtuple run
+--persist`, as the service has it, every commit does that for the file of the start; where it
+cannot, the commit is in force all the same, and a warning says why. A configuration that is
 there already is kept as `FILE.previous`; a file that is anything else is never replaced. There is
 no configuration mode in this version.
 

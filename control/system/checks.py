@@ -1,5 +1,6 @@
 """What the machine must offer before the firewall touches anything."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -26,6 +27,11 @@ def problems(ports: Iterable[Port]) -> list[str]:
     result = []
     if missing := hook.missing_tools():
         result.append(f"{', '.join(missing)} not found: install the package iptables")
+    elif os.geteuid() and hook.has_legacy_tools():
+        result.append(
+            "iptables is the legacy one, which root alone may use: "
+            "'update-alternatives --set iptables /usr/sbin/iptables-nft', likewise ip6tables"
+        )
     if not _QUEUE.exists():
         _load("nfnetlink_queue")
     if not _QUEUE.exists():

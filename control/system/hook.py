@@ -74,6 +74,15 @@ def missing_tools() -> list[str]:
     return [name for name in needed if not shutil.which(name, path=SEARCH_PATH)]
 
 
+def has_legacy_tools() -> bool:
+    """Whether they are those of the old interface, which root alone may use."""
+    return any(
+        os.path.basename(os.path.realpath(found)) == "xtables-legacy-multi"
+        for tool in _families()
+        if (found := shutil.which(f"{tool}-restore", path=SEARCH_PATH))
+    )
+
+
 def install(
     zones: Mapping[str, str],
     queue: int,

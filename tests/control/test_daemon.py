@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ class Firewall:
         patience_s: str = "",
         persist: bool = False,
         manager: Path | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self._out, self._err = Path(f"{state}.out"), Path(f"{state}.err")
         environment = {
@@ -79,7 +80,7 @@ class Firewall:
         }
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", PROGRAM, str(CONFIG), str(state), *ports],
+                [*prefix, sys.executable, "-W", "error", "-c", PROGRAM, CONFIG, state, *ports],
                 cwd=ROOT,
                 stdout=out,
                 stderr=err,
@@ -693,20 +694,33 @@ def test_what_is_committed_persists_where_that_is_wanted() -> None:
     firewall = Firewall(persist=True).ready()
     assert "hostname: fw2" in cli("show system info")[1]
 
-    # what cannot be written is in force all the same, and said with what to do
+    assert firewall.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        (0o600, "something is there that is no configuration"),
+        (0, f"{CONFIG}: cannot be read: Permission denied"),
+    ],
+)
+@in_namespace
+def test_what_cannot_be_written_is_in_force_and_said(mode: int, why: str) -> None:
+    setup()
+    without = "--bounding-set=-dac_override,-dac_read_search"
+    firewall = Firewall(persist=True, prefix=["setpriv", without]).ready()
     CONFIG.write_text("no configuration\n")
+    CONFIG.chmod(mode)
     Path("/run/new.set").write_text(LINES.replace("fw1", "fw3"))
     status, shown = cli("load config from new.set", "commit")
-    warning = (
-        f"in force, but not written to {CONFIG}, which the next start reads: something is there "
-        f"that is no configuration; choose another name; set that right, then 'save config to "
-        f"{CONFIG}'"
-    )
+    start = f"in force, but not written to {CONFIG}, which the next start reads: {why}"
     assert status == 0
-    assert warning in shown
-    assert warning in firewall.err()
+    for said in (shown, firewall.err()):
+        (warning,) = [line for line in said.splitlines() if start in line]
+        assert warning.endswith(f"; set that right, then 'save config to {CONFIG}'")
     assert "hostname: fw3" in cli("show system info")[1]
     assert CONFIG.read_text() == "no configuration\n"
+    assert cli(f"save config to {CONFIG}")[0] == 1
     CONFIG.unlink()
     assert cli(f"save config to {CONFIG}")[0] == 0
     assert "fw3" in CONFIG.read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from control.system import checks
+from control.system import checks, hook
 from dataplane.snapshot import Port
 from tests.support.private import in_namespace
 
@@ -40,3 +40,30 @@ def test_bridged_ports_need_bridge_netfilter(count: int, expected: list[str]) ->
         patch.setattr(checks, "_load", asked.append)
         assert checks.problems(PORTS[:count]) == expected
     assert asked == ["br_netfilter"] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("tools", "uid", "expected"),
+    [
+        ("xtables-legacy-multi", 7, ["iptables is the legacy one, which root alone may use: "]),
+        ("xtables-legacy-multi", 0, []),
+        ("xtables-nft-multi", 7, []),
+    ],
+)
+@in_namespace
+def test_an_ordinary_user_needs_the_tools_of_today(
+    tools: str, uid: int, expected: list[str]
+) -> None:
+    directory = Path("/run/tools")
+    directory.mkdir()
+    program = directory / tools
+    program.touch(mode=0o755)
+    for family in ("iptables", "ip6tables"):
+        for part in ("save", "restore"):
+            (directory / f"{family}-{part}").symlink_to(program)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hook, "SEARCH_PATH", str(directory))
+        patch.setattr("os.geteuid", lambda: uid)
+        found = checks.problems(PORTS[:1])
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))

@@ -102,13 +102,6 @@ def test_a_refused_configuration_is_said_by_the_journal(
     firewall.start()
 
 
-def test_options_are_in_force_while_they_are_wanted(lab: MachineLab, firewall: Service) -> None:
-    Service(lab, firewall.config, "--platform", "software").start()
-    assert "platform-family: software" in firewall.ask("show system info")
-    firewall.start()
-    assert "platform-family: software" not in firewall.ask("show system info")
-
-
 def test_a_dataplane_that_forwards_alone_is_found_after_a_stop(
     lab: MachineLab, firewall: Service
 ) -> None:
@@ -129,4 +122,10 @@ def test_without_a_configuration_it_has_the_one_that_was_shipped(
 ) -> None:
     shell(lab, FIREWALL, f"rm {CONFIG}", f"systemctl restart {UNIT}")
     assert shell(lab, FIREWALL, f"diff {CONFIG} /usr/share/sixtuple/config.set") == ""
+
+
+def test_options_are_in_force_while_they_are_wanted(lab: MachineLab, firewall: Service) -> None:
+    Service(lab, firewall.config, "--platform", "software").start()
+    assert "platform-family: software" in firewall.ask("show system info")
     firewall.start()
+    assert "platform-family: software" not in firewall.ask("show system info")

@@ -18,6 +18,7 @@ from vm.namespaces import CHECKOUT, Lab, LabError
 from vm.topology import FIREWALL, SERVER
 from vm.waiting import wait_until
 
+LOGS = DIRECTORY / "logs"
 CAPABILITIES = 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW of linux/capability.h
 USER = 7777
 SETPRIV = (
@@ -88,7 +89,8 @@ class Unprivileged(Firewall):
     @classmethod
     def program(cls, *words: str | Path) -> list[str]:  # type: ignore[override]
         # An interpreter in somebody's home may be closed to others; Debian's is not.
-        path = os.pathsep.join((str(CHECKOUT), *filter(os.path.isabs, sys.path)))
+        installed = (directory for directory in sys.path if directory.endswith("-packages"))
+        path = os.pathsep.join((str(CHECKOUT), *installed))
         python = ("env", f"PYTHONPATH={path}", "/usr/bin/python3")
         return [*cls.prefix, *python, *Firewall.program(*words)[1:]]
 
@@ -125,8 +127,8 @@ def firewall(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fir
     if os.geteuid() == 0:
         for path in (directory, config.parent, *config.parent.iterdir()):
             os.chown(path, USER, USER)
-    inside = DIRECTORY / "etc" / "config.set"
-    firewall = Unprivileged(lab, inside, "--port", "ethernet1/5=tapped", "--persist")
+    options = ("--port", "ethernet1/5=tapped", "--persist", "--log-dir", str(LOGS))
+    firewall = Unprivileged(lab, DIRECTORY / "etc" / "config.set", *options)
     yield firewall
     firewall.kill()
 
@@ -143,6 +145,9 @@ def test_it_needs_two_capabilities(lab: Lab, firewall: Firewall) -> None:
     web = ["curl", "-sS", "--max-time", "5", f"http://{SERVER}/"]
     assert lab.run("client", web).returncode == 0
     assert "203.0.113.99" in firewall.ask("show session all")
+    firewall.ask("clear session all")
+    wait_until(lambda: "203.0.113.10" in firewall.ask("show log traffic"), "an entry", seconds=20)
+    assert "203.0.113.99" in lab.path(LOGS / "traffic.log").read_text()
     assert "1000 Mbps" in firewall.ask("show qos interface ethernet1/2")
     assert "tunnel.1" in lab.run(FIREWALL, ["ip", "link"]).stdout
     assert reaches(lab, "client2", "10.1.0.2")
@@ -161,11 +166,11 @@ def test_it_needs_two_capabilities(lab: Lab, firewall: Firewall) -> None:
     ("prefix", "said"),
     [
         (
-            (*WITH_TUN, *(word.replace(",+net_raw", "") for word in SETPRIV)),
+            tuple(word.replace(",+net_raw", "") for word in SETPRIV),
             "no privilege to send packets of its own: start as root",
         ),
         (
-            (*WITH_TUN, *(word.replace("+net_admin,", "") for word in SETPRIV)),
+            tuple(word.replace("+net_admin,", "") for word in SETPRIV),
             "no privilege to change the network: start as root",
         ),
         (

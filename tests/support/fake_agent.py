@@ -15,10 +15,11 @@ from typing import Any
 
 
 class FakeAgent:
-    """Answers until it is closed; `asked` has every request in order."""
+    """Answers until it is closed; `asked` has every request in order, `commands` what was run."""
 
     def __init__(self, path: Path) -> None:
         self.asked: list[str] = []
+        self.commands: list[list[str]] = []
         self.silent = 0  # so many synchronisations get no answer
         self.late = 0  # so many are answered only with the one that follows
         self.leftover = b""  # what a client finds before its own answers
@@ -48,12 +49,15 @@ class FakeAgent:
                 client = self._listening.accept()[0]
             except OSError:
                 return
-            with client, client.makefile("rwb") as line, contextlib.suppress(OSError):
+            # a client that has gone is met at any write, that of the end included
+            with contextlib.suppress(OSError), client, client.makefile("rwb") as line:
                 self._converse(line)
 
     def _converse(self, line: Any) -> None:
         line.write(self.leftover)
         for text in line:
+            if not text.endswith(b"\n"):
+                return
             request = json.loads(text.rpartition(b"\xff")[2])
             self.asked.append(request["execute"])
             if request["execute"] == self.gone_at:
@@ -86,8 +90,9 @@ class FakeAgent:
     def _do(self, command: str, arguments: dict[str, Any]) -> Any:
         match command:
             case "guest-exec":
+                self.commands.append([arguments["path"], *arguments["arg"]])
                 process = subprocess.Popen(
-                    [arguments["path"], *arguments["arg"]],
+                    self.commands[-1],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

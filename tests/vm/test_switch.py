@@ -47,6 +47,10 @@ def test_the_vlan_of_a_frame_on_the_trunk(rest: str, vlan: int | None) -> None:
     assert found == (None if vlan is None else (vlan, ADDRESSES + bytes.fromhex(rest)[4:]))
 
 
+def test_a_frame_that_a_host_has_tagged_goes_nowhere() -> None:
+    assert tagged(ADDRESSES + bytes.fromhex("8100 0014 0800 45"), 10) is None
+
+
 @pytest.mark.parametrize("frame", [b"", ADDRESSES, ADDRESSES + b"\x08"])
 def test_what_is_no_frame_goes_nowhere(frame: bytes) -> None:
     assert tagged(frame, 10) is None
