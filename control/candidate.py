@@ -79,7 +79,17 @@ def save(config: LoadedConfig, path: Path) -> Path | None:
         except OSError:
             new.unlink(missing_ok=True)
             raise
+    _write_through(path.parent)
     return previous
+
+
+def _write_through(directory: Path) -> None:
+    """Has the new name reach the disk: without, a power cut seconds later brings the old file."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_configuration(path: Path) -> bool:

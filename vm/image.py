@@ -4,7 +4,8 @@
     build/vm/root-KEY.ext2                 that and the checkout's code and files (payload.py)
 
 A KEY is a hash of what goes in, so what is there is what would be built. Everything is made in
-build/vm/scratch and gets its name when it is whole; who builds holds build/vm/lock.
+build/vm/scratch and gets its name when it is whole; build/vm/sizes tells what is not so any more,
+as after a host's power cut. Who builds holds build/vm/lock.
 """
 
 import argparse
@@ -43,6 +44,7 @@ _DIRECT, _POINTERS = 12, 1024  # blocks an inode names, and a block of numbers d
 _SPARE_BLOCKS, _SPARE_INODES = 1024, 64  # of the file system itself
 _ANOTHER_BUILD_WITHIN_S = 1800
 _SHOWN_DIFFERENCES = 6
+_SIZES = "sizes"
 
 
 class Image(NamedTuple):
@@ -60,19 +62,46 @@ def build(progress: Callable[[str], None], directory: Path = DIRECTORY) -> Image
     with _alone(directory, progress) as scratch:
         log = directory.with_suffix(".log")
         layer = directory / f"base-{base.key()}"
-        if not layer.is_dir():
+        if not _is_whole(layer):
             with _step("Debian packages, by mmdebstrap", progress):
-                base.build(scratch, log, progress).rename(layer)
+                _keep(base.build(scratch, log, progress), layer)
         table = payload.files()
         recipe = f"{layer.name} {payload.key(table)} ".encode() + Path(__file__).read_bytes()
         root = directory / f"root-{hashlib.sha256(recipe).hexdigest()[:12]}.ext2"
-        if not root.is_file():
-            _tell_differences(base.installed(layer) | payload.versions(), progress)
-            with _step("the checkout's code and the root file system, by genext2fs", progress):
-                _make_root(layer / "root.tar", table, scratch).rename(root)
+        if not _is_whole(root):
+            try:
+                _tell_differences(base.installed(layer) | payload.versions(), progress)
+                with _step("the checkout's code and the root file system, by genext2fs", progress):
+                    _keep(_make_root(layer / "root.tar", table, scratch), root)
+            except (tarfile.TarError, KeyError):
+                raise LabError(f"{layer} is damaged: remove it, it is built again then") from None
         for old in {*directory.glob("base-*"), *directory.glob("root-*")} - {layer, root}:
             base.remove(old)
     return Image(layer / "vmlinuz", root)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and f"{path.name} {_size_bytes(path)}" in _sizes(path.parent)
+
+
+def _keep(made: Path, path: Path) -> None:
+    """Gives what is whole its name, and notes its size before."""
+    directory = path.parent
+    others = [row for row in _sizes(directory) if (directory / row.partition(" ")[0]).exists()]
+    base.remove(path)
+    rows = [*others, f"{path.name} {_size_bytes(made)}"]
+    (directory / _SIZES).write_text("\n".join(rows) + "\n")
+    made.rename(path)
+
+
+def _sizes(directory: Path) -> list[str]:
+    file = directory / _SIZES
+    return file.read_text(errors="replace").splitlines() if file.exists() else []
+
+
+def _size_bytes(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def record(progress: Callable[[str], None], directory: Path = DIRECTORY) -> None:

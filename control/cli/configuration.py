@@ -36,6 +36,8 @@ async def save(management: Management, name: str) -> str:
         raise RefusedError(_text([*error.lines, errors]).rstrip()) from None
     except UnreadableError as error:
         raise RefusedError(f"{error}; choose another name") from None
+    except OSError as error:
+        raise RefusedError(f"{error.filename or name}: {error.strerror}") from None
     kept = f"; what was there is {previous} now" if previous else ""
     return f"Config saved to {path}{kept}\n"
 

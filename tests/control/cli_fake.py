@@ -274,6 +274,8 @@ class FakeManagement:
     async def save_config(self, name: str) -> tuple[Path, Path | None]:
         if self.is_bad:
             raise CommitError([ERROR])
+        if name == "full.set":
+            raise OSError(errno.ENOSPC, "No space left on device")
         if name not in ("old.set", "free.set"):
             raise FileExistsError(errno.EEXIST, "something else is there", name)
         return Path(name), Path("old.set.previous") if name == "old.set" else None

@@ -87,6 +87,18 @@ def test_nothing_but_a_configuration_is_replaced(tmp_path: Path, content: str) -
         candidate.save(config("trust"), tmp_path)
 
 
+def test_what_is_saved_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new.set"
+    flushed: list[tuple[int, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    candidate.save(config("trust"), path)
+    assert flushed == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
 def test_where_there_is_no_directory_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         candidate.save(config("trust"), tmp_path / "none" / "new.set")

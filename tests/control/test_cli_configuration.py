@@ -84,6 +84,7 @@ def test_files(firewall: FakeManagement, line: str, text: str) -> None:
             " the candidate configuration stays as it is\n",
         ),
         ("save config to /etc/passwd", "/etc/passwd: something else is there\n"),
+        ("save config to full.set", "full.set: No space left on device\n"),
         (
             "save config to running-config",
             "running-config is what is in force: commit changes it, save writes a file\n",

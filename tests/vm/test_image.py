@@ -135,13 +135,49 @@ def test_what_is_there_is_not_built_again(
     second = image.build(quiet, directory)
     assert tools.asked() == ["genext2fs"]
     assert (second.kernel, second.root) == (first.kernel, second.root)
-    assert names(directory) == ["base", "lock", "root"]
+    assert names(directory) == ["base", "lock", "root", "sizes"]
 
     base.record({"less": "591-1"})
     third = image.build(quiet, directory)
     assert tools.asked() == ["mmdebstrap", "genext2fs"]
     assert third.kernel != first.kernel
-    assert names(directory) == ["base", "lock", "root"]
+    assert names(directory) == ["base", "lock", "root", "sizes"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "asked"),
+    [
+        ("root-*.ext2", ["genext2fs"]),
+        ("base-*/root.tar", ["mmdebstrap"]),
+        ("base-*/vmlinuz", ["mmdebstrap"]),
+        ("sizes", ["mmdebstrap", "genext2fs"]),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", None])
+def test_what_a_power_cut_left_half_is_built_again(
+    damaged: str, asked: list[str], content: bytes | None, tools: Tools, directory: Path
+) -> None:
+    first = image.build(quiet, directory)
+    tools.asked()
+    (path,) = directory.glob(damaged)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert image.build(quiet, directory) == first
+    assert tools.asked() == asked
+    assert first.kernel.read_text() == "kernel"
+    assert image.build(quiet, directory) == first
+    assert tools.asked() == []
+
+
+def test_a_damaged_layer_is_named(tools: Tools, directory: Path) -> None:
+    tools.put("genext2fs", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(LabError, match="genext2fs"):
+        image.build(quiet, directory)
+    (tar,) = directory.glob("base-*/root.tar")
+    tar.write_bytes(b"x" * tar.stat().st_size)
+    with pytest.raises(LabError, match=r"base-\w+ is damaged: remove it"):
+        image.build(quiet, directory)
 
 
 def test_steps_are_told_with_what_they_took(tools: Tools, directory: Path) -> None:
@@ -246,7 +282,7 @@ def test_a_file_system_that_cannot_be_made_is_one_line(tools: Tools, directory: 
     tools.put("genext2fs", "#!/bin/sh\necho 'no free\nblocks' >&2\nexit 1\n")
     with pytest.raises(LabError, match=r"`genext2fs` has failed: no free blocks$"):
         image.build(quiet, directory)
-    assert names(directory) == ["base", "lock"]
+    assert names(directory) == ["base", "lock", "sizes"]
 
 
 def test_a_directory_that_cannot_be_written_is_named(tools: Tools, tmp_path: Path) -> None:
@@ -354,7 +390,7 @@ def test_the_next_build_removes_what_was_left(tools: Tools, directory: Path) -> 
     (left / "root.tar").write_text("half")
     built = image.build(quiet, directory)
     assert built.kernel.read_text() == "kernel"
-    assert names(directory) == ["base", "lock", "root"]
+    assert names(directory) == ["base", "lock", "root", "sizes"]
 
 
 # ---- the checkout's part -------------------------------------------------------------------------
