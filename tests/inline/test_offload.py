@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Pace(NamedTuple):
 @pytest.fixture(scope="module")
 def pace(lab: Lab) -> Pace:
     """A question to a machine whose processor is emulated takes seconds."""
-    return Pace(1.5, 15) if isinstance(lab, MachineLab) else Pace(0.2, 2)
+    return Pace(1.5, 15) if isinstance(lab, MachineLab) else Pace(0.4, 4)
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +105,12 @@ class Connection:
     def __init__(self, firewall: Firewall, sport: int, to: Traffic, back: Traffic) -> None:
         self._firewall, self._sport = firewall, sport
         self._to, self._back = to, back
-        found = self._ids
-        wait_until(lambda: bool(found()), f"a session for port {sport}", seconds=30)
-        (self.id,) = found()
+        wait_until(lambda: to.packets_and_bytes()[0] > 2, "it is established", seconds=30)
 
-    def _ids(self) -> list[int]:
-        return session_ids(self._firewall, source_port=self._sport)
+    @cached_property
+    def id(self) -> int:
+        (number,) = session_ids(self._firewall, source_port=self._sport)
+        return number
 
     def shown(self) -> dict[str, str]:
         """The lower part of `show session id`."""
