@@ -101,7 +101,9 @@ def test_every_byte_arrives_both_ways(lab: Lab, firewall: Firewall) -> None:
         return len(ended) == len(STREAMS)
 
     wait_until(all_ended, "the sessions end", seconds=40, every_s=0.5)
-    assert {one.session_end_reason for one in ended} == {"tcp-fin"}
+    # a repeated segment that comes to a closed connection is answered with a RST
+    reasons = {one.session_end_reason for one in ended}
+    assert reasons <= {"tcp-fin", "tcp-rst-from-client", "tcp-rst-from-server"}
     assert all(max(one.bytes_sent, one.bytes_received) > EACH for one in ended)
 
 
