@@ -47,10 +47,10 @@ vm-lock: setup packages-vm ## the same with today's Debian packages, recorded in
 	@$(WITH_MAKE) $(PYTHON) -m vm.image --lock
 
 vm-run: setup packages-vm ## the demonstration with the firewall as a machine, then its CLI
-	@$(PYTHON) -m vm.run
+	@$(WITH_MAKE) $(PYTHON) -m vm.run
 
 vm-test: vm ## tests with the firewall as a machine: builds its image, boots it
-	@.venv/bin/pytest -v tests -m vm
+	@$(WITH_MAKE) .venv/bin/pytest -v tests -m vm
 
 netns: setup ## only the tests in network namespaces
 	@.venv/bin/pytest tests -m netns

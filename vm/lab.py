@@ -12,9 +12,9 @@ import msgspec
 from vm import image, registry, traffic
 from vm.console import LEAVE_NAME, attach
 from vm.firewall import CONFIG
-from vm.machine_lab import MachineLab
+from vm.machine_lab import MachineLab, check_host
 from vm.namespaces import Lab, LabError, environment
-from vm.topology import FIREWALL, HOSTS
+from vm.topology import FIREWALL, HOSTS, MACHINE_HOSTS
 
 _COMMAND_WITHIN_S = 3600  # in a machine; its output comes at the end
 
@@ -49,6 +49,7 @@ def up(name: str, *, with_machine: bool) -> int:
             print(f"lab {name} is up already")
             return 0
         if with_machine:
+            check_host()
             lab: Lab = MachineLab.boot(image.build(_show), _show, tied=False)
         else:
             lab = Lab.start(_show, tied=False)
@@ -114,8 +115,8 @@ def console(name: str) -> int:
     lab = _running(name)
     if not isinstance(lab, MachineLab):
         raise LabError(
-            f"the firewall of lab {name} is no machine; its CLI: sixtuple lab exec firewall"
-            " sixtuple cli"
+            f"the firewall of lab {name} is no machine; its CLI: sixtuple lab exec --name {name}"
+            " firewall sixtuple cli"
         )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise LabError("lab console needs a terminal")
@@ -146,7 +147,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("sixtuple lab", description="The network-namespace lab.")
+    parser = _Parser("sixtuple lab", description="Hosts, links and servers around a firewall.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -157,7 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("up", "start a lab in the background")
     command.add_argument("--vm", action="store_true", help="with the firewall as a machine (qemu)")
     add("status", "its hosts, addresses and processes; status 1 where it is not up")
-    command = add("exec", f"run a command on a host ({', '.join(HOSTS)})")
+    more = ", ".join(sorted({*MACHINE_HOSTS} - {*HOSTS}))
+    hosts = f"{', '.join(HOSTS)}; with a machine also {more}"
+    command = add("exec", f"run a command on a host ({hosts})")
     command.add_argument("host", metavar="HOST")
     command.add_argument("argv", metavar="CMD", nargs=argparse.REMAINDER)
     add("console", "the console of a firewall that is a machine: its command line")

@@ -37,7 +37,7 @@ class MachineLab(Lab):
         cls, image: Image, progress: Callable[[str], None], *, tied: bool = True, cpus: int = 1
     ) -> Self:
         """Starts the lab, and the machine in it; waits until its agent answers. Raises LabError."""
-        check_qemu()
+        check_host()
         lab = cls.start(progress, tied=tied)
         try:
             machine = Machine(lab, image, cpus=cpus)
@@ -81,6 +81,12 @@ class MachineLab(Lab):
         if host == FIREWALL:
             return self.agent.run(argv, timeout=timeout)
         return super().run(host, argv, timeout=timeout)
+
+
+def check_host() -> None:
+    """Raises LabError where no machine can run; before an image is built, which takes a while."""
+    check_qemu()
+    _check_tun()
 
 
 def _check_tun() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from vm import console, image, registry, traffic
 from vm.demo import show
-from vm.machine_lab import MachineLab
-from vm.namespaces import LabError
+from vm.machine_lab import MachineLab, check_host
+from vm.namespaces import CHECKOUT, LabError
 from vm.service import Service
 from vm.topology import FIREWALL
 from vm.waiting import now_s
@@ -29,6 +29,7 @@ def step(line: str) -> None:
 @contextlib.contextmanager
 def known() -> Iterator[MachineLab]:
     """The lab, which other terminals find by its name."""
+    check_host()
     built = image.build(step)
     with registry.locked(NAME):
         if registry.find(NAME):
@@ -58,7 +59,7 @@ def demonstrate(lab: MachineLab) -> bool:
     as_expected = traffic.report(traffic.attempts(lab), show)
     if sys.stdin.isatty() and sys.stdout.isatty():
         show(
-            "\nFrom another terminal:\n"
+            f"\nFrom another terminal, after export PATH={CHECKOUT}/.venv/bin:$PATH\n"
             f"  the same again:  sixtuple lab traffic --name {NAME}\n"
             f"  from a host:     sixtuple lab exec --name {NAME} client curl http://203.0.113.10/\n"
             f"  in the machine:  sixtuple lab exec --name {NAME} firewall journalctl -u sixtuple\n"

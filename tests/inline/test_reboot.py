@@ -107,6 +107,14 @@ def test_after_a_reboot_configuration_and_firewall_are_back(
     tell("boot to forwarding", f"{first_s:.1f} s after the kernel began ({parts})")
 
 
+def test_a_commit_is_there_after_a_power_cut_at_once(lab: MachineLab, firewall: Service) -> None:
+    commit(firewall, CONFIG.read_text() + TO_DMZ.replace("to-dmz", "before-the-cut"))
+    lab.machine.kill()
+    lab.machine.start()
+    wait_until(lambda: pings_dmz(lab), "what was committed passes", seconds=_FORWARDS_WITHIN_S)
+    assert "before-the-cut" in firewall.ask("show running security-policy")
+
+
 def test_after_a_shutdown_nothing_is_left(lab: MachineLab, firewall: Service) -> None:
     namespaces = {lab.path(Path("/run/netns") / host).stat().st_ino for host in lab.hosts}
     processes = [pid for _, pid, _ in lab.processes()]

@@ -5,12 +5,14 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.support.labs import has_ended
-from vm import accelerator, image, machine, taps
+from vm import accelerator, image, machine, run, taps
 from vm.image import Image
+from vm.lab import main
 from vm.launcher import QEMU
 from vm.machine import Machine
 from vm.machine_lab import MachineLab
@@ -114,6 +116,35 @@ def test_without_qemu_there_is_not_even_a_lab(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(LabError, match="apt-get install qemu-system-x86"):
         MachineLab.boot(Image(Path("/no/kernel"), Path("/no/root")), steps.append)
     assert steps == []
+
+
+@pytest.mark.parametrize(
+    ("where", "missing", "message"),
+    [
+        (accelerator, {"QEMU": "no-such-qemu"}, "apt-get install qemu-system-x86"),
+        (taps, {"TUN": Path("/no/tun")}, "modprobe tun"),
+    ],
+)
+def test_what_is_missing_is_said_before_an_image_is_built(
+    where: ModuleType,
+    missing: dict[str, object],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def build(_: object) -> None:
+        raise AssertionError("an image was built")
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(accelerator, "QEMU", "true")  # also where there is no qemu
+    for name, value in missing.items():
+        monkeypatch.setattr(where, name, value)
+    monkeypatch.setattr(image, "build", build)
+    assert main(["up", "--vm"]) == 2
+    assert message in capfd.readouterr().err
+    assert run.main() == 2
+    assert message in capfd.readouterr().err
 
 
 # ---- with a real one -----------------------------------------------------------------------------
