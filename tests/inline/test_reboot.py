@@ -90,6 +90,11 @@ def pings_dmz(lab: MachineLab) -> bool:
     return lab.run("client", PINGS_DMZ).returncode == 0
 
 
+def passes_as_expected(lab: MachineLab) -> bool:
+    """The clients give up early; a machine that has just been booted may still be slow."""
+    return all(one.as_expected for one in traffic.attempts(lab) if one.attempt.target != DMZ)
+
+
 def test_after_a_reboot_configuration_and_firewall_are_back(
     lab: MachineLab, firewall: Service, pinging: Pinging, tell: Callable[[str, str], None]
 ) -> None:
@@ -99,8 +104,7 @@ def test_after_a_reboot_configuration_and_firewall_are_back(
     lab.machine.reboot()
     wait_until(lambda: pings_dmz(lab), "what was committed passes", seconds=_FORWARDS_WITHIN_S)
     assert "to-dmz" in firewall.ask("show running security-policy")
-    outcomes = [one for one in traffic.attempts(lab) if one.attempt.target != DMZ]
-    assert all(one.as_expected for one in outcomes), outcomes
+    wait_until(lambda: passes_as_expected(lab), "all goes as before", seconds=_FORWARDS_WITHIN_S)
     began_s = kernel_began_s(lab)
     first_s = next(moment for moment in pinging.answered() if moment > began_s) - began_s
     parts = ", ".join(f"{name} {at_s:.1f}" for name, at_s in parts_s(lab).items())
