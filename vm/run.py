@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from control import stdout
 from vm import console, image, registry, traffic
 from vm.demo import show
 from vm.machine_lab import MachineLab, check_host
@@ -83,5 +84,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
+        stdout.discard()  # where nobody reads it any more
         sys.exit(130)
