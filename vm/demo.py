@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+from control import stdout
 from vm import traffic
 from vm.firewall import Firewall
 from vm.namespaces import Lab, LabError, environment
@@ -99,5 +100,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
+        stdout.discard()  # where nobody reads it any more
         sys.exit(130)

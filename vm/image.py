@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from control import stdout
 from vm import base, payload
 from vm.namespaces import CHECKOUT, LabError, environment
 from vm.waiting import wait_until
@@ -153,6 +154,8 @@ def _alone(directory: Path, progress: Callable[[str], None]) -> Iterator[Path]:
                 base.remove(scratch)
     except TimeoutError as error:
         raise LabError(f"{error} (it holds {directory / 'lock'})") from None
+    except BrokenPipeError:  # of whoever is told of the progress
+        raise
     except OSError as error:
         raise LabError(f"{error.filename or directory}: {error.strerror}") from None
 
@@ -251,5 +254,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
+        stdout.discard()  # where nobody reads it any more
         sys.exit(130)

@@ -14,6 +14,7 @@ from vm.console import LEAVE_NAME, attach
 from vm.firewall import CONFIG
 from vm.machine_lab import MachineLab, check_host
 from vm.namespaces import Lab, LabError, environment
+from vm.service import await_service
 from vm.topology import FIREWALL, HOSTS, MACHINE_HOSTS
 
 _COMMAND_WITHIN_S = 3600  # in a machine; its output comes at the end
@@ -54,6 +55,8 @@ def up(name: str, *, with_machine: bool) -> int:
         else:
             lab = Lab.start(_show, tied=False)
         try:
+            if isinstance(lab, MachineLab):
+                await_service(lab, _show)
             registry.add(name, lab)
         except BaseException:
             lab.stop()

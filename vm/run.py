@@ -9,17 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from control import stdout
 from vm import console, image, registry, traffic
 from vm.demo import show
 from vm.machine_lab import MachineLab, check_host
 from vm.namespaces import CHECKOUT, LabError
-from vm.service import Service
-from vm.topology import FIREWALL
-from vm.waiting import now_s
+from vm.service import Service, await_service
 
 NAME = "vm"
 SESSIONS = "show session all"
-_SERVES_WITHIN_S = 240  # emulated on a busy host
 
 
 def step(line: str) -> None:
@@ -45,16 +43,8 @@ def known() -> Iterator[MachineLab]:
         registry.remove(NAME)
 
 
-def await_service(lab: MachineLab) -> None:
-    began_s = now_s()
-    done = lab.run(FIREWALL, ["systemctl", "start", "sixtuple"], timeout=_SERVES_WITHIN_S)
-    if done.returncode:
-        raise LabError(f"the firewall's service does not start: {Service(lab).said()}")
-    step(f"the firewall's service is ready {now_s() - began_s:.1f} s later")
-
-
 def demonstrate(lab: MachineLab) -> bool:
-    await_service(lab)
+    await_service(lab, step)
     show("\ntraffic: real clients and servers through the machine\n")
     as_expected = traffic.report(traffic.attempts(lab), show)
     if sys.stdin.isatty() and sys.stdout.isatty():
@@ -94,5 +84,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
+        stdout.discard()  # where nobody reads it any more
         sys.exit(130)

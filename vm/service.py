@@ -4,12 +4,14 @@ It runs from the machine's start on, with the configuration it had last; `start`
 """
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from vm.firewall import CONFIG as LAB_CONFIG
 from vm.machine_lab import MachineLab
 from vm.namespaces import LabError
 from vm.topology import FIREWALL
+from vm.waiting import now_s
 
 UNIT = "sixtuple.service"
 CONFIG = Path("/var/lib/sixtuple/config.set")
@@ -32,6 +34,15 @@ elif [ -e {_DROP_IN} ]; then
 fi
 date +@%s.%6N
 """
+
+
+def await_service(lab: MachineLab, progress: Callable[[str], None]) -> None:
+    """Waits until the firewall of a machine that has just booted forwards. Raises LabError."""
+    began_s = now_s()
+    done = lab.run(FIREWALL, ["systemctl", "start", UNIT], timeout=_READY_WITHIN_S)
+    if done.returncode:
+        raise LabError(f"the firewall's service does not start: {Service(lab).said()}")
+    progress(f"the firewall's service is ready {now_s() - began_s:.1f} s later")
 
 
 class Service:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from vm.lab import main
 from vm.launcher import QEMU
 from vm.machine import Machine
 from vm.machine_lab import MachineLab
-from vm.namespaces import Lab, LabError
+from vm.namespaces import CHECKOUT, Lab, LabError
 from vm.topology import FIREWALL
 from vm.waiting import wait_until
 
@@ -145,6 +146,26 @@ def test_what_is_missing_is_said_before_an_image_is_built(
     assert message in capfd.readouterr().err
     assert run.main() == 2
     assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["vm.run", "vm.demo"])
+def test_where_nobody_reads_the_output_it_ends_without_a_word(program: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", program],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=CHECKOUT,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 # ---- with a real one -----------------------------------------------------------------------------

@@ -152,6 +152,7 @@ def test_a_lab_with_a_machine_in_the_background_from_up_to_down(
     assert lab
     try:
         running = [lab.holder, *(pid for _, pid, _ in lab.processes())]
+        assert main(["traffic", "--name", "b"]) == 0  # it was not up before it forwarded
         assert main(["exec", "--name", "b", "firewall", "cat", "/etc/hostname"]) == 0
     finally:
         assert main(["down", "--name", "b"]) == 0
