@@ -91,12 +91,13 @@ def _boots(kernel: Path) -> bool:
         assert process.stdout
         try:
             while _FIRST_LINE not in said:
-                if not select.select([process.stdout], [], [], max(0, deadline - now_s()))[0]:
+                left_s = deadline - now_s()
+                if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
                     return False
                 data = os.read(process.stdout.fileno(), 65536)
                 if not data:
                     return False
-                said += data
+                said = said[-len(_FIRST_LINE) :] + data
             return True
         finally:
             process.kill()
