@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inline import firewall_in
-from tests.support.labs import SHORT_TIMERS, UNTRANSLATED, Held, Hold
+from tests.support.firewalls import config, firewall, hold
 from vm import image
-from vm.firewall import Firewall
 from vm.machine_lab import MachineLab
 from vm.namespaces import Lab, LabError
+
+__all__ = ["config", "firewall", "hold"]  # fixtures
 
 CPUS = 2
 FIGURES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -86,40 +86,8 @@ def tell(request: pytest.FixtureRequest, lab: Lab) -> Callable[[str, str], None]
     return note
 
 
-@pytest.fixture(scope="module")
-def config() -> str:
-    """The lab's own, with timers that a test can wait for; a file with another one says so."""
-    return UNTRANSLATED + SHORT_TIMERS
-
-
-@pytest.fixture(scope="module")
-def firewall(lab: Lab, config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewall]:
-    """A running firewall; a test that stops it starts it again."""
-    path = tmp_path_factory.mktemp("firewall") / "config.set"
-    path.write_text(config)
-    firewall = firewall_in(lab, path)
-    firewall.start()
-    yield firewall
-    firewall.kill()
-
-
-@pytest.fixture
-def hold(lab: Lab, firewall: Firewall) -> Iterator[Hold]:
-    opened: list[Held] = []
-
-    def connect(sport: int, *, answer_within_s: float = 5) -> Held:
-        opened.append(Held(lab, sport, answer_within_s=answer_within_s))
-        return opened[-1]
-
-    yield connect
-    for held in opened:
-        held.close()
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if figures := config.stash.get(FIGURES, {}):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if figures := terminalreporter.config.stash.get(FIGURES, {}):
         terminalreporter.section("the firewall as a machine")
         for name, value in figures.items():
             terminalreporter.write_line(f"{name:<22} {value}")

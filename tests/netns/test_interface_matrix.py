@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support import bridged
+from tests.support.bridged import PORT, ZONE
 from tests.support.labs import PYTHON
 from vm.firewall import Firewall
 from vm.namespaces import Lab, kill
 
-PORT = "set network interface ethernet ethernet1/{} {}\n"
-ZONE = "set zone {} network {} ethernet1/{}\n"
 RULE = """\
 set rulebase security rules all from any to any source any destination any application any \
 service any action allow
@@ -34,22 +34,7 @@ LAYER3 = (
     + ZONE.format("right", "layer3", 2)
     + RULE
 )
-WIRE = (
-    PORT.format(1, "virtual-wire")
-    + PORT.format(2, "virtual-wire")
-    + "set network virtual-wire wire interface1 ethernet1/1 interface2 ethernet1/2\n"
-    + ZONE.format("left", "virtual-wire", 1)
-    + ZONE.format("right", "virtual-wire", 2)
-    + RULE
-)
-VLAN = (
-    PORT.format(1, "layer2")
-    + PORT.format(2, "layer2")
-    + "set network vlan lan interface [ ethernet1/1 ethernet1/2 ]\n"
-    + ZONE.format("left", "layer2", 1)
-    + ZONE.format("right", "layer2", 2)
-    + RULE
-)
+WIRE, VLAN = bridged.WIRE + RULE, bridged.VLAN + RULE
 TAP = PORT.format(1, "tap") + ZONE.format("left", "tap", 1) + RULE
 MODES = {
     "layer 3": LAYER3,
