@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 
-from control import stdout
-from vm import traffic
+from vm import program, traffic
 from vm.firewall import Firewall
 from vm.namespaces import Lab, LabError, environment
 from vm.topology import FIREWALL
@@ -92,14 +91,8 @@ def main() -> int:
     except (LabError, TimeoutError, subprocess.TimeoutExpired) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    if not as_expected:
-        print("\nNot everything went as expected: see the lines marked WRONG.", file=sys.stderr)
-    return 0 if as_expected else 1
+    return program.conclude(as_expected)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, BrokenPipeError):
-        stdout.discard()  # where nobody reads it any more
-        sys.exit(130)
+    program.run(main)

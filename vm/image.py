@@ -23,8 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from control import stdout
-from vm import base, payload
+from vm import base, payload, program
 from vm.namespaces import CHECKOUT, LabError, environment
 from vm.waiting import wait_until
 
@@ -252,8 +251,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, BrokenPipeError):
-        stdout.discard()  # where nobody reads it any more
-        sys.exit(130)
+    program.run(main)

@@ -9,8 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from control import stdout
-from vm import console, image, registry, traffic
+from vm import console, image, program, registry, traffic
 from vm.demo import show
 from vm.machine_lab import MachineLab, check_host
 from vm.namespaces import CHECKOUT, LabError
@@ -76,14 +75,8 @@ def main() -> int:
     except (LabError, TimeoutError) as error:
         print(f"vm-run: {error}", file=sys.stderr)
         return 2
-    if not as_expected:
-        print("\nNot everything went as expected: see the lines marked WRONG.", file=sys.stderr)
-    return 0 if as_expected else 1
+    return program.conclude(as_expected)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, BrokenPipeError):
-        stdout.discard()  # where nobody reads it any more
-        sys.exit(130)
+    program.run(main)
